@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pure-Python installation (`pip install .`): the modules and the `wm` command.
+
+World model, motion, simulation and training work from this alone. The ROS interfaces are built
+by `scripts/bootstrap` (pip-only machines) or `colcon build` (machines with ROS 2), never by pip.
+"""
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "([^"]+)"', (ROOT / "wm_ros/__init__.py").read_text())
+DATA = ("config", "launch", "worlds", "checkpoints")
+assert VERSION
+
+
+def data_files() -> list[tuple[str, list[str]]]:
+    """Every file under the data folders, with the folder it is installed into."""
+    folders: dict[str, list[str]] = {"share/wm_ros": ["package.xml"]}
+    for top in DATA:
+        for file in sorted((ROOT / top).rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                path = file.relative_to(ROOT)
+                folders.setdefault(f"share/wm_ros/{path.parent}", []).append(str(path))
+    return list(folders.items())
+
+
+setup(
+    name="wm_ros",
+    version=VERSION.group(1),
+    description="A general world model for robot arms over ROS 2 and MoveIt",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["wm_ros", "wm_ros.*"]),
+    package_data={"wm_ros": ["**/*.html", "**/*.css", "**/*.js", "py.typed"]},
+    data_files=data_files(),
+    install_requires=["numpy>=1.26,<2.3", "PyYAML"],
+    entry_points={"console_scripts": ["wm = wm_ros.cli:main"]},
+)

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`wm convert`: nothing recorded is lost, what is dropped is told, and a stop costs nothing."""
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("wm_ros.msg")
+from rclpy.serialization import serialize_message  # noqa: E402
+from rosbags.rosbag2 import StoragePlugin  # noqa: E402
+
+from wm_ros.bridge.recorded import decode  # noqa: E402
+from wm_ros.cli import main  # noqa: E402
+from wm_ros.convert import pack as packing  # noqa: E402
+from wm_ros.data.any_bag import AnyBag  # noqa: E402
+from wm_ros.data.bag import Raw, read_raw  # noqa: E402
+from wm_ros.data.episode import VECTOR_FEATURES, Episode  # noqa: E402
+from wm_ros.data.lerobot import Dataset, DatasetWriter  # noqa: E402
+
+TEST = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TEST / "data"))
+sys.path.insert(0, str(TEST / "bags"))
+from other_bags import BAGS, by_rosbags, changed, torn  # noqa: E402
+from synthetic import synthetic_episode  # noqa: E402
+
+
+def convert(*words: object) -> int:
+    return main(["convert", *map(str, words)])
+
+
+def messages(bag: Path) -> list[Raw]:
+    return sorted(AnyBag(bag).messages())
+
+
+def state(root: Path) -> list[dict]:
+    return list(json.loads((root / "convert.json").read_text())["sources"].values())
+
+
+def seconds(raw: Raw) -> float:
+    return raw.log_time * 1e-9
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both rooms' bags as a data set."""
+    root = tmp_path_factory.mktemp("convert") / "set"
+    assert convert(BAGS, "--out", root) == 0
+    return root
+
+
+def test_a_converted_set_can_be_trained_from(dataset: Path, tmp_path: Path) -> None:
+    from wm_ros.data.cache import build_cache
+
+    cache = build_cache([dataset], tmp_path / "cache", workers=1)
+    assert len(cache) == 84 and set(cache.instructions) == {
+        s["episodes"][0]["task"].replace("_", " ") for s in state(dataset)}
+    made = Dataset(dataset)
+    np.testing.assert_array_equal(cache.scene[:42], made.episode(0).images["scene"])
+
+
+def test_a_bag_comes_back_from_a_data_set_byte_by_byte(
+        dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert convert(dataset, "--out", tmp_path / "bags") == 0
+    assert convert(dataset, "--out", tmp_path / "bags") == 0
+    assert "0 bags written, 2 were there already" in capsys.readouterr().err
+    back = {folder.name.split("-")[0]: folder for folder in (tmp_path / "bags").iterdir()}
+    assert set(back) == {"home", "office"}
+    for room, folder in back.items():
+        assert messages(folder) == messages(BAGS / room)
+        assert "transient_local" in (folder / "metadata.yaml").read_text()
+
+
+def test_rows_hold_what_was_recorded(dataset: Path) -> None:
+    made = Dataset(dataset)
+    assert len(made) == 2 and made.frames == 84
+    rows = {source["name"]: source for source in state(dataset)}
+    for source in rows.values():
+        assert source["images"] == source["rows"] == 42 and source["dropped"] == {}
+        assert source["actions_from"] == "commanded joints"
+    episode = next(made.episode(i) for i in range(2)
+                   if made.rows[i]["seed"] == rows["home"]["episodes"][0]["seed"])
+    seen = {topic: [decode(r) for r in read_raw(BAGS / "home") if r.topic == topic]
+            for topic in ("/scene_camera/color/image_raw", "/scene_camera/depth/image_rect_raw",
+                          "/joint_states", "/wm/instruction")}
+    assert episode.instruction == seen["/wm/instruction"][0].data
+    for t, image in enumerate(seen["/scene_camera/color/image_raw"]):
+        np.testing.assert_array_equal(episode.images["scene"][t].ravel(), image.data)
+        depth = np.frombuffer(seen["/scene_camera/depth/image_rect_raw"][t].data, np.float32)
+        np.testing.assert_array_equal(episode.depth[t].ravel(), np.rint(depth * 1000))
+        stamp = image.header.stamp
+        [joints] = [m for m in seen["/joint_states"] if m.header.stamp == stamp]
+        np.testing.assert_array_equal(episode.state[t, :7], np.float32(joints.position[:7]))
+    # an action is where the arm was told to be at the next row: near to where it then is
+    ahead = np.linalg.norm(episode.action[:-1, :3] - episode.state[1:, 8:11], axis=1)
+    behind = np.linalg.norm(episode.action[:-1, :3] - episode.state[:-1, 8:11], axis=1)
+    assert np.median(ahead) < 0.02 and ahead.mean() < behind.mean()
+
+
+def collected(root: Path) -> list[Episode]:
+    """A data set as `wm collect` writes it; one episode has a camera that moves."""
+    writer = DatasetWriter(root)
+    for seed, about in ((0, {}), (1, {"success": False, "deliberate_failure": True}),
+                        (2, {"perturbed": True})):
+        episode = synthetic_episode(seed=seed, rows=14, **about)
+        camera = episode.camera if seed == 2 else episode.camera[:1].repeat(14, 0)
+        camera[:, 12:] /= np.linalg.norm(camera[:, 12:], axis=1, keepdims=True)
+        episode.camera[:] = camera
+        episode.state[:, 7] = np.abs(episode.state[:, 7]) % 0.08
+        writer.commit(episode)
+    with writer.lock():
+        writer.merge()
+    made = Dataset(root)
+    return [made.episode(i) for i in range(len(made))]
+
+
+def test_a_data_set_comes_back_from_bags_value_by_value(tmp_path: Path) -> None:
+    before = collected(tmp_path / "set")
+    assert convert(tmp_path / "set", "--out", tmp_path / "bags") == 0
+    assert convert(tmp_path / "bags", "--out", tmp_path / "again") == 0
+    again = Dataset(tmp_path / "again")
+    after = {e.key: e for e in map(again.episode, range(len(again)))}
+    assert set(after) == {e.key for e in before}
+    for episode in before:
+        other = after[episode.key]
+        for name in ("instruction", "success", "perturbed", "deliberate_failure", "room"):
+            assert getattr(other, name) == getattr(episode, name)
+        for camera in episode.images:  # converted sets keep every bit of an image
+            np.testing.assert_array_equal(other.images[camera], episode.images[camera])
+        np.testing.assert_array_equal(other.depth, episode.depth)
+        np.testing.assert_array_equal(other.progress, episode.progress)
+        turn = np.sign((other.camera[:, 12:] * episode.camera[:, 12:]).sum(1, keepdims=True))
+        other.camera[:, 12:] *= turn  # q and -q are one rotation
+        for attribute, _ in VECTOR_FEATURES.values():
+            exact = attribute != "camera"
+            np.testing.assert_allclose(getattr(other, attribute), getattr(episode, attribute),
+                                       rtol=0, atol=0 if exact else 3e-7, err_msg=attribute)
+
+
+def test_recordings_of_rosbag2_in_sqlite3_convert_to_the_same_rows(
+        dataset: Path, tmp_path: Path) -> None:
+    foreign = by_rosbags(BAGS / "home", tmp_path / "home", StoragePlugin.SQLITE3)
+    assert convert(foreign, "--out", tmp_path / "set") == 0
+    [source] = state(tmp_path / "set")
+    same = next(s for s in state(dataset) if s["name"] == "home")
+    assert source["episodes"] == same["episodes"]  # even the same numbers
+
+
+def test_what_is_dropped_is_told_with_its_reason(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def spoil(raw: Raw) -> Iterator[Raw]:
+        t = seconds(raw) - 1000.0
+        if raw.topic == "/wrist_camera/color/image_raw" and 1.35 < t < 2.05:
+            return  # a silent camera
+        if raw.topic == "/scene_camera/color/image_raw" and 2.55 < t < 2.65:
+            raw = raw._replace(data=raw.data[:100])  # a damaged image
+        if raw.topic == "/wrist/wrench" and 3.05 < t < 3.15:
+            message = decode(raw)
+            message.wrench.force.x = float("nan")
+            raw = raw._replace(data=serialize_message(message))
+        yield raw
+        if raw.topic == "/wm/instruction":
+            yield raw._replace(topic="/diagnostics_text")
+
+    bag = changed(BAGS / "home", tmp_path / "spoilt", spoil)
+    root = tmp_path / "set"
+    assert convert(bag, "--out", root, "--min-seconds", "0.6") == 0
+    [source] = state(root)
+    assert source["images"] == 42 == source["rows"] + sum(source["dropped"].values())
+    assert source["dropped"]["unsynchronised"] == 7
+    assert source["lacking"] == {"wrist_color": 7}
+    assert source["dropped"]["damaged image"] == 1
+    assert source["dropped"]["unusable"] == 1 and any("NaN" in why for why in source["unusable"])
+    assert "wrist_color is silent" in source["gaps"][0]["reason"]
+    assert source["topics_not_mapped"] == {
+        "/diagnostics_text": {"type": "std_msgs/msg/String", "messages": 1}}
+    assert sum(e["rows"] for e in source["episodes"]) == Dataset(root).frames
+    shown = capsys.readouterr().err
+    assert "unsynchronised" in shown and "wrist_color is silent" in shown
+
+
+def test_a_torn_recording_gives_what_it_holds_and_says_so(tmp_path: Path) -> None:
+    torn(BAGS / "home", tmp_path / "torn", 2 / 3)
+    assert convert(tmp_path / "torn", "--out", tmp_path / "set") == 0
+    [source] = state(tmp_path / "set")
+    assert 10 < source["rows"] < 40 and source["broken_off"]
+    assert source["images"] == source["rows"] + sum(source["dropped"].values())
+
+
+def test_a_stopped_conversion_goes_on_where_it_was(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, calls = tmp_path / "set", []
+    one = packing._one
+
+    def stop_at_the_second(path: Path, *args: object) -> None:
+        calls.append(path.name)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        one(path, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(packing, "_one", stop_at_the_second)
+    assert convert(BAGS, "--out", root) == 130
+    assert len(Dataset(root)) == 1  # what is done can be used
+    monkeypatch.setattr(packing, "_one", one)
+    assert convert(BAGS, "--out", root) == 0
+    assert len(Dataset(root)) == 2
+    before = (root / "convert.json").read_bytes()
+    assert convert(BAGS, "--out", root) == 0
+    assert (root / "convert.json").read_bytes() == before and len(Dataset(root)) == 2
+
+
+def test_a_kill_between_an_episode_and_its_report_loses_and_doubles_nothing(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "set"
+
+    def die(*_: object) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr(packing.report, "of_bag", die)
+        convert(BAGS / "home", "--out", root)
+    assert convert(BAGS / "home", "--out", root) == 0
+    assert len(Dataset(root)) == 1 and len(state(root)) == 1
+
+
+def test_nothing_is_overwritten_and_mistakes_are_said_in_one_sentence(
+        dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    collected(tmp_path / "collected")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/mine.txt").write_text("mine")
+    capsys.readouterr()
+    for words, said in (
+            ((BAGS / "home", "--out", tmp_path / "full"), "nothing is overwritten"),
+            ((BAGS / "home", "--out", tmp_path / "collected"), "not made by `wm convert`"),
+            ((BAGS / "home", "--out", dataset, "--image-size", "64"), "image size 96"),
+            ((dataset, "--out", tmp_path / "full"), "nothing is overwritten"),
+            ((tmp_path / "full", "--out", tmp_path / "x"), "neither a bag nor"),
+            ((tmp_path / "none", "--out", tmp_path / "x"), "does not exist"),
+            ((BAGS / "home", "--out", tmp_path / "x", "--image-size", "7"), "even number")):
+        assert convert(*words) == 2
+        error = capsys.readouterr().err
+        assert said in error.replace("\n", " "), error
+    assert (tmp_path / "full/mine.txt").read_text() == "mine"

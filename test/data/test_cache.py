@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training cache holds exactly what the data set holds."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from synthetic import synthetic_episode  # noqa: E402
+
+from wm_ros.data import cache as caches  # noqa: E402
+from wm_ros.data.cache import build_cache, load_cache  # noqa: E402
+from wm_ros.data.lerobot import Dataset, DatasetWriter  # noqa: E402
+from wm_ros.errors import UserError  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory) -> list[Path]:
+    root = tmp_path_factory.mktemp("sets")
+    for name, tasks in (("a", ("put_mug_on_tray", "open_drawer")), ("b", ("press_button",))):
+        writer = DatasetWriter(root / name)
+        for task in tasks:
+            for seed in range(3):
+                writer.commit(synthetic_episode(task, seed, rows=6 + 2 * seed, success=seed != 1,
+                                                deliberate_failure=seed == 2))
+        with writer.lock():
+            writer.merge()
+    return [root / "a", root / "b"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_cache_equals_the_data_sets(sets, tmp_path: Path, workers: int, monkeypatch) -> None:
+    monkeypatch.setattr(caches, "_STEP", 10)  # several jobs for each video
+    seen: list[tuple[int, int]] = []
+    cache = build_cache(sets, tmp_path / "c", depth=True, workers=workers,
+                        progress=lambda a, b: seen.append((a, b)))
+    assert seen[-1] == (3 * len(cache), 3 * len(cache))
+    assert isinstance(cache.scene, np.memmap)
+    row = 0
+    for source in sets:
+        data = Dataset(source)
+        for index in range(len(data)):
+            episode = data.episode(index)
+            rows = slice(row, row + len(episode))
+            for camera in ("scene", "wrist"):
+                assert np.array_equal(getattr(cache, camera)[rows], episode.images[camera])
+            for name in ("depth", "state", "action", "executed", "wrench", "camera", "progress"):
+                assert np.array_equal(getattr(cache, name)[rows], getattr(episode, name)), name
+            assert {cache.tasks[t] for t in cache.task[rows]} == {episode.task}
+            assert {cache.instructions[i] for i in cache.instruction[rows]} == {
+                episode.instruction}
+            assert (cache.success[rows] == episode.success).all()
+            assert (cache.failure[rows] == episode.deliberate_failure).all()
+            assert np.array_equal(cache.frame_index[rows], np.arange(len(episode)))
+            row += len(episode)
+    assert row == len(cache) and cache.episodes == 9
+
+
+def test_chunks_stay_inside_their_episode(sets, tmp_path: Path) -> None:
+    cache = build_cache(sets, tmp_path / "c", workers=1)
+    rows = np.arange(len(cache))
+    chunks = cache.chunks(rows, horizon=16)
+    padded = cache.is_padded(rows, np.arange(16))
+    assert chunks.shape == (len(cache), 16, 8)
+    for row in rows:
+        end = cache.episode_start[cache.episode_index[row] + 1]
+        inside = min(16, end - row)
+        assert np.array_equal(chunks[row, :inside], cache.action[row : row + inside])
+        assert (chunks[row, inside:] == cache.action[end - 1]).all()
+        assert padded[row].sum() == 16 - inside
+    ahead = cache.future(rows, 5)
+    assert (cache.episode_index[ahead] == cache.episode_index).all()
+
+
+def test_a_cache_is_built_once_and_again_when_the_data_changed(sets, tmp_path: Path) -> None:
+    first = build_cache(sets[:1], tmp_path / "c", workers=1)
+    stamp = (first.folder / "meta.json").stat().st_mtime_ns
+    build_cache(sets[:1], tmp_path / "c", workers=1)
+    assert (first.folder / "meta.json").stat().st_mtime_ns == stamp
+    assert len(build_cache(sets, tmp_path / "c", workers=1)) > len(first)
+
+
+def test_a_folder_of_something_else_is_left_alone(sets, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("thesis")
+    with pytest.raises(UserError, match="no training cache"):
+        build_cache(sets, tmp_path, workers=1)
+    with pytest.raises(UserError, match="no usable training cache"):
+        load_cache(tmp_path)
+    assert (tmp_path / "thesis.txt").exists()

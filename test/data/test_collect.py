@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Collecting: parallel, resumable, honest about failures; a stopped collection loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+from wm_ros.data.collect import Settings, collect, task_names  # noqa: E402
+from wm_ros.data.lerobot import Dataset, DatasetWriter  # noqa: E402
+from wm_ros.data.rollout import kind_of  # noqa: E402
+from wm_ros.errors import UserError  # noqa: E402
+
+CLEAN = Settings(perturb=0.0, failures=0.0)
+
+
+def test_every_task_gets_its_episodes_and_the_summary_counts_them(tmp_path: Path) -> None:
+    summary = collect(tmp_path / "set", ["a", "b"], 3, CLEAN, 2, seed0=5, env="fake_env:FakeEnv")
+    data = Dataset(tmp_path / "set")
+    assert {(row["task_name"], row["seed"]) for row in data.rows} == {
+        (task, seed) for task in "ab" for seed in (5, 6, 7)}
+    assert summary["tasks"]["a"]["demonstrations_successful"] == 3
+    assert json.loads((tmp_path / "set/collect.json").read_text()) == summary
+    episode = data.episode(0)
+    assert episode.success and np.array_equal(episode.action, episode.executed)
+    assert np.allclose(episode.action[:-1, :3], episode.state[1:, 8:11], atol=1e-6)
+
+
+def test_failures_are_flagged_and_never_look_like_demonstrations(tmp_path: Path) -> None:
+    collect(tmp_path / "set", ["a"], 4, Settings(perturb=0.0, failures=1.0), 1,
+            env="fake_env:FakeEnv")
+    data = Dataset(tmp_path / "set")
+    assert all(row["deliberate_failure"] for row in data.rows)
+
+
+def test_pushes_are_recorded_apart_from_what_the_expert_wanted(tmp_path: Path) -> None:
+    pytest.importorskip("mujoco")
+    collect(tmp_path / "set", ["a"], 4, Settings(perturb=1.0, failures=0.0), 1,
+            env="fake_env:FakeEnv")
+    data = Dataset(tmp_path / "set")
+    episodes = [data.episode(i) for i in range(4)]
+    assert all(e.perturbed and not e.deliberate_failure for e in episodes)
+    assert any(not np.array_equal(e.action, e.executed) for e in episodes)
+
+
+def test_the_kind_of_an_episode_follows_from_its_seed() -> None:
+    kinds = [kind_of("a", seed, 0.5, 0.1) for seed in range(2000)]
+    assert kinds == [kind_of("a", seed, 0.5, 0.1) for seed in range(2000)]
+    assert abs(kinds.count("perturbed") / 2000 - 0.5) < 0.05
+    assert abs(kinds.count("failure") / 2000 - 0.1) < 0.03
+
+
+def test_a_collection_goes_on_where_it_ended(tmp_path: Path) -> None:
+    collect(tmp_path / "set", ["a"], 2, CLEAN, 1, env="fake_env:FakeEnv")
+    summary = collect(tmp_path / "set", ["a", "b"], 3, CLEAN, 1, env="fake_env:FakeEnv")
+    assert summary["last_run"]["episodes"] == 4 and summary["episodes"] == 6
+    assert collect(tmp_path / "set", ["a"], 3, CLEAN, 1,
+                   env="fake_env:FakeEnv")["last_run"]["episodes"] == 0
+
+
+def test_other_settings_do_not_mix_into_a_set(tmp_path: Path) -> None:
+    collect(tmp_path / "set", ["a"], 1, CLEAN, 1, env="fake_env:FakeEnv")
+    with pytest.raises(UserError, match="perturb 0.0"):
+        collect(tmp_path / "set", ["a"], 2, Settings(), 1, env="fake_env:FakeEnv")
+
+
+def test_a_layout_that_raises_does_not_end_the_collection(tmp_path: Path) -> None:
+    summary = collect(tmp_path / "set", ["a"], 4, CLEAN, 1, env="fake_env:BrokenEnv")
+    assert summary["episodes"] == 3
+    assert summary["last_run"]["errors"][0]["error"] == "RuntimeError: no place for the mug"
+
+
+def test_a_killed_worker_is_explained_and_its_siblings_episodes_kept(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="worker"):
+        collect(tmp_path / "set", ["a"], 4, CLEAN, 1, env="fake_env:KilledEnv")
+    assert {("a", 0), ("a", 1)} <= DatasetWriter(tmp_path / "set").keys()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_collection_loses_at_most_the_running_episodes(tmp_path, number) -> None:
+    root = tmp_path / "set"
+    script = (
+        "from pathlib import Path; from wm_ros.data.collect import *\n"
+        "if __name__ == '__main__':\n"
+        f"    collect(Path({str(root)!r}), ['a'], 400, Settings(0.0, 0.0), 2, 0,"
+        " 'fake_env:SlowEnv')\n"
+    )
+    (tmp_path / "run.py").write_text(script)
+    path = os.pathsep.join([str(HERE), str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "run.py")], env={**os.environ, "PYTHONPATH": path},
+        start_new_session=True, stderr=subprocess.DEVNULL,
+    )
+    pending = root / ".pending"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if pending.exists() and len(list(pending.glob("a-*"))) >= 6:
+            break
+        time.sleep(0.05)
+    os.killpg(process.pid, number)
+    process.wait(60)
+    kept = len(DatasetWriter(root).keys())
+    assert kept >= 6
+    summary = collect(root, ["a"], kept + 3, CLEAN, 1, env="fake_env:FakeEnv")
+    assert summary["episodes"] == kept + 3
+    assert summary["last_run"]["episodes"] <= 3 + 2
+    assert not list(pending.glob("part-*"))
+    assert all(Dataset(root).episode(i).success for i in (0, kept - 1))
+
+
+def test_unknown_tasks_are_answered_with_the_known_ones() -> None:
+    pytest.importorskip("mujoco")
+    with pytest.raises(UserError, match="put_mug_on_tray"):
+        task_names("make_coffee")
+
+
+@pytest.mark.parametrize("wrong", [{"perturb": 1.5}, {"perturb": 0.6, "failures": 0.6},
+                                   {"image_size": 7}])
+def test_impossible_settings_are_refused(wrong: dict) -> None:
+    with pytest.raises(UserError):
+        Settings(**wrong)

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be checked of the launch files without ROS launch: arguments, nodes, life cycle."""
+from __future__ import annotations
+
+import argparse
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wm_ros import demo
+from wm_ros.errors import UserError
+from wm_ros.launching.arguments import BOOL, FILES, ROBOT, ROOM, checked, refuse_unknown
+from wm_ros.launching.system import (
+    instruct_command,
+    record_command,
+    replay_command,
+    system,
+    user_file,
+    wm,
+)
+from wm_ros.launching.transitions import ACTIVATE, ASK_AGAIN, CONFIGURE, Transitions
+from wm_ros.nodes import supervisor
+from wm_ros.nodes.node_list import NodeSpec
+
+
+def given(arguments: Any = ROOM, **values: str) -> dict[str, str]:
+    return checked(arguments, values)
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_every_argument_says_what_it_is_for_and_its_default_is_allowed(name: str) -> None:
+    names = [argument.name for argument in FILES[name]]
+    assert len(names) == len(set(names))
+    for argument in FILES[name]:
+        assert len(argument.description) > 15, argument.name
+        assert not argument.description.endswith("."), argument.name
+        assert argument.read(argument.default) == argument.default
+
+
+def test_each_launch_file_takes_the_arguments_listed_for_it(root: Path) -> None:
+    files = {path.name.removesuffix(".launch.py"): path
+             for path in (root / "launch").glob("*.launch.py")}
+    assert set(files) == set(FILES)
+    for name, path in files.items():
+        tree = ast.parse(path.read_text())
+        tops = [call.args[1].id for call in ast.walk(tree) if isinstance(call, ast.Call)
+                and getattr(call.func, "id", "") == "top"]
+        lists = {"ROOM": ROOM, "ROBOT": ROBOT, "LOOK": FILES["view"], "REPLAY": FILES["replay"]}
+        expected = next(key for key, value in lists.items() if value is FILES[name])
+        assert tops == [expected], path
+
+
+def test_each_part_that_a_launch_file_includes_is_there(root: Path) -> None:
+    for path in (root / "launch").rglob("*.launch.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "include":
+                part = root / "launch" / "include" / f"{call.args[0].value}.launch.py"
+                assert part.is_file(), f"{path} includes {part}"
+
+
+@pytest.mark.parametrize(("values", "sentence"), [
+    ({"sim": "gazeebo"}, "sim:=gazeebo is not possible; choose one of mujoco, gazebo, none."),
+    ({"headless": "maybe"}, "headless:=maybe is not possible; choose one of true, false."),
+])
+def test_a_wrong_value_gets_one_sentence(values: dict[str, str], sentence: str) -> None:
+    with pytest.raises(UserError) as error:
+        given(**values)
+    assert str(error.value) == sentence
+
+
+def test_switches_may_be_written_as_python_and_launch_write_them() -> None:
+    for text in ("true", "True", "1"):
+        assert given(headless=text)["headless"] == "true"
+    assert all(a.choices == BOOL for a in ROOM if a.default in BOOL and a.name != "record")
+
+
+def test_a_misspelt_argument_is_not_passed_over() -> None:
+    with pytest.raises(UserError, match="rvis:= here; did you mean rviz:="):
+        refuse_unknown(ROOM, ["sim:=mujoco", "rvis:=true"])
+    refuse_unknown(ROOM, ["sim:=mujoco", "launch-prefix:=gdb"])
+
+
+@pytest.mark.parametrize(("values", "part"), [
+    ({"seed": "x"}, "seed:=x is not possible"), ({"port": "0"}, "port:=0 is not possible"),
+    ({"model": "/nowhere"}, "no such folder")])
+def test_values_that_no_node_could_use_are_refused_before_any_starts(
+        values: dict[str, str], part: str) -> None:
+    with pytest.raises(UserError, match=part):
+        system("home", given(**values))
+
+
+def test_parameter_file_that_is_none_is_refused(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("topics: {joint_states: /x}\n")
+    for path, part in ((tmp_path / "none.yaml", "cannot be read"), (wrong, "ros__parameters")):
+        with pytest.raises(UserError, match=part):
+            user_file(str(path))
+    good = tmp_path / "good.yaml"
+    good.write_text("/**:\n  ros__parameters:\n    robot: panda\n")
+    assert user_file(str(good)) == [str(good)] and user_file("") == []
+
+
+def _demo_specs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str]
+                ) -> list[NodeSpec]:
+    """The nodes that `wm demo` hands to its supervisor."""
+    class Caught(Exception):
+        pass
+    caught: list[NodeSpec] = []
+
+    def catch(specs: list[NodeSpec], *_: Any) -> None:
+        caught.extend(specs)
+        raise Caught
+    parser = argparse.ArgumentParser()
+    demo.add_arguments(parser)
+    args = parser.parse_args(words)
+    plan = demo._plans(args)[0]
+    monkeypatch.setattr(supervisor, "Supervisor", catch)
+    with pytest.raises(Caught), demo._system(args, plan, tmp_path):
+        pass
+    return caught
+
+
+@pytest.mark.parametrize(("room", "words", "values"), [
+    ("home", [], {}),
+    ("office", [], {}),
+    ("office", ["--headless", "--task", "press the red button", "--seed", "7"],
+     {"headless": "true", "instruction": "press the red button", "seed": "7"}),
+    ("home", ["--port", "9001"], {"port": "9001"}),
+])
+def test_launch_starts_the_nodes_and_parameters_of_the_demo(
+        room: str, words: list[str], values: dict[str, str], tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    demos = _demo_specs(monkeypatch, tmp_path, ["--scene", room, *words])
+    launched = system(room, given(**values))
+    assert [s.command_line() for s in launched] == [s.command_line() for s in demos]
+
+
+def test_a_trained_model_reaches_the_node_that_uses_it(tmp_path: Path) -> None:
+    specs = {s.name: s for s in system("home", given(model=str(tmp_path)))}
+    assert specs["imagination"].parameters["checkpoint"] == str(tmp_path)
+
+
+def test_only_what_is_asked_for_is_started() -> None:
+    def names(room: str | None, arguments: Any = ROOM, **values: str) -> set[str]:
+        return {s.name for s in system(room, given(arguments, **values))}
+    assert "simulation" not in names("home", sim="gazebo") | names("home", sim="none")
+    assert "gazebo" in names("home", sim="gazebo") and "gazebo" not in names("home", sim="none")
+    assert "move_group" not in names("home", moveit="move_group")
+    assert names("home", rviz="true", headless="true") == names("home", headless="true")
+    assert "visualization" in names("home", rviz="true")
+    assert "view" in names("home") and "view" not in names("home", view="false")
+    assert not {"simulation", "move_group"} & names(None, ROBOT)
+
+
+def test_monitor_watches_what_the_launch_file_starts() -> None:
+    for values in ({}, {"sim": "gazebo"}, {"sim": "none", "moveit": "move_group"}):
+        specs = system("home", given(**values))
+        watched = next(s for s in specs if s.name == "monitor").parameters["safety.nodes"]
+        assert set(watched) == {s.name for s in specs if s.safety} - {"monitor"}
+
+
+def test_time_comes_from_gazebo_and_from_nowhere_else_unless_told() -> None:
+    def simulated(**values: str) -> set[str]:
+        return {s.name for s in system("home", given(**values))
+                if s.parameters.get("use_sim_time")}
+    assert not simulated()
+    assert not simulated(sim="gazebo", use_sim_time="false")
+    assert simulated(sim="gazebo") >= {"perception", "planning", "move_group", "monitor"}
+    # the simulator makes /clock; waiting for its own clock it would never start
+    assert "simulation" not in simulated(use_sim_time="true")
+
+
+def test_instruction_and_recording_become_commands(tmp_path: Path) -> None:
+    value = given(instruction="open the door", time_limit="20", record=str(tmp_path / "bag"))
+    specs = system("home", value)
+    command = instruct_command(value, specs)
+    assert command[:len(wm("instruct"))] == wm("instruct") and "open the door" in command
+    assert command[command.index("--time-limit") + 1] == "20.0"
+    assert set(command[command.index("--nodes") + 1:]) == {s.name for s in specs if s.safety}
+    assert record_command(value) == wm("record", "--out", str(tmp_path / "bag"))
+    assert record_command(given(record="true")) == wm("record")
+    assert not instruct_command(given(), specs) and not record_command(given())
+
+
+def test_recording_never_overwrites(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="exists already"):
+        record_command(given(record=str(tmp_path)))
+
+
+def test_replay_is_the_command(tmp_path: Path) -> None:
+    value = given(FILES["replay"], bag=str(tmp_path), out="there")
+    assert replay_command(value) == wm("replay", str(tmp_path), "--out", str(Path.cwd() / "there"))
+    topics = tmp_path / "map.yaml"
+    topics.touch()
+    more = given(FILES["replay"], bag=str(tmp_path), topics=str(topics), realtime="true")
+    assert replay_command(more)[-3:] == ["--topics", str(topics), "--realtime"]
+    for wrong, part in (({}, "bag:=FOLDER"), ({"bag": "/nowhere"}, "no such file")):
+        with pytest.raises(UserError, match=part):
+            replay_command(given(FILES["replay"], **wrong))
+
+
+class TestLifeCycle:
+    """Beats of a process, and which transition each leads to."""
+
+    def test_node_is_configured_once_and_activated_by_the_event(self) -> None:
+        beats = Transitions()
+        assert beats.wanted("/a", 1, "unconfigured", 0.0) == CONFIGURE
+        assert beats.wanted("/a", 1, "unconfigured", 1.0) is None
+        assert beats.wanted("/a", 1, "inactive", 2.0) is None and beats.managed("/a")
+        assert beats.wanted("/a", 1, "active", 3.0) is None and not beats.managed("/a")
+
+    def test_lost_request_is_sent_again(self) -> None:
+        beats = Transitions()
+        assert beats.wanted("/a", 1, "unconfigured", 0.0) == CONFIGURE
+        assert beats.wanted("/a", 1, "unconfigured", ASK_AGAIN + 0.1) == CONFIGURE
+        assert beats.wanted("/a", 1, "inactive", 10.0) is None
+        assert beats.wanted("/a", 1, "inactive", 10.1 + ASK_AGAIN) == ACTIVATE
+
+    def test_node_that_was_started_again_comes_back(self) -> None:
+        beats = Transitions()
+        beats.wanted("/a", 1, "active", 0.0)
+        assert beats.wanted("/a", 2, "unconfigured", 5.0) == CONFIGURE and beats.managed("/a")
+
+    def test_node_that_a_person_deactivated_stays_so(self) -> None:
+        beats = Transitions()
+        beats.wanted("/a", 1, "active", 0.0)
+        for now in (1.0, 1.0 + 2 * ASK_AGAIN):
+            assert beats.wanted("/a", 1, "inactive", now) is None
+            assert beats.wanted("/a", 1, "unconfigured", now) is None
+
+    def test_node_that_failed_is_not_asked_over_and_over(self) -> None:
+        beats = Transitions()
+        assert beats.wanted("/a", 1, "unconfigured", 0.0) == CONFIGURE
+        assert all(beats.wanted("/a", 1, "error", t) is None for t in (1.0, 10.0, 100.0))

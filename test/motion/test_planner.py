@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The planner: every plan must be free and within limits, every refusal must say why."""
+
+import time
+
+import numpy as np
+import pytest
+
+from wm_ros.motion.benchmark import benchmark, densely_free, table_scene
+from wm_ros.motion.errors import ErrorCode
+from wm_ros.motion.planner import Planner, Request
+from wm_ros.motion.pose import Pose, distance, top_down
+from wm_ros.motion.shapes import Box, Cylinder, Mesh, Part, SceneObject, Sphere
+from wm_ros.motion.trajectory import Trajectory, check_limits, limit_ratios
+from wm_ros.robot import load_robot
+
+ROBOT = load_robot("panda")
+HOME = np.asarray(ROBOT.home)
+LEFT, RIGHT = top_down([0.45, 0.3, 0.15]), top_down([0.45, -0.3, 0.15])
+
+
+@pytest.fixture()
+def planner() -> Planner:
+    return Planner(ROBOT)
+
+
+def wall(planner: Planner) -> None:
+    planner.add_object(SceneObject.of("wall", Box((0.3, 0.03, 0.4)), Pose.of([0.5, 0, 0.2])))
+
+
+def sound(planner: Planner, trajectory: Trajectory) -> bool:
+    return not check_limits(trajectory, ROBOT) and densely_free(planner, trajectory.positions)
+
+
+def tetrahedron(size: float) -> Mesh:
+    vertices = size * np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=float)
+    return Mesh(vertices, np.array([[0, 1, 2], [0, 3, 1], [0, 2, 3], [1, 3, 2]]))
+
+
+def test_200_pose_goals_over_the_table_are_all_solved_free_and_within_limits() -> None:
+    result = benchmark(200)["pose_goal"]
+    assert result["solved"] == 1.0
+    assert result["valid"] == 1.0
+
+
+def test_the_arm_goes_around_a_wall_and_rests_at_both_ends(planner: Planner) -> None:
+    start, goal = planner.ik(LEFT, HOME), planner.ik(RIGHT, HOME)
+    wall(planner)
+    plan = planner.plan_joint(start, goal)
+    assert plan.success and sound(planner, plan.trajectory)
+    assert np.allclose(plan.trajectory.positions[0], start, atol=1e-6)
+    assert np.allclose(plan.trajectory.end, goal, atol=1e-6)
+    assert np.abs(plan.trajectory.velocities[[0, -1]]).max() < 1e-6
+
+
+def test_scaling_slows_the_arm_down(planner: Planner) -> None:
+    goal = planner.ik(LEFT, HOME)
+    slow = planner.plan_joint(HOME, goal, Request(0.2, 0.1))
+    velocity, acceleration = limit_ratios(slow.trajectory, ROBOT)
+    assert velocity <= 0.2 * 1.01 and acceleration <= 0.1 * 1.01
+    assert slow.trajectory.duration > 2 * planner.plan_joint(HOME, goal).trajectory.duration
+
+
+def test_the_tools_speed_can_be_limited(planner: Planner) -> None:
+    plan = planner.plan_pose(HOME, LEFT, Request(max_tcp_speed=0.1))
+    points = np.array([planner.fk(q).position for q in plan.trajectory.positions])
+    speed = np.linalg.norm(np.diff(points, axis=0), axis=1) / np.diff(plan.trajectory.times)
+    assert speed.max() < 0.105
+
+
+@pytest.mark.parametrize("pose", [top_down([1.2, 0, 0.3]), top_down([0.0, 0.0, -0.5])])
+def test_an_unreachable_pose_is_answered_with_no_ik_solution(planner: Planner, pose: Pose) -> None:
+    plan = planner.plan_pose(HOME, pose)
+    assert plan.error_code is ErrorCode.NO_IK_SOLUTION and len(plan.trajectory) == 0
+
+
+def test_bad_states_and_goals_get_moveits_codes_and_no_trajectory(planner: Planner) -> None:
+    table_scene(planner)
+    nan, outside = np.full(7, np.nan), HOME + np.array([0, 0, 0, 3.0, 0, 0, 0])
+    inside_box = planner.ik(top_down([0.5, 0.22, 0.2]), HOME)
+    cases = [
+        (planner.plan_joint(nan, HOME), ErrorCode.INVALID_ROBOT_STATE),
+        (planner.plan_joint(outside, HOME), ErrorCode.START_STATE_INVALID),
+        (planner.plan_joint(inside_box, HOME), ErrorCode.START_STATE_IN_COLLISION),
+        (planner.plan_joint(HOME, nan), ErrorCode.INVALID_GOAL_CONSTRAINTS),
+        (planner.plan_joint(HOME, outside), ErrorCode.INVALID_GOAL_CONSTRAINTS),
+        (planner.plan_joint(HOME, inside_box), ErrorCode.GOAL_IN_COLLISION),
+        (planner.plan_pose(HOME, top_down([0.5, 0.22, 0.2])), ErrorCode.GOAL_IN_COLLISION),
+    ]
+    for plan, code in cases:
+        assert plan.error_code is code and len(plan.trajectory) == 0 and plan.message
+
+
+def test_a_goal_without_a_way_gives_up_in_the_allowed_time(planner: Planner) -> None:
+    goal = planner.ik(top_down([0.45, 0.0, 0.15]), HOME)
+    for i, (x, y) in enumerate([(0.28, 0), (0.62, 0), (0.45, 0.16), (0.45, -0.16)]):
+        size = (0.02, 0.5, 0.9) if y == 0 else (0.5, 0.02, 0.9)
+        pose = Pose.of([x, y, 0.45])
+        planner.add_object(SceneObject.of(f"side{i}", Box(size), pose))
+    begin = time.perf_counter()
+    plan = planner.plan_joint(HOME + np.array([1.5, 0, 0, 0, 0, 0, 0]), goal,
+                              Request(allowed_time=0.5))
+    assert not plan.success and time.perf_counter() - begin < 3.0
+
+
+def test_a_straight_line_is_followed_to_its_end(planner: Planner) -> None:
+    start = planner.fk(HOME)
+    ends = [Pose(start.position + [0.1, 0, -0.1], start.quaternion),
+            Pose(start.position + [0.1, 0.15, -0.1], start.quaternion)]
+    plan = planner.plan_cartesian(HOME, ends)
+    assert plan.success and plan.fraction == 1.0 and sound(planner, plan.trajectory)
+    assert distance(planner.fk(plan.trajectory.end), ends[-1]) < (1e-3, 1e-3)
+    for q in plan.trajectory.positions:
+        p = planner.fk(q).position - start.position
+        on_first = abs(p[1]) < 2e-3 and abs(p[0] + p[2]) < 2e-3
+        on_second = abs(p[0] - 0.1) < 2e-3 and abs(p[2] + 0.1) < 2e-3
+        assert on_first or on_second
+
+
+def test_a_blocked_line_tells_how_far_it_came(planner: Planner) -> None:
+    start = planner.ik(LEFT, HOME)
+    wall(planner)
+    plan = planner.plan_cartesian(start, [RIGHT])
+    assert 0.1 < plan.fraction < 0.5 and plan.message
+    assert sound(planner, plan.trajectory)
+    free = planner.plan_cartesian(start, [RIGHT], avoid_collisions=False)
+    assert free.fraction == 1.0
+
+
+def test_a_line_out_of_reach_stops_at_the_edge(planner: Planner) -> None:
+    start = planner.fk(HOME)
+    far = Pose(start.position + [0.8, 0, 0], start.quaternion)
+    plan = planner.plan_cartesian(HOME, [far])
+    assert 0.1 < plan.fraction < 0.9 and sound(planner, plan.trajectory)
+
+
+def test_a_chunk_is_driven_about_as_fast_as_it_was_meant(planner: Planner) -> None:
+    start = planner.fk(HOME)
+    step = np.array([0.015, 0.0, -0.02])  # 2.5 cm
+    chunk = [Pose(start.position + (i + 1) * step, start.quaternion) for i in range(8)]
+    plan = planner.plan_cartesian(HOME, chunk)
+    assert plan.fraction == 1.0 and sound(planner, plan.trajectory)
+    assert plan.trajectory.duration < 1.1  # 0.8 s at 10 Hz, from rest to rest
+
+
+def test_a_grazing_arm_may_leave_a_surface_but_not_press_into_it(planner: Planner) -> None:
+    table = SceneObject.of("table", Box((1.0, 1.0, 0.1)), Pose.of([0.5, 0, -0.05]))
+    planner.add_object(table)
+    touching = planner.ik(top_down([0.5, 0, 0.006]), HOME)
+    assert planner.in_collision(touching)
+    assert planner.plan_cartesian(touching, [top_down([0.5, 0, 0.1])]).fraction == 1.0
+    assert planner.plan_cartesian(touching, [top_down([0.5, 0, -0.05])]).fraction < 0.2
+    deep = planner.ik(top_down([0.5, 0, -0.05]), HOME)
+    plan = planner.plan_cartesian(deep, [top_down([0.5, 0, 0.1])])
+    assert plan.error_code is ErrorCode.START_STATE_IN_COLLISION
+
+
+@pytest.mark.parametrize("shape", [Box((0.1, 0.1, 0.1)), Sphere(0.06), Cylinder(0.06, 0.1),
+                                   tetrahedron(0.06)])
+def test_every_kind_of_obstacle_is_seen_moved_and_removed(planner: Planner, shape: object) -> None:
+    tool = planner.fk(HOME).position
+    planner.add_object(SceneObject("thing", (Part(shape),), Pose.of(tool)))
+    assert planner.in_collision(HOME)
+    assert "thing" in {c.body_2 for c in planner.contacts(HOME)}
+    planner.move_object("thing", Pose.of(tool + [0.3, 0, 0]))
+    assert not planner.in_collision(HOME) and not planner.contacts(HOME)
+    planner.move_object("thing", Pose.of(tool))
+    planner.remove_object("thing")
+    assert not planner.in_collision(HOME)
+
+
+def test_a_held_object_travels_with_the_hand_and_hits_things(planner: Planner) -> None:
+    tool = planner.fk(HOME)
+    planner.add_object(SceneObject.of("mug", Box((0.04, 0.04, 0.1)), Pose(tool.position,
+                                                                        Pose.identity().quaternion)))
+    planner.attach("mug", HOME)
+    assert not planner.in_collision(HOME)
+    there = planner.ik(top_down([0.5, 0.2, 0.2]), HOME)
+    assert np.allclose(planner.held_pose("mug", there).position, [0.5, 0.2, 0.2], atol=1e-3)
+    planner.add_object(SceneObject.of("plate", Box((0.1, 0.1, 0.02)), Pose.of([0.5, 0.2, 0.15])))
+    assert planner.in_collision(there) and not planner.in_collision(HOME)
+    planner.remove_object("plate")
+    planner.detach("mug", there)
+    assert planner.in_collision(there) and not planner.in_collision(HOME)
+    assert np.allclose(planner.scene.objects["mug"].pose.position, [0.5, 0.2, 0.2], atol=1e-3)
+
+
+def test_allowed_collisions_let_the_fingers_touch_only_what_was_named(planner: Planner) -> None:
+    tool = planner.fk(HOME).position
+    for name in ("sponge", "glass"):
+        planner.add_object(SceneObject.of(name, Box((0.02, 0.3, 0.02)), Pose.of(tool)))
+    planner.allow_collision("sponge")
+    planner.remove_object("glass")
+    assert not planner.in_collision(HOME)
+    planner.allow_collision("sponge", allowed=False)
+    assert planner.in_collision(HOME)
+    for finger in ("panda_leftfinger", "panda_rightfinger"):
+        planner.allow_collision("sponge", finger)
+    assert not planner.in_collision(HOME)
+
+
+def test_impossible_objects_are_refused_and_leave_the_scene_as_it_was(planner: Planner) -> None:
+    empty = Mesh(np.zeros((0, 3)), np.zeros((0, 3)))
+    for shape in (Box((0.1, -0.1, 0.1)), Sphere(float("nan")), empty):
+        with pytest.raises(ValueError, match="bad"):
+            planner.add_object(SceneObject.of("bad", shape, Pose.identity()))
+    with pytest.raises(ValueError, match="not finite"):
+        planner.add_object(SceneObject.of("bad", Sphere(0.1), Pose.of([np.nan, 0, 0])))
+    assert not planner.scene.objects
+    with pytest.raises(KeyError):
+        planner.move_object("nothing", Pose.identity())
+
+
+def test_broken_trajectories_are_told_apart(planner: Planner) -> None:
+    good = planner.plan_pose(HOME, LEFT).trajectory
+    assert check_limits(good, ROBOT) == []
+    assert "velocity" in " ".join(check_limits(good.stretched(0.4), ROBOT))
+    positions = good.positions.copy()
+    positions[3, 0] = np.nan
+    nan = Trajectory(good.joint_names, good.times, positions, good.velocities, good.accelerations)
+    assert "not finite" in check_limits(nan, ROBOT)[0]
+    backwards = Trajectory(good.joint_names, good.times[::-1], good.positions, good.velocities,
+                           good.accelerations)
+    assert "increase" in check_limits(backwards, ROBOT)[0]
+
+
+def test_planning_is_the_same_each_time() -> None:
+    ends = []
+    for _ in range(2):
+        planner = Planner(ROBOT)
+        start = planner.ik(LEFT, HOME)
+        wall(planner)
+        ends.append(planner.plan_pose(start, RIGHT).trajectory)
+    assert np.allclose(ends[0].positions, ends[1].positions)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The robot file: a wrong one must be refused in one sentence."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from wm_ros.errors import UserError
+from wm_ros.motion.kinematics import Kinematics
+from wm_ros.paths import config
+from wm_ros.robot import load_robot
+
+
+def test_the_shipped_robot_loads_with_consistent_shapes() -> None:
+    robot = load_robot("panda")
+    assert robot.dof == 7
+    assert robot.position_limits.shape == (7, 2)
+    assert robot.urdf_path.is_file() and robot.srdf_path.is_file()
+    assert robot.is_group("panda_arm") and robot.is_group("arm") and not robot.is_group("legs")
+
+
+def test_home_holds_the_gripper_straight_down_over_the_table() -> None:
+    robot = load_robot("panda")
+    pose = Kinematics(robot).fk(np.asarray(robot.home))
+    assert np.allclose(pose.position, [0.40, 0.0, 0.35], atol=1e-3)
+    assert np.allclose(pose.rotation()[:, 2], [0, 0, -1], atol=1e-3)
+
+
+def test_an_unknown_robot_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(UserError, match="panda"):
+        load_robot("octopus")
+
+
+@pytest.mark.parametrize("damage", ["missing", "short", "nan", "home"])
+def test_a_broken_robot_file_is_refused_in_one_sentence(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "broken.yaml"
+    shutil.copy(config("robots", "panda.yaml"), path)
+    data = yaml.safe_load(path.read_text())
+    if damage == "missing":
+        del data["tcp_link"]
+    elif damage == "short":
+        data["limits"]["velocity"].pop()
+    elif damage == "nan":
+        data["limits"]["acceleration"][0] = float("nan")
+    else:
+        data["home"][3] = 1.0
+    path.write_text(yaml.safe_dump(data))
+    with pytest.raises(UserError, match="does not describe a robot"):
+        load_robot(str(path))

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`wm replay`: the same metrics each time, a report, and a verdict against a baseline."""
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("wm_ros.msg")
+from wm_ros.cli import main  # noqa: E402
+
+TEST = Path(__file__).resolve().parents[1]
+BAGS = TEST / "bags"
+sys.path.insert(0, str(TEST / "world_model"))
+from tiny_checkpoint import make_checkpoint  # noqa: E402
+
+WORDS = "open the drawer"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture(scope="module")
+def replayed(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One replay of the home bag with its page."""
+    out = tmp_path_factory.mktemp("replay") / "home"
+    assert main(["replay", str(BAGS / "home"), *options(model, out)]) == 0
+    return out
+
+
+def options(model: Path, out: Path, *more: str) -> list[str]:
+    return ["--model", str(model), "--instruction", WORDS, "--out", str(out), *more]
+
+
+def part(out: Path) -> str:
+    return json.dumps(json.loads((out / "metrics.json").read_text())["metrics"])
+
+
+def edited(source: Path, target: Path, **summary: float) -> Path:
+    content: dict[str, Any] = json.loads((source / "metrics.json").read_text())
+    content["metrics"]["summary"] |= summary
+    target.write_text(json.dumps(content))
+    return target
+
+
+def test_the_same_bag_gives_the_same_metrics_to_the_bit_three_times(
+        model: Path, replayed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "second"
+    env = {**os.environ, "PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "2",
+           "PYTHONPATH": str(TEST.parent)}
+    subprocess.run([sys.executable, "-m", "wm_ros.cli", "replay", str(BAGS / "home"),
+                    *options(model, out, "--no-page")], env=env, check=True, timeout=250)
+    third = tmp_path / "third"
+    assert main(["replay", str(BAGS / "home"), *options(model, third, "--no-page")]) == 0
+    assert part(out) == part(replayed) == part(third)
+    assert "NaN" not in (out / "metrics.json").read_text()
+
+
+def test_real_time_takes_as_long_as_the_recording_and_gives_the_same_metrics(
+        model: Path, replayed: Path, tmp_path: Path) -> None:
+    started = time.monotonic()
+    assert main(["replay", str(BAGS / "home"),
+                 *options(model, tmp_path / "slow", "--no-page", "--realtime")]) == 0
+    assert time.monotonic() - started > 4.0
+    assert part(tmp_path / "slow") == part(replayed)
+
+
+def test_the_report_holds_page_futures_surprise_and_latency(replayed: Path) -> None:
+    page = (replayed / "index.html").read_text()
+    assert WORDS in page and "replayed" in page and "http://" not in page.replace(
+        "http://www.w3.org", "")
+    content = json.loads((replayed / "metrics.json").read_text())
+    assert {"perceive", "propose", "imagine", "surprise", "plan"} <= set(
+        content["latency"]["stages"])
+    summary = content["metrics"]["summary"]
+    assert summary["looks"] == 11 and summary["judged"] >= 5
+    for name in ("imagined_db_0.8s", "copied_db_1.6s", "surprise_mean", "command_position_m",
+                 "plan_fraction"):
+        assert summary[name] is not None
+    assert "ms" not in json.dumps(content["metrics"]["looks"]), "no times of this machine there"
+    assert (replayed / "imagined.gif").stat().st_size > 1000
+
+
+def test_the_office_is_replayed_with_several_candidates(model: Path, tmp_path: Path) -> None:
+    assert main(["replay", str(BAGS / "office"),
+                 *options(model, tmp_path / "o", "--no-page", "--candidates", "3",
+                          "--every", "1.0")]) == 0
+    assert json.loads(part(tmp_path / "o"))["summary"]["looks"] == 5
+
+
+def test_a_regression_against_a_baseline_gives_exit_status_1(
+        model: Path, replayed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    same = replayed / "metrics.json"
+    before = json.loads(part(replayed))["summary"]
+
+    def against(baseline: Path, name: str, *more: str) -> int:
+        return main(["replay", str(BAGS / "home"), *options(
+            model, tmp_path / name, "--no-page", "--baseline", str(baseline), *more)])
+
+    assert against(same, "a") == 0
+    assert "Not worse" in capsys.readouterr().out
+    better = edited(replayed, tmp_path / "better.json",
+                    **{"imagined_db_0.8s": before["imagined_db_0.8s"] + 2.0})
+    assert against(better, "b") == 1
+    assert "Worse than the baseline: imagined_db_0.8s" in capsys.readouterr().out
+    assert against(better, "c", "--max-psnr-drop", "3") == 0
+    rows = json.loads((tmp_path / "b/comparison.json").read_text())
+    assert [row["name"] for row in rows if row["worse"]] == ["imagined_db_0.8s"]
+
+
+def test_a_baseline_of_another_bag_or_other_settings_is_refused(
+        model: Path, replayed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for bag, more, said in ((BAGS / "office", (), "another recording"),
+                            (BAGS / "home", ("--every", "0.8"), "every 0.4")):
+        assert main(["replay", str(bag), *options(
+            model, tmp_path / said.replace(" ", "_"), "--no-page", "--baseline", str(replayed),
+            *more)]) == 2
+        assert said in capsys.readouterr().err
+    (tmp_path / "bad.json").write_text("{}")
+    assert main(["replay", str(BAGS / "home"), *options(
+        model, tmp_path / "x", "--baseline", str(tmp_path / "bad.json"))]) == 2
+
+
+def test_two_checkpoints_are_compared_in_one_call(
+        model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from safetensors.torch import load_file, save_file
+
+    other = tmp_path / "other"
+    shutil.copytree(model, other)
+    weights = load_file(other / "model.safetensors")
+    save_file({k: v * 1.2 for k, v in weights.items()}, other / "model.safetensors")
+    status = main(["replay", str(BAGS / "home"), *options(
+        model, tmp_path / "out", "--no-page", "--no-plans", "--baseline-model", str(other))])
+    assert status in (0, 1)
+    rows = json.loads((tmp_path / "out/comparison.json").read_text())
+    assert any(row["before"] != row["now"] for row in rows)
+    assert (status == 1) == any(row["worse"] for row in rows)
+    assert (tmp_path / "out/baseline/metrics.json").is_file()
+    capsys.readouterr()
+
+
+def test_nothing_is_overwritten_and_mistakes_are_said_in_one_sentence(
+        model: Path, replayed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, said in (
+            ([str(BAGS / "home"), *options(model, replayed)], "not overwritten"),
+            ([str(tmp_path / "none"), *options(model, tmp_path / "a")], "does not exist"),
+            ([str(BAGS / "home"), *options(tmp_path / "m", tmp_path / "b")], "no checkpoint"),
+            ([str(BAGS / "home"), *options(model, tmp_path / "c", "--every", "0")], "above 0")):
+        assert main(["replay", *words]) == 2
+        error = capsys.readouterr().err
+        assert said in error and error.count("\n") == 1

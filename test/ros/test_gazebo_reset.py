@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Beside Gazebo a seed changes the room as it does in the embedded simulator."""
+from __future__ import annotations
+
+import os
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moveit_msgs.msg import PlanningScene
+
+from wm_ros.errors import UserError
+from wm_ros.nodes import qos
+from wm_ros.nodes.demo_client import DemoClient
+from wm_ros.nodes.node_list import GAZEBO
+from wm_ros.nodes.supervisor import Supervisor
+from wm_ros.robot import load_robot
+from wm_ros.sim import gazebo_swap, world_command
+
+# the program `gz` as far as it is called here: it notes down what it is asked and says yes
+GZ = '''#!/bin/sh
+printf '%s\\n' "$*" >> "{log}"
+echo "data: {answer}"
+'''
+
+
+def put_gz(folder: Path, answer: str = "true") -> Path:
+    folder.mkdir(exist_ok=True)
+    program, log = folder / "gz", folder / "calls"
+    program.write_text(GZ.format(log=log, answer=answer))
+    program.chmod(0o755)
+    return log
+
+
+@pytest.fixture
+def worlds(tmp_path: Path) -> list[Path]:
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for seed, folder in enumerate(folders, 1):
+        world_command.write(folder, "home", "", seed, True)
+    return folders
+
+
+def names(folder: Path) -> set[str]:
+    root = ET.parse(folder / "world.sdf").getroot()
+    return {str(m.get("name")) for m in root.iter("model")} - {"scene_camera"}
+
+
+def test_every_model_is_replaced_and_the_camera_stays(worlds: list[Path]) -> None:
+    calls: list[tuple[str, str, str]] = []
+    gazebo_swap.swap("home", *worlds, call=lambda *c: calls.append(c))
+    removed = [c for c in calls if c[0] == "/world/home/remove"]
+    assert {c[2] for c in removed} == {f'name: "{n}" type: MODEL' for n in names(worlds[0])}
+    (created,) = (c for c in calls if c not in removed)
+    assert calls[-1] == created and created[:2] == ("/world/home/create_multiple",
+                                                    "gz.msgs.EntityFactory_V")
+    for name in names(worlds[1]):
+        file = worlds[1] / "models" / f"{name}.sdf"
+        assert f'name: "{name}" sdf_filename: "{file}"' in created[2]
+        model = ET.parse(file).getroot().find("model")
+        assert model is not None and model.get("name") == name
+
+
+def test_gazebos_no_is_said_in_one_sentence(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_gz(tmp_path / "bin", "false")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(UserError, match="Gazebo refused /world/home/remove"):
+        gazebo_swap.gz_call("/world/home/remove", "gz.msgs.Entity", 'name: "x" type: MODEL')
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    with pytest.raises(UserError, match="gz is not found"):
+        gazebo_swap.gz_call("/world/home/remove", "gz.msgs.Entity", 'name: "x" type: MODEL')
+
+
+@pytest.mark.ros
+def test_reset_service_changes_gazebos_room_and_tells_the_new_furniture(
+        ros: None, tmp_path: Path, worlds: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    log = put_gz(tmp_path / "bin")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("ROS_HOME", str(tmp_path / "ros"))
+    spec = GAZEBO.with_parameters(room="home", world=str(worlds[0]),
+                                  robot=str(worlds[0] / "robot.yaml"))
+    heard: list[Any] = []
+    with Supervisor([spec], tmp_path / "logs"):
+        client = DemoClient(load_robot())
+        try:
+            client.create_subscription(PlanningScene, "/wm/furniture", heard.append, qos.LATCHED)
+            assert client.reset("home", "open_door", 5, True) == ""
+            limit = time.monotonic() + 30.0
+            while len(heard) < 2 and time.monotonic() < limit:
+                time.sleep(0.05)
+            assert len(heard) >= 2, "the new furniture was not told"
+            with pytest.raises(UserError, match="Gazebo runs the home"):
+                client.reset("office", "", 5, True)
+        finally:
+            client.close()
+            client.destroy_node()
+    made = tmp_path / "ros/wm_ros/worlds/home_open_door_5"
+    assert "create_multiple" in log.read_text()
+    assert {o.id for o in heard[-1].world.collision_objects} <= names(made)
+    places = [{o.id: [round(p.position.x, 4) for p in o.primitive_poses]
+               for o in m.world.collision_objects} for m in (heard[0], heard[-1])]
+    assert places[0]["cabinet"] != places[1]["cabinet"]

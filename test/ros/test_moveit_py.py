@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The planning node on moveit_py: same paths, same stops, and one sentence where it is missing."""
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import fake_moveit
+import numpy as np
+import pytest
+from moveit_msgs.msg import PlanningScene
+from rclpy.parameter import Parameter as ParameterValue
+
+from wm_ros.bridge import furniture
+from wm_ros.errors import UserError
+from wm_ros.motion.pose import Pose
+from wm_ros.nodes.base import WmNode
+from wm_ros.nodes.clients import SUCCEEDED, StopFlag
+from wm_ros.nodes.moveit_body import MoveItBody, make_body
+from wm_ros.nodes.parameters import PLANNING, SAFETY, TOPICS, Parameter
+
+
+class Node(WmNode):
+    """Only the parameters of the planning node, with some set."""
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__("planning", (*TOPICS, *(
+            Parameter(p.name, values.get(p.name, p.default), p.description)
+            for p in (*PLANNING, *SAFETY))))
+
+
+@pytest.fixture
+def node(ros: None) -> Iterator[Any]:
+    made: list[Node] = []
+
+    def make(**values: Any) -> Node:
+        made.append(Node(**values))
+        return made[-1]
+    yield make
+    for one in made:
+        one.destroy_node()
+
+
+@pytest.fixture
+def body(node: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    fake_moveit.install(monkeypatch)
+    return make_body(node(planner="moveit_py", detours=True))
+
+
+HOME = np.array(fake_moveit.ROBOT.home)
+
+
+def forward(body: Any, *steps: tuple[float, float, float]) -> list[Pose]:
+    """Poses at these displacements (m) from the tool's home."""
+    start = body.tool(HOME)
+    return [Pose(start.position + np.array(step), start.quaternion) for step in steps]
+
+
+def wall(name: str = "wall") -> PlanningScene:
+    """A wall in front of the tool's home."""
+    scene = PlanningScene(is_diff=True)
+    scene.world.collision_objects = [furniture.collision_object(
+        name, fake_moveit.ROBOT.base_link,
+        [("box", (0.02, 0.4, 0.4), Pose.of([0.55, 0.0, 0.35]))])]
+    return scene
+
+
+def test_missing_moveit_py_is_one_sentence(node: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "moveit", None)
+    monkeypatch.delitem(sys.modules, "wm_ros.nodes.moveit_py_body", raising=False)
+    with pytest.raises(UserError, match="moveit-py"):
+        make_body(node(planner="moveit_py"))
+
+
+def test_moveit_py_is_imported_only_when_chosen(node: Any,
+                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "wm_ros.nodes.moveit_py_body", raising=False)
+    assert type(make_body(node())) is MoveItBody
+    assert "wm_ros.nodes.moveit_py_body" not in sys.modules
+
+
+def test_unknown_planner_is_one_sentence(node: Any) -> None:
+    with pytest.raises(UserError, match="move_group or moveit_py"):
+        make_body(node(planner="stomp"))
+
+
+def test_moveit_py_gets_the_robots_own_configuration(body: Any) -> None:
+    config = body._moveit.config
+    assert config["planning_scene_monitor_options"]["joint_state_topic"] == "/joint_states"
+    assert config["robot_description_kinematics"][fake_moveit.ROBOT.planning_group]
+
+
+def test_free_lines_are_followed_to_their_end(body: Any) -> None:
+    waypoints = forward(body, (0.05, 0.0, 0.0), (0.05, 0.05, -0.02))
+    path, fraction, _ = body.plan(HOME, waypoints, StopFlag())
+    assert fraction == 1.0
+    assert np.allclose(path.positions[0], HOME, atol=1e-6)
+    assert np.linalg.norm(body.tool(path.positions[-1]).position
+                          - waypoints[-1].position) < 1e-3
+    limits = fake_moveit.ROBOT.velocity_limits
+    assert (np.abs(path.velocities) <= limits * 0.9 + 1e-6).all()
+
+
+def test_a_path_ends_before_what_is_in_the_way(body: Any) -> None:
+    assert body._change_scene(wall(), StopFlag())
+    waypoints = forward(body, (0.03, 0.0, 0.0), (0.25, 0.0, 0.0))
+    path, fraction, reason = body.plan(HOME, waypoints, StopFlag())
+    assert 0.3 < fraction < 0.95 and "in the way" in reason
+    assert body.tool(path.positions[-1]).position[0] < 0.55
+    unchecked, fraction, _ = body.plan(HOME, waypoints, StopFlag(), check=False)
+    assert fraction == 1.0 and unchecked is not None
+
+
+def test_a_way_around_is_found_where_the_line_is_blocked_at_once(body: Any) -> None:
+    near = PlanningScene(is_diff=True)
+    near.world.collision_objects = [furniture.collision_object(
+        "post", fake_moveit.ROBOT.base_link,
+        [("box", (0.02, 0.30, 0.04), Pose.of([0.425, 0.0, 0.33]))])]
+    body._change_scene(near, StopFlag())
+    if body._moveit.planner.in_collision(HOME):
+        pytest.fail("the obstacle must not touch the arm at home")
+    goal = forward(body, (0.10, 0.0, 0.0))
+    path, fraction, _ = body.plan(HOME, goal, StopFlag())
+    assert path is not None and fraction == 1.0
+    assert np.linalg.norm(body.tool(path.positions[-1]).position - goal[0].position) < 5e-3
+    planner = body._moveit.planner
+    assert not any(planner.in_collision(q) for q in path.positions)
+
+
+def test_the_tool_keeps_to_the_speed_limit(body: Any) -> None:
+    waypoints = forward(body, (0.15, 0.10, 0.0))
+    body.node.set_parameters([ParameterValue("safety.max_tool_speed", value=0.05)])
+    path, fraction, _ = body.plan(HOME, waypoints, StopFlag())
+    points = np.array([body.tool(q).position for q in path.positions])
+    speeds = np.linalg.norm(np.diff(points, axis=0), axis=1) / np.diff(path.times)
+    assert fraction == 1.0
+    assert 0.045 < speeds.max() <= 0.05 + 1e-6
+
+
+def test_arrival_is_told(body: Any) -> None:
+    path, _, _ = body.plan(HOME, forward(body, (0.03, 0.0, 0.0)), StopFlag())
+    goal = body.execute(path, StopFlag())
+    status, result = goal.result(StopFlag(), 5.0, "late")
+    assert status == SUCCEEDED and result.error_code.val == 1
+    message, controller = body._manager.pushed[-1]
+    assert controller == fake_moveit.ROBOT.controllers.arm
+    assert tuple(message.joint_trajectory.joint_names) == fake_moveit.ROBOT.arm_joints
+
+
+def test_a_stop_reaches_moveit(body: Any) -> None:
+    body._manager.arrives = False
+    path, _, _ = body.plan(HOME, forward(body, (0.03, 0.0, 0.0)), StopFlag())
+    goal = body.execute(path, StopFlag())
+    started = time.monotonic()
+    body.cancel_motion()
+    status, result = goal.result(StopFlag(), 5.0, "late")
+    assert time.monotonic() - started < 5.0
+    assert status != SUCCEEDED and result.error_code.val != 1
+
+
+def test_furniture_comes_and_goes(body: Any) -> None:
+    body._furniture = wall()
+    body.apply_furniture(StopFlag())
+    assert set(body._moveit.planner.scene.objects) == {"wall"}
+    body._furniture = wall("shelf")
+    body.apply_furniture(StopFlag())
+    assert set(body._moveit.planner.scene.objects) == {"shelf"}

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One list of nodes: every program, file and parameter that it names exists."""
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from wm_ros.nodes import parameters
+from wm_ros.nodes.node_list import GAZEBO, nodes
+from wm_ros.paths import config
+
+DECLARED = {
+    "simulation": (*parameters.TOPICS, *parameters.SIMULATION),
+    "perception": (*parameters.TOPICS, *parameters.PERCEPTION),
+    "imagination": (*parameters.TOPICS, *parameters.IMAGINATION),
+    "planning": (*parameters.TOPICS, *parameters.PLANNING, *parameters.SAFETY),
+    "monitor": parameters.SAFETY,
+    "visualization": (*parameters.TOPICS, *parameters.VISUALIZATION),
+    "view": (*parameters.TOPICS, *parameters.VIEW),
+    "gazebo": parameters.GAZEBO,
+}
+
+
+@pytest.mark.parametrize("spec", [*nodes("home", view=True, rviz=True), GAZEBO],
+                         ids=lambda spec: spec.name)
+def test_node_can_be_started(spec: Any) -> None:
+    module = importlib.import_module(f"wm_ros.nodes.{spec.executable}")
+    assert callable(module.main)
+    assert all(Path(path).is_file() for path in spec.files())
+
+
+@pytest.mark.parametrize("name", sorted(DECLARED))
+def test_parameters_in_the_yaml_files_exist_and_are_in_range(name: str) -> None:
+    known = {p.name: p for p in (*parameters.COMMON, *DECLARED[name])}
+    values = yaml.safe_load(config("nodes.yaml").read_text()).get(name, {}).get(
+        "ros__parameters", {})
+    for key, value in values.items():
+        parameter = known[key]
+        assert isinstance(value, type(parameter.default)), key
+        if parameter.low is not None and parameter.high is not None:
+            assert parameter.low <= value <= parameter.high
+
+
+@pytest.mark.parametrize("file", ["topics.yaml", "safety.yaml"])
+def test_shared_yaml_files_name_known_parameters_only(file: str) -> None:
+    known = {p.name for p in (*parameters.COMMON, *parameters.TOPICS, *parameters.SAFETY)}
+    values = yaml.safe_load(config(file).read_text())["/**"]["ros__parameters"]
+    flat = {f"{group}.{key}" for group, entries in values.items() if isinstance(entries, dict)
+            for key in entries}
+    flat |= {key for key, value in values.items() if not isinstance(value, dict)}
+    assert flat <= known
+
+
+def test_every_parameter_is_explained() -> None:
+    for group in (parameters.COMMON, *DECLARED.values()):
+        for parameter in group:
+            assert parameter.description.endswith("."), parameter.name
+
+
+def test_monitor_watches_what_is_started() -> None:
+    for room, moveit in (("home", False), (None, False), (None, True)):
+        chosen = nodes(room, moveit=moveit)
+        watched = next(s for s in chosen if s.name == "monitor").parameters["safety.nodes"]
+        assert set(watched) == {s.name for s in chosen} - {"monitor"}

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the planning node makes of good chunks, without ROS: late images, trims, grips, rests.
+
+A perfect model (the task's expert, rolled out from the state of the image) stands in for the
+world model; time is the simulator's, so every run is the same.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from wm_ros.bridge import chunks, furniture, joints, moveit
+from wm_ros.errors import UserError
+from wm_ros.motion.kinematics import Kinematics
+from wm_ros.motion.plan import Request
+from wm_ros.motion.planner import Planner
+from wm_ros.motion.pose import Pose
+from wm_ros.nodes.clients import StopFlag
+from wm_ros.nodes.planning_run import Run, Settings
+from wm_ros.sim.controllers import ArmController, GripperController, Outcome, Tolerances, make_path
+from wm_ros.sim.env import TaskEnv
+from wm_ros.sim.tasks import TASKS
+
+DT = 0.01
+FRAME = 0.1  # s between images
+THINKING = 0.12  # s from an image to its chunk
+SETTINGS = Settings(
+    time_limit=40.0, candidates=1, dry_run=False, horizon=8, lead=0.14, retries=4,
+    margin_fraction=0.03, back_off=0.02, max_excess=0.05, gripper_change=0.006,
+    success_threshold=0.7, progress_threshold=0.8,
+    still_path=0.015,
+    still_count=4, follow_timing=True, bounds=np.array([[0.1, 0.9], [-0.75, 0.75], [-0.02, 0.9]]),
+    max_pose_step=0.08, max_jump=0.12, max_age=0.6)
+
+
+class SimulatedBody:
+    """The robot, the planner and the perfect model, all in simulated time."""
+
+    def __init__(self, task: str, seed: int) -> None:
+        self.env = TaskEnv(task, seed, "held_out", render=False)
+        self.other = TaskEnv(task, seed, "held_out", render=False)  # where futures are rolled out
+        self.sim, self.robot = self.env.sim, self.env.robot
+        self.kinematics = Kinematics(self.robot)
+        self.planner = Planner(self.robot, 0.008)
+        scene = furniture.from_scene(self.env.scene, self.robot.base_link, 0.003)
+        for item in scene.world.collision_objects:
+            self.planner.add_object(moveit.from_object(item, lambda _: Pose.identity()))
+        self.arm = ArmController(self.robot, self.sim.q)
+        self.gripper = GripperController(self.robot, self.sim.gripper_width, 0.003, 0.0015, 0.15)
+        self.width = float(self.sim.gripper_width)
+        self.stop = SimulatedStop(self)
+        self.arm_outcome: Outcome | None = None
+        self.grip_ended = False
+        self.rests: list[float] = []
+        self.rested = 0.0
+        self.done_at: float | None = None
+
+    def step(self) -> None:
+        now = float(self.sim.time)
+        self.sim.set_arm_target(self.arm.sample(now + DT))
+        self.sim.set_gripper_target(self.gripper.sample(DT), self.gripper.effort)
+        self.sim.advance(DT)
+        self.arm_outcome = self.arm.judge(now + DT, self.sim.q) or self.arm_outcome
+        width = float(self.sim.gripper_width)
+        self.grip_ended |= self.gripper.judge(width, DT) is not None
+        if round(now / DT) % 10 == 0 and self.env.judge.update() and self.done_at is None:
+            self.done_at = now
+
+    def until(self, moment: float) -> None:
+        while self.sim.time < moment - 1e-9:
+            self.step()
+
+    def now(self) -> float:
+        return 1000.0 + float(self.sim.time)
+
+    def propose(self, _words: str, _count: int, newer_than: float, _stop: Any) -> chunks.Chunk:
+        """A chunk of what the expert would do from the next image on, after thinking."""
+        first = max(newer_than - 1000.0, float(self.sim.time) - FRAME)
+        self.until(np.ceil(first / FRAME - 1e-6) * FRAME)
+        seen = float(self.sim.time)
+        self.other.sim.set_state(self.sim.state())
+        self.other.target = self.sim.q.copy()
+        expert = self.other.expert()
+        way, widths = [], []
+        for _ in range(16):
+            action = expert.act()
+            way.append(action[0])
+            widths.append(float(action[1]))
+            self.other.step(action)
+        self.until(seen + THINKING)
+        return chunks.Chunk(f"{seen:.2f}", 1000.0 + seen + FRAME, 1000.0 + seen, FRAME, way,
+                            np.array(widths), 0.6, 0.9, 0.0)
+
+    def plan(self, start: np.ndarray, waypoints: list[Pose], _stop: Any,
+             check: bool = True) -> tuple[joints.JointPath | None, float, str]:
+        plan = self.planner.plan_cartesian(start, waypoints, check, 0.02, Request(0.9, 0.9))
+        self.until(self.sim.time + 0.02)
+        t = plan.trajectory
+        if not len(t):
+            return None, 0.0, f"not planned: {plan.error_code}"
+        return joints.JointPath(self.robot.arm_joints, t.times, t.positions, t.velocities,
+                                t.accelerations), plan.fraction, f"{plan.error_code}"
+
+    def execute(self, path: joints.JointPath, _stop: Any) -> Any:
+        self.until(self.sim.time + 0.02)
+        if self.rested:
+            self.rests.append(float(self.sim.time) - self.rested)
+        self.arm_outcome = None
+        made = make_path(path.times, path.positions, path.velocities, self.arm.command)
+        self.arm.start(made, Tolerances(np.full(7, 0.1), np.full(7, 0.02), 1.0), self.sim.time)
+        return SimulatedGoal(self)
+
+    def grip(self, width: float, _stop: Any) -> None:
+        self.gripper.start(width, 0.0)
+        self.grip_ended = False
+        limit = self.sim.time + 3.0
+        while not self.grip_ended:
+            self.step()
+            if self.sim.time > limit:
+                raise UserError("The gripper did not finish in time.")
+        self.rested = 0.0
+
+    def joints_now(self) -> np.ndarray:
+        return np.array(self.arm.command)
+
+    def tool(self, q: np.ndarray) -> Pose:
+        return self.kinematics.fk(q)
+
+    def width_now(self) -> float:
+        return float(self.sim.gripper_width)
+
+    def trace(self, _entry: dict) -> None:
+        """Nobody looks."""
+
+
+class SimulatedStop(StopFlag):
+    """Waiting lets simulated time pass; a task that is done for long enough ends the run."""
+
+    def __init__(self, body: SimulatedBody) -> None:
+        super().__init__()
+        self.body = body
+
+    def sleep(self, seconds: float) -> None:
+        self.body.until(self.body.sim.time + max(seconds, DT))
+
+    def check(self) -> None:
+        done = self.body.done_at
+        if done is not None and self.body.sim.time - done > 1.0:
+            self.set("done")
+        super().check()
+
+
+class SimulatedGoal:
+    """A running path."""
+
+    def __init__(self, body: SimulatedBody) -> None:
+        self.body = body
+
+    def result(self, _stop: Any, timeout: float, late: str) -> tuple[int, Any]:
+        body = self.body
+        limit = body.sim.time + timeout
+        while body.arm_outcome is None:
+            body.step()
+            if body.sim.time > limit:
+                raise UserError(late)
+        body.until(body.sim.time + 0.015)
+        body.rested = float(body.sim.time)
+
+        class Code:
+            val = 1 if body.arm_outcome is Outcome.DONE else -4
+            message = str(body.arm_outcome)
+
+        class Result:
+            error_code = Code
+        return 4, Result
+
+
+def perform(task: str, seed: int) -> tuple[SimulatedBody, str]:
+    """Let the perfect model do a task; the body and how the run ended."""
+    body = SimulatedBody(task, seed)
+    run = Run(body, SETTINGS, task, body.stop, lambda _: None)
+    try:
+        return body, run.execute()
+    except Exception as error:
+        return body, str(error)
+
+
+@pytest.mark.parametrize("task", sorted(TASKS))
+def test_good_chunks_do_the_task_although_they_come_late(task: str) -> None:
+    body, ended = perform(task, 100)
+    assert body.done_at is not None, ended
+    assert body.env.sim.robot_furniture_contacts() == 0
+    assert max(body.rests, default=0.0) < 0.15
+    assert (np.abs(body.arm.peak) <= body.robot.acceleration_limits * 1.01).all()

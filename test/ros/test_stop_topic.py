@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A button on /wm/stop stops the arm, and only a person lets it go on."""
+from __future__ import annotations
+
+from std_msgs.msg import Bool
+from std_srvs.srv import Trigger
+
+from wm_ros.nodes.monitor_node import MonitorNode
+
+
+def test_button_stops_and_cannot_release(ros: None) -> None:
+    monitor = MonitorNode()
+    try:
+        monitor.configure()
+        told: list[bool] = []
+        monitor._stopped_out.publish = lambda m: told.append(m.data)  # type: ignore[method-assign]
+        monitor._hear_stop(Bool(data=False))
+        assert told == []
+        monitor._hear_stop(Bool(data=True))
+        assert told == [True]
+        monitor._hear_stop(Bool(data=False))
+        assert told == [True]
+        answer = monitor._resume_wanted(Trigger.Request(), Trigger.Response())
+        assert not answer.success and "not active" in answer.message
+    finally:
+        monitor.destroy_node()

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from wm_ros import cli, environment, paths
+from wm_ros.errors import UserError
+
+
+def wm(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    env = os.environ | {"PYTHONPATH": str(paths.share())} | environ
+    return subprocess.run([sys.executable, "-m", "wm_ros.cli", *words], env=env, text=True,
+                          capture_output=True, timeout=120)
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """A command of our own behind `wm probe`."""
+    module = types.ModuleType("wm_ros_probe")
+    module.HELP = "A probe."
+    module.add_arguments = lambda parser: parser.add_argument("--number", type=int, default=0)
+    module.run = lambda args: args.number
+    monkeypatch.setitem(sys.modules, "wm_ros_probe", module)
+    monkeypatch.setitem(cli.COMMANDS, "probe", "wm_ros_probe")
+    return module
+
+
+def test_a_newcomer_sees_every_command_explained_without_waiting_for_torch():
+    done = wm("--help")
+    assert done.returncode == 0
+    for name in cli.COMMANDS:
+        assert name in done.stdout
+    heavy = "import sys, wm_ros.cli as c; c.build_parser(None); " \
+            "print([m for m in ('torch', 'mujoco', 'rclpy') if m in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", heavy], text=True, capture_output=True,
+                            env=os.environ | {"PYTHONPATH": str(paths.share())})
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_every_command_in_the_list_exists_and_explains_itself():
+    for name, module in cli.COMMANDS.items():
+        line = cli.help_line(module)
+        assert line and not line.startswith("("), f"wm {name} ({module}): {line}"
+
+
+@pytest.mark.parametrize("name", sorted(cli.COMMANDS))
+def test_help_of_a_command_works(name):
+    done = wm(name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "usage: wm" in done.stdout
+
+
+def test_an_exit_status_of_a_command_reaches_the_shell(command):
+    assert cli.main(["probe", "--number", "3"]) == 3
+
+
+def test_a_users_mistake_gives_one_sentence_and_no_traceback(command, capsys):
+    def run(args):
+        raise UserError("Say which room: --scene home or --scene office.")
+    command.run = run
+    assert cli.main(["probe"]) == 2
+    printed = capsys.readouterr().err
+    assert printed == "wm: Say which room: --scene home or --scene office.\n"
+
+
+def test_ctrl_c_ends_a_command_quietly(command, capsys):
+    def run(args):
+        raise KeyboardInterrupt
+    command.run = run
+    assert cli.main(["probe"]) == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_full_disk_gives_one_sentence(command, capsys):
+    def run(args):
+        raise OSError(errno.ENOSPC, "No space left on device", "out/demo/run.mcap")
+    command.run = run
+    assert cli.main(["probe"]) == 2
+    assert capsys.readouterr().err.startswith("wm: The disk is full (out/demo/run.mcap)")
+
+
+def test_a_missing_library_says_how_to_install_it(command, capsys):
+    def run(args):
+        import no_such_library  # noqa: F401
+    command.run = run
+    assert cli.main(["probe"]) == 2
+    assert "no_such_library" in (printed := capsys.readouterr().err) and "make setup" in printed
+
+
+def test_a_bug_is_not_hidden_as_a_users_mistake(command):
+    command.run = lambda args: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["probe"])
+
+
+def test_an_unknown_command_is_answered_with_the_list():
+    done = wm("dance")
+    assert done.returncode == 2 and "demo" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_users_own_settings_are_never_overruled():
+    env = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", "MUJOCO_GL": "osmesa",
+           "FASTRTPS_DEFAULT_PROFILES_FILE": "/mine.xml"}
+    environment.prepare(kept := dict(env))
+    assert kept.items() >= env.items()
+
+
+def test_a_robot_on_another_machine_is_not_cut_off_by_the_loopback_profile():
+    environment.prepare(local := {})
+    environment.prepare(network := {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"})
+    profiles = [Path(env["FASTRTPS_DEFAULT_PROFILES_FILE"]).read_text()
+                for env in (local, network)]
+    assert "127.0.0.1" in profiles[0] and "127.0.0.1" not in profiles[1]
+
+
+def test_robot_descriptions_are_found_and_missing_ones_named(tmp_path, monkeypatch):
+    (tmp_path / "my_robot" / "urdf").mkdir(parents=True)
+    (tmp_path / "my_robot" / "urdf" / "arm.urdf").write_text("<robot/>")
+    monkeypatch.setenv("WM_ROBOT_DATA", str(tmp_path))
+    assert paths.robot_data("package://my_robot/urdf/arm.urdf").read_text() == "<robot/>"
+    assert paths.package_dirs("package://my_robot/urdf/arm.urdf") == [tmp_path]
+    with pytest.raises(UserError, match="no_robot"):
+        paths.robot_data("package://no_robot/arm.urdf")

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages <-> numpy, and nothing else: the only place where the two types meet."""

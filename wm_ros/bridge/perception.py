@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the messages of cameras, joints and wrench to one Observation, live or from a recording."""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from sensor_msgs.msg import CameraInfo, Image
+from tf2_msgs.msg import TFMessage
+
+from wm_ros.bridge import images, joints, observations, poses, times
+from wm_ros.bridge.synchroniser import Synchroniser
+from wm_ros.bridge.transforms import TransformBuffer
+from wm_ros.errors import UserError
+from wm_ros.motion.kinematics import Kinematics
+from wm_ros.motion.pose import Pose
+from wm_ros.msg import Observation
+from wm_ros.robot import RobotConfig
+from wm_ros.sim.link_tree import LinkTree
+
+
+def sensor_names(depth: bool = True, wrench: bool = True) -> list[str]:
+    """The streams of one observation; the first one sets its moment."""
+    return ["scene_color", "wrist_color", "joint_states",
+            *(["scene_depth"] if depth else []), *(["wrench"] if wrench else [])]
+
+
+class Assembler:
+    """Makes an Observation of the messages of one moment.
+
+    :param image_size: side of the observation's square images, px
+    :param tolerance: between the stamps of one moment, s
+    :param names: topics and frames by their names in ``config/topics.yaml``, such as
+        ``topics.scene_info`` and ``frames.scene_camera``
+    """
+
+    def __init__(self, robot: RobotConfig, image_size: int, tolerance: float,
+                 names: Mapping[str, str]) -> None:
+        self.robot, self.image_size, self._names = robot, image_size, names
+        self.kinematics = Kinematics(robot)
+        self._links = LinkTree(robot.urdf_path.read_text(encoding="utf-8")).links
+        self._buffer = TransformBuffer(tolerance=tolerance + 0.1)
+        self._infos: dict[str, CameraInfo] = {}
+        self._sequence = 0
+        self.instruction = ""
+        self.camera_moves = False  # a camera's pose has to come from /tf
+        self.encode: Callable[[np.ndarray], np.ndarray] | None = None
+
+    def calibrate(self, camera: str, message: CameraInfo) -> None:
+        """Take in the calibration of the ``scene`` or the ``wrist`` camera."""
+        self._infos[camera] = message
+
+    def add_transforms(self, message: TFMessage, static: bool = False) -> None:
+        """Take in /tf or /tf_static."""
+        self._buffer.add(message.transforms, static=static)
+
+    def assemble(self, stamp: float, found: Mapping[str, Any]) -> Observation:
+        """One observation.
+
+        :param stamp: of the moment, s
+        :param found: name of a stream -> its message; ``scene_depth`` and ``wrench`` may lack
+        :raises UserError: a message cannot be used, a calibration or a transform is missing
+        """
+        robot = self.robot
+        state = joints.from_joint_state(found["joint_states"],
+                                        [*robot.arm_joints, *robot.finger_joints])
+        q = state.position[:robot.dof]
+        views = [self._view("scene", stamp, q, found["scene_color"], found.get("scene_depth")),
+                 self._view("wrist", stamp, q, found["wrist_color"], None)]
+        wrench = (poses.from_wrench(found["wrench"].wrench) if "wrench" in found
+                  else np.zeros(6))
+        if not np.isfinite(wrench).all():
+            raise UserError("The force-torque sensor gives no numbers (NaN).")
+        self._sequence += 1
+        message = observations.to_message(
+            found["scene_color"].header.stamp, self._sequence, views, robot, state,
+            self.kinematics.fk(q), wrench, self.instruction)
+        if self.encode is not None:
+            observations.set_latent(message, self.encode(views[0].rgb))
+        return message
+
+    def _view(self, camera: str, stamp: float, q: np.ndarray, color: Image,
+              depth: Image | None) -> observations.View:
+        info = self._infos.get(camera)
+        if info is None:
+            topic = self._names[f"topics.{camera}_info"]
+            raise UserError(f"The {camera} camera gives no calibration on {topic}.")
+        matrix = images.from_camera_info(info)
+        rgb, small = images.square(images.from_colour(color), matrix, self.image_size)
+        distance = (None if depth is None
+                    else images.square(images.from_depth(depth), matrix, self.image_size)[0])
+        frame = color.header.frame_id or self._names[f"frames.{camera}_camera"]
+        return observations.View(camera, frame, rgb, distance, small,
+                                 self._camera_pose(frame, stamp, q))
+
+    def _camera_pose(self, frame: str, stamp: float, q: np.ndarray) -> Pose:
+        """Pose of an optical frame in the base frame.
+
+        A camera on the robot follows from the joints of the same moment; only one that moves by
+        itself needs /tf.
+        """
+        fixed = self._buffer.anchor(frame, self._links)
+        if fixed is not None:
+            link, pose = fixed
+            return self.kinematics.link_pose(q, link).compose(pose)
+        try:
+            return self._buffer.lookup(self.robot.base_link, frame, stamp)
+        except UserError:
+            self.camera_moves = True
+            raise
+
+
+class Perception:
+    """Picks the newest complete moment of the sensors' messages, at most ``rate`` a second.
+
+    :param sensors: streams, see :func:`sensor_names`
+    :param tolerance: largest difference of a message's stamp from the scene camera's, s
+    :param rate: observations at most, Hz
+    :param lasting_after: what goes wrong for longer than this does not pass by itself, s
+    """
+
+    def __init__(self, assembler: Assembler, sensors: Iterable[str], tolerance: float,
+                 rate: float, lasting_after: float = 1.0) -> None:
+        self.assembler = assembler
+        self.trouble = ""  # why the newest complete moment gave no observation
+        self.lasting = False
+        self._sync = Synchroniser(sensors, tolerance)
+        self._rate, self._lasting_after = rate, lasting_after
+        self._due, self._sound = -math.inf, math.inf
+
+    def add(self, stream: str, message: Any) -> None:
+        """Take in a message of a sensor."""
+        self._sync.add(stream, times.seconds(message.header.stamp), message)
+
+    def next(self) -> Observation | None:
+        """The newest complete moment, if there is a new one and it is due; see ``trouble``."""
+        lead = self._sync.newest("scene_color")
+        if lead is None or lead < self._due:
+            return None
+        matched = self._sync.match()
+        if matched is None:
+            return None
+        stamp, found = matched
+        self._sound = min(self._sound, stamp)
+        try:
+            message = self.assembler.assemble(stamp, found)
+        except UserError as error:
+            self.trouble = str(error)
+            self.lasting = stamp - self._sound > self._lasting_after
+            return None
+        self.trouble, self.lasting, self._sound = "", False, stamp
+        self._sync.consume(stamp)
+        self._due = stamp + 0.9 / self._rate
+        return message

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Second pass over a bag: the chosen rows as episodes of a data set."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from wm_ros.bridge import observations, times
+from wm_ros.bridge.perception import Assembler
+from wm_ros.bridge.recorded import Undecoded, given_transforms, heard
+from wm_ros.convert.index import Index
+from wm_ros.convert.rows import NO_COMMAND, PERIOD, SHORT, UNUSABLE, Choice, Row
+from wm_ros.data.any_bag import AnyBag
+from wm_ros.data.episode import Episode, action_vector, camera_vector, depth_to_mm, state_vector
+from wm_ros.data.topic_map import TopicMap
+from wm_ros.errors import UserError
+from wm_ros.motion.pose import Pose
+from wm_ros.replay.commands import Commands
+
+LATE = 0.15  # s of commands that must have been read before a row is made
+LONGEST = 3000  # rows; what is longer becomes several episodes
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a recording may not tell: task and room by name, and whether it went well."""
+
+    task: str = ""
+    room: str = ""
+    success: bool = True
+
+
+@dataclass
+class Made:
+    """What making episodes gave besides them."""
+
+    unusable: Counter[str] = field(default_factory=Counter)
+    action_source: str = ""
+    assumed: set[str] = field(default_factory=set)
+
+
+class Maker:
+    """Makes the episodes of one bag.
+
+    :param image_size: side of the stored images, px
+    :param shortest: rows that an episode has at least
+    :param report: called for each row
+    """
+
+    def __init__(self, topics: TopicMap, index: Index, choice: Choice, labels: Labels,
+                 image_size: int, tolerance: float, shortest: int,
+                 report: Callable[[], None] | None = None) -> None:
+        self.index, self.choice, self.labels = index, choice, labels
+        self.shortest, self.report, self.made = shortest, report, Made()
+        self.topics, robot = topics, topics.robot
+        self._assembler = Assembler(robot, image_size, tolerance, topics.names())
+        self._assembler.add_transforms(given_transforms(topics), static=True)
+        self._commands = Commands(self._assembler.kinematics)
+        self._infos: dict[str, deque[Any]] = {c: deque(maxlen=60) for c in ("scene", "wrist")}
+        self._about = _about(index.about)
+        self._number = 0
+        self._kept: list[dict[str, Any]] = []
+        self._kept_row: Row | None = None
+
+    def episodes(self, bag: AnyBag) -> Iterator[Episode]:
+        """Read the bag again; each piece without gaps gives an episode."""
+        wanted: dict[str, dict[int, list[int]]] = {}
+        for i, row in enumerate(self.choice.rows):
+            for role, number in row.messages.items():
+                wanted.setdefault(role, {}).setdefault(number, []).append(i)
+        numbers: Counter[str] = Counter()
+        found: dict[int, dict[str, Any]] = {}
+        complete: set[int] = set()
+        turn = 0  # rows are made in their order, whatever order their messages came in
+        for item in heard(bag, self.topics):
+            number = numbers[item.role]
+            numbers[item.role] += 1
+            if isinstance(item, Undecoded):
+                continue
+            self._hear(item.role, item.message)
+            for i in wanted.get(item.role, {}).get(number, ()):
+                found.setdefault(i, {})[item.role] = item.message
+                if len(found[i]) == len(self.choice.rows[i].messages):
+                    complete.add(i)
+            while (turn in complete
+                   and self._commands.newest >= self.choice.rows[turn].stamp + LATE):
+                yield from self._add(turn, found.pop(turn))
+                turn += 1
+        for i in range(turn, len(self.choice.rows)):
+            yield from self._add(i, found.pop(i))
+        yield from self._finish()
+        self.made.action_source = ("recorded actions" if self.index.stamps["action"]
+                                   else self._commands.source)
+
+    def _hear(self, role: str, message: Any) -> None:
+        if role in ("scene_info", "wrist_info"):
+            self._infos[role.removesuffix("_info")].append(message)
+        elif role in ("tf", "tf_static"):
+            self._assembler.add_transforms(message, static=role == "tf_static")
+        elif role in ("commands", "joint_states"):
+            self._commands.add(role, message)
+
+    def _add(self, i: int, found: dict[str, Any]) -> Iterator[Episode]:
+        """One more row; the episodes that it ends."""
+        row = self.choice.rows[i]
+        if self.report is not None:
+            self.report()
+        try:
+            made = self._make(row, found)
+        except UserError as error:
+            self.made.unusable[str(error)] += 1
+            self.choice.dropped[UNUSABLE] += 1
+            yield from self._finish()
+            return
+        if made is None:
+            self.choice.dropped[NO_COMMAND] += 1
+            yield from self._finish()
+            return
+        before = self._kept_row
+        if before is not None and (before.piece != row.piece or len(self._kept) >= LONGEST):
+            yield from self._finish()
+        self._kept.append(made)
+        self._kept_row = row
+
+    def _make(self, row: Row, found: dict[str, Any]) -> dict[str, Any] | None:
+        for camera, infos in self._infos.items():
+            if infos:  # rows are made late: the calibration of their own moment counts
+                self._assembler.calibrate(camera, min(infos, key=lambda m: abs(
+                    times.seconds(m.header.stamp) - row.stamp)))
+        seen = observations.fields(self._assembler.assemble(row.stamp, found),
+                                   self._assembler.robot)
+        action, executed = self._actions(row, found, seen)
+        if action is None:
+            return None
+        tcp = Pose(seen["tcp_position"], seen["tcp_quaternion"])
+        if "tcp_pose" in found:
+            tcp = _raw_pose(found["tcp_pose"].pose)
+        eye = Pose(seen["scene_position"], seen["scene_quaternion"])
+        return {"scene": seen["scene_rgb"], "wrist": seen["wrist_rgb"],
+                "depth": depth_to_mm(seen["scene_depth"]),
+                "state": state_vector(seen["q"], seen["gripper"], tcp),
+                "wrench": np.asarray(seen["wrench"], np.float32),
+                "camera": camera_vector(seen["scene_K"], eye),
+                "action": action, "executed": executed,
+                "progress": found["progress"].data if "progress" in found else None}
+
+    def _actions(self, row: Row, found: dict[str, Any], seen: dict[str, Any]
+                 ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """What was asked of the arm from this row to the next, and what it was told."""
+        if "action" in found:
+            action = _raw_action(found["action"])
+            told = found.get("executed_action")
+            return action, action if told is None else _raw_action(told)
+        commanded = self._commands.at(row.stamp + PERIOD)
+        if commanded is None:
+            return None, None
+        action = action_vector(*commanded)
+        return action, action
+
+    def _finish(self) -> Iterator[Episode]:
+        """The rows so far as an episode, if they are enough."""
+        kept, row = self._kept, self._kept_row
+        self._kept, self._kept_row = [], None
+        if row is None:
+            return
+        if len(kept) < self.shortest:
+            self.choice.dropped[SHORT] += len(kept)
+            return
+        rows: dict[str, Any] = {name: np.stack([entry[name] for entry in kept]) for name in
+                ("scene", "wrist", "depth", "state", "wrench", "camera", "action", "executed")}
+        about = self._label(row)
+        progress = [entry["progress"] for entry in kept]
+        if any(value is None for value in progress):
+            self.made.assumed.add("progress: it rises evenly in episodes that went well, else 0")
+            progress = list(np.linspace(0.0, float(about["success"]), len(kept)))
+        images = {"scene": rows.pop("scene"), "wrist": rows.pop("wrist")}
+        self._number += 1
+        yield Episode(images=images, progress=np.asarray(progress, np.float32), **rows, **about)
+
+    def _label(self, row: Row) -> dict[str, Any]:
+        """Task, instruction, seed and the rest: as recorded, else as the user says."""
+        about: dict[str, Any] = {
+            "task": self.labels.task or slug(row.instruction) or "task",
+            "room": self.labels.room, "seed": _seed(self.index.fingerprint, self._number),
+            "success": self.labels.success, "perturbed": False, "deliberate_failure": False}
+        if "success" not in self._about:
+            self.made.assumed.add(f"outcome: {'success' if self.labels.success else 'failure'}")
+        about |= self._about
+        if self._number:  # the recorder meant the whole; its pieces need numbers of their own
+            about["seed"] = _seed(self.index.fingerprint, self._number)
+        about["instruction"] = row.instruction
+        return about
+
+
+def _about(text: str) -> dict[str, Any]:
+    """What the recorder said about the episode; empty when that is nothing."""
+    try:
+        given = json.loads(text) if text else {}
+        kinds = {"task": str, "room": str, "seed": int, "success": bool, "perturbed": bool,
+                 "deliberate_failure": bool}
+        return {name: kind(given[name]) for name, kind in kinds.items() if name in given}
+    except (ValueError, TypeError):
+        return {}
+
+
+def _raw_pose(message: Any) -> Pose:
+    """The numbers as they are: a unit quaternion stays what it was to the last bit."""
+    p, q = message.position, message.orientation
+    return Pose(np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w]))
+
+
+def _raw_action(message: Any) -> np.ndarray:
+    return action_vector(_raw_pose(message.poses[0]), message.gripper_width[0])
+
+
+def slug(words: str) -> str:
+    """Words as a name for files; empty stays empty."""
+    return re.sub(r"\W+", "_", words.lower()).strip("_")[:60]
+
+
+def _seed(fingerprint: str, number: int) -> int:
+    """A number that the same episode of the same recording always gets."""
+    digest = hashlib.sha256(f"{fingerprint} {number}".encode()).digest()
+    return int.from_bytes(digest[:4], "little") >> 1

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bags to a data set, one bag after the other; a bag is done when convert.json says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from wm_ros.convert import report, to_bag
+from wm_ros.convert.command import read_state
+from wm_ros.convert.episodes import Labels, Maker, slug
+from wm_ros.convert.index import build
+from wm_ros.convert.rows import choose
+from wm_ros.data import layout
+from wm_ros.data.any_bag import AnyBag
+from wm_ros.data.episode import FPS
+from wm_ros.data.lerobot import DatasetWriter, disk_errors
+from wm_ros.data.topic_map import TopicMap, load_map
+from wm_ros.errors import UserError
+
+STATE = "convert.json"
+RECORDINGS = "recordings"
+FIXED = ("image_size", "tolerance", "min_seconds", "recordings")  # the same for a whole data set
+
+
+@dataclass(frozen=True)
+class Options:
+    """See the options of the command."""
+
+    topics: Path | None = None
+    instruction: str = ""
+    task: str = ""
+    room: str = ""
+    success: bool = True
+    image_size: int = 96
+    tolerance: float = 0.03
+    min_seconds: float = 1.0
+    recordings: bool = True
+
+
+def pack(bags: list[Path], root: Path, options: Options) -> int:
+    """Convert; returns an exit status (130: stopped, the same command goes on).
+
+    :raises UserError: a bag cannot be read, or the folder holds something else
+    """
+    topics = load_map(options.topics)
+    writer = DatasetWriter(root, topics.robot.name, lossless=True)
+    console = Console(stderr=True)
+    with writer.lock():
+        state = _state(root, options)
+        stopped = False
+        with _progress(console) as progress:
+            bar = progress.add_task("", total=None)
+            try:
+                for number, path in enumerate(bags, 1):
+                    title = f"{number}/{len(bags)} {path.name}"
+                    _one(path, root, writer, topics, options, state, progress, bar, title)
+            except KeyboardInterrupt:
+                stopped = True
+            progress.update(bar, description="putting the episodes into files", total=None)
+            total = writer.merge()
+    report.show(console, state["sources"])
+    console.print(f"{root}: {total} episodes; {root / STATE} says what was dropped and why."
+                  + (" Stopped: the same command goes on from here." if stopped else ""),
+                  soft_wrap=True)
+    return 130 if stopped else 0
+
+
+def _state(root: Path, options: Options) -> dict[str, Any]:
+    state = read_state(root / STATE)
+    now = {name: asdict(options)[name] for name in FIXED}
+    if not state:
+        if (root / layout.INFO).exists() or (root / "collect.json").exists():
+            raise UserError(f"{root} is a data set that was not made by `wm convert`: choose "
+                            "another --out.")
+        state = {"settings": now, "sources": {}}
+        with disk_errors(root):
+            layout.write_json(root / STATE, state)
+    other = [f"{k.replace('_', ' ')} {v}" for k, v in state["settings"].items() if now[k] != v]
+    if other:
+        raise UserError(f"{root} was converted with {', '.join(other)}: use the same to go on, or "
+                        "choose another --out.")
+    return state
+
+
+def _one(path: Path, root: Path, writer: DatasetWriter, topics: TopicMap, options: Options,
+         state: dict[str, Any], progress: Progress, bar: TaskID, title: str) -> None:
+    """One bag; what an interrupted run had committed of it is found again by its seeds."""
+    identity = _identity(path, options)
+    if any(source["identity"] == identity for source in state["sources"].values()):
+        return
+    bag = AnyBag(path)
+    progress.update(bar, description=f"{title}: reading", total=None, completed=0)
+    index = build(bag, topics, lambda n: progress.update(bar, completed=n))
+    damage = list(bag.damage)
+    if index.fingerprint in state["sources"]:  # the same recording under another name
+        return
+    choice = choose(index, options.tolerance, options.instruction)
+    progress.update(bar, description=title, total=len(choice.rows), completed=0)
+    maker = Maker(topics, index, choice, Labels(slug(options.task), options.room,
+                                                options.success),
+                  options.image_size, options.tolerance,
+                  max(2, round(options.min_seconds * FPS)), _step(progress, bar))
+    kept, made = writer.keys(), []
+    for episode in maker.episodes(bag):
+        if episode.key not in kept:
+            writer.commit(episode)
+        made.append({"task": episode.task, "seed": episode.seed, "rows": len(episode)})
+    recording = ""
+    if options.recordings:
+        recording = f"{RECORDINGS}/{bag.name}-{index.fingerprint[:8]}"
+        if not (root / recording).exists():
+            progress.update(bar, description=f"{title}: keeping the messages", total=None)
+            with disk_errors(root):
+                to_bag.copy(bag, root / recording, topics.roles)
+    state["sources"][index.fingerprint] = {
+        "name": bag.name, "identity": identity, "recording": recording,
+        **report.of_bag(index, choice, maker.made, damage, made)}
+    with disk_errors(root):
+        layout.write_json(root / STATE, state)
+
+
+def _step(progress: Progress, bar: TaskID) -> Callable[[], None]:
+    return lambda: progress.advance(bar)
+
+
+def _identity(path: Path, options: Options) -> dict[str, Any]:
+    """What tells without reading it that a bag was converted before."""
+    files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file())
+    return {"path": str(path.resolve()), "bytes": sum(f.stat().st_size for f in files),
+            "changed_ns": max(f.stat().st_mtime_ns for f in files),
+            "instruction": options.instruction}
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Progress]:
+    with Progress(TextColumn("{task.description}"), BarColumn(),
+                  TextColumn("{task.completed:.0f}"), TimeElapsedColumn(),
+                  console=console) as progress:
+        yield progress

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``wm collect``: let the experts do tasks and keep what they saw and did as a data set."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from wm_ros.data import layout
+from wm_ros.data.lerobot import DatasetWriter, disk_errors, read_episode_rows
+from wm_ros.data.rollout import kind_of, rollout
+from wm_ros.environment import end_with_parent
+from wm_ros.errors import UserError
+
+HELP = "Collect demonstrations of simulated tasks into a data set in LeRobot's layout."
+SUMMARY = "collect.json"
+MAX_ERRORS = 10  # episodes in a row that may go wrong before the collection stops
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the content of an episode, given its task and seed; one set has one."""
+
+    perturb: float = 0.5
+    failures: float = 0.1
+    image_size: int = 96
+    robot: str = "panda"
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.perturb <= 1 and 0 <= self.failures <= 1
+                and self.perturb + self.failures <= 1):
+            raise UserError("--perturb and --failures are shares: 0 to 1, and 1 at most together.")
+        if not 16 <= self.image_size <= 1024 or self.image_size % 2:
+            raise UserError("--image-size must be an even number from 16 to 1024.")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--out", type=Path, required=True, help="folder of the data set; a set "
+                        "that is there already is continued, never overwritten")
+    parser.add_argument("--tasks", default="all", help="all, home, office or names with commas")
+    parser.add_argument("--episodes", type=int, default=50, metavar="N",
+                        help="episodes of each task (default 50)")
+    parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
+    parser.add_argument("--perturb", type=float, default=0.5, metavar="SHARE",
+                        help="share of episodes in which the arm is pushed off its way and "
+                        "recovers (default 0.5)")
+    parser.add_argument("--failures", type=float, default=0.1, metavar="SHARE",
+                        help="share of episodes spoiled on purpose (default 0.1)")
+    parser.add_argument("--seed0", type=int, default=0, help="first seed (default 0)")
+    parser.add_argument("--image-size", type=int, default=96, help="pixels (default 96)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    settings = Settings(args.perturb, args.failures, args.image_size)
+    if args.episodes < 1 or args.workers < 1 or args.seed0 < 0:
+        raise UserError("--episodes and --workers must be at least 1 and --seed0 at least 0.")
+    summary = collect(args.out, task_names(args.tasks), args.episodes, settings, args.workers,
+                      args.seed0)
+    return 130 if summary["stopped"] else 0
+
+
+def task_names(text: str) -> list[str]:
+    """The tasks that `--tasks` names."""
+    from wm_ros.sim.tasks import TASKS, task_class, tasks_of
+
+    if text == "all":
+        return list(TASKS)
+    if text in ("home", "office"):
+        return tasks_of(text)
+    return [task_class(name.strip()).name for name in text.split(",") if name.strip()]
+
+
+def collect(
+    root: Path,
+    tasks: list[str],
+    episodes: int,
+    settings: Settings,
+    workers: int = 2,
+    seed0: int = 0,
+    env: str = "wm_ros.sim.env:TaskEnv",
+) -> dict[str, Any]:
+    """Collect what is missing of seeds seed0 .. seed0 + episodes - 1 of every task.
+
+    Only layouts of the training split are used. Ctrl-C ends it after the running episodes; the
+    same call goes on where the last one ended, whatever ended it.
+
+    :param env: module:class of the environment
+    :return: the summary, which is also written to collect.json in the data set
+    :raises UserError: the set was made with other settings, the disk is full
+    """
+    writer = DatasetWriter(root, settings.robot)
+    with writer.lock():
+        _same_settings(root, settings)
+        kept = writer.keys()
+        # seeds outside, tasks inside: a collection that is stopped early has all tasks
+        todo = [(task, seed) for seed in range(seed0, seed0 + episodes) for task in tasks
+                if (task, seed) not in kept]
+        started = time.monotonic()
+        wanted = len(tasks) * episodes
+        with _Display(root, len(todo), wanted - len(todo)) as display:
+            result = _work(root, todo, settings, workers, env, display)
+            display.say("putting the episodes into files")
+            total = writer.merge()
+        summary = _summary(root, settings, result, time.monotonic() - started)
+        display.close(summary, total)
+    return summary
+
+
+def _same_settings(root: Path, settings: Settings) -> None:
+    path = root / SUMMARY
+    if path.exists():
+        before = json.loads(path.read_text()).get("settings", {})
+        now = asdict(settings)
+        other = [f"{k.replace('_', ' ')} {before[k]}" for k in now if before.get(k) != now[k]]
+        if other:
+            raise UserError(
+                f"{root} was collected with {', '.join(other)}: use the same setting to go on, "
+                "or another folder."
+            )
+    with disk_errors(root):
+        layout.write_json(path, {"settings": asdict(settings)} if not path.exists()
+                          else json.loads(path.read_text()))
+
+
+def _work(
+    root: Path,
+    todo: list[tuple[str, int]],
+    settings: Settings,
+    workers: int,
+    env: str,
+    display: _Display,
+) -> dict[str, Any]:
+    """Run the missing episodes; returns errors, frames, episodes and whether it was stopped."""
+    result: dict[str, Any] = {"errors": [], "frames": 0, "episodes": 0, "stopped": False}
+    if not todo:
+        return result
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers are the parallelism
+    pool = ProcessPoolExecutor(min(workers, len(todo)), get_context("spawn"), _quiet)
+    jobs: Iterator[tuple[str, int]] = iter(todo)
+    running: set[Future[dict[str, Any]]] = set()
+    in_a_row = 0
+    try:
+        while True:
+            for task, seed in islice(jobs, 3 * workers - len(running)):
+                running.add(pool.submit(_episode, root, task, seed, settings, env))
+            if not running:
+                break
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                done = future.result()
+                if "error" in done:
+                    result["errors"].append(done)
+                    in_a_row += 1
+                    if in_a_row >= MAX_ERRORS:
+                        raise UserError(
+                            f"{in_a_row} episodes in a row went wrong, the last ({done['task']}, "
+                            f"seed {done['seed']}) with: {done['error']}"
+                        )
+                else:
+                    in_a_row = 0
+                    result["episodes"] += 1
+                    result["frames"] += done["frames"]
+                display.advance(done)
+    except KeyboardInterrupt:
+        result["stopped"] = True
+        display.say("stopping after the running episodes")
+    except BrokenProcessPool:
+        raise UserError(
+            "A worker process was ended from outside (often for want of memory): run the same "
+            "command again to go on, perhaps with fewer --workers."
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    return result
+
+
+def _quiet() -> None:
+    """Workers leave Ctrl-C to the main process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
+
+
+def _episode(root: Path, task: str, seed: int, settings: Settings, env: str) -> dict[str, Any]:
+    """One episode, in a worker."""
+    module, name = env.split(":")
+    about = {"task": task, "seed": seed}
+    kind = kind_of(task, seed, settings.perturb, settings.failures)
+    try:
+        made = getattr(importlib.import_module(module), name)(
+            task, seed, split="train", robot=settings.robot, image_size=settings.image_size
+        )
+        try:
+            episode = rollout(made, task, seed, kind)
+        finally:
+            made.close()
+    except UserError:
+        raise
+    except Exception as error:  # one bad layout must not end a night's collection
+        return {**about, "error": f"{type(error).__name__}: {error}"}
+    DatasetWriter(root, settings.robot).commit(episode)
+    return {**about, "frames": len(episode), "success": episode.success, "kind": kind}
+
+
+def _summary(
+    root: Path, settings: Settings, result: dict[str, Any], seconds: float
+) -> dict[str, Any]:
+    columns = ["task_name", "seed", "length", "success", "perturbed", "deliberate_failure"]
+    table: dict[str, dict[str, int]] = {}
+    rows = read_episode_rows(root, columns)
+    for row in rows:
+        entry = table.setdefault(row["task_name"], dict.fromkeys(
+            ("episodes", "frames", "demonstrations", "demonstrations_successful", "perturbed",
+             "deliberate_failures", "seed_min", "seed_max"), 0))
+        entry["episodes"] += 1
+        entry["frames"] += row["length"]
+        entry["perturbed"] += row["perturbed"]
+        entry["deliberate_failures"] += row["deliberate_failure"]
+        entry["demonstrations"] += not row["deliberate_failure"]
+        entry["demonstrations_successful"] += row["success"] and not row["deliberate_failure"]
+        first = entry["episodes"] == 1
+        entry["seed_min"] = row["seed"] if first else min(entry["seed_min"], row["seed"])
+        entry["seed_max"] = max(entry["seed_max"], row["seed"])
+    summary = {
+        "settings": asdict(settings),
+        "split": "train",
+        "episodes": len(rows),
+        "frames": sum(row["length"] for row in rows),
+        "tasks": table,
+        "stopped": result["stopped"],
+        "last_run": {
+            "episodes": result["episodes"],
+            "frames": result["frames"],
+            "seconds": round(seconds, 1),
+            "episodes_per_s": round(result["episodes"] / max(seconds, 1e-9), 3),
+            "frames_per_s": round(result["frames"] / max(seconds, 1e-9), 1),
+            "errors": result["errors"],
+        },
+    }
+    layout.write_json(root / SUMMARY, summary)
+    return summary
+
+
+class _Display:
+    """The progress bar, and the closing lines."""
+
+    def __init__(self, root: Path, todo: int, kept: int) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self.root = root
+        self.console = Console(stderr=True)
+        self.frames = self.good = self.demonstrations = 0
+        self.started = time.monotonic()
+        self.progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TextColumn("left"),
+            TimeRemainingColumn(), console=self.console,
+        )
+        self.bar = self.progress.add_task("episodes", total=todo, rate="")
+        if kept:
+            self.console.print(f"{kept} of the episodes are there already; {todo} to go.")
+
+    def __enter__(self) -> _Display:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.progress.stop()
+
+    def advance(self, done: dict[str, Any]) -> None:
+        """One more episode."""
+        if "error" in done:
+            self.console.print(f"{done['task']} seed {done['seed']}: {done['error']}")
+        else:
+            self.frames += done["frames"]
+            if done["kind"] != "failure":
+                self.demonstrations += 1
+                self.good += done["success"]
+        seconds = max(time.monotonic() - self.started, 1e-9)
+        rate = f"{self.frames / seconds:.0f} frames/s, experts {self.good}/{self.demonstrations}"
+        self.progress.update(self.bar, advance=1, rate=rate)
+
+    def say(self, text: str) -> None:
+        """What is going on now."""
+        self.progress.update(self.bar, description=text)
+
+    def close(self, summary: dict[str, Any], total: int) -> None:
+        """Say what there is now."""
+        last = summary["last_run"]
+        self.console.print(
+            f"{self.root}: {total} episodes, {summary['frames']} frames; "
+            f"{last['episodes_per_s']:.2f} episodes/s, {last['frames_per_s']:.0f} frames/s"
+            + ("; stopped: the same command goes on from here" if summary["stopped"] else "")
+        )

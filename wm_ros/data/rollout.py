@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One episode of an expert: as it is, pushed off its way, or spoiled on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from wm_ros.data.episode import Episode, EpisodeBuilder
+
+KINDS = ("clean", "perturbed", "failure")
+TAIL = 10  # control steps recorded after success: the expert retreats and rests
+Change = Callable[[Any, Any, float], tuple[Any, float]]  # (obs, action's pose, width) -> executed
+
+
+def kind_of(task: str, seed: int, perturb: float, failures: float) -> str:
+    """Which kind of episode a seed gives; the same for every run of a collection."""
+    u = np.random.default_rng([seed, *task.encode()]).random()
+    if u < failures:
+        return "failure"
+    return "perturbed" if u < failures + perturb else "clean"
+
+
+def rollout(env: Any, task: str, seed: int, kind: str) -> Episode:
+    """Let the expert of `env` (see `wm_ros.sim.env.TaskEnv`) act and record it at 10 Hz.
+
+    In perturbed episodes the recorded action is the expert's while the executed one drifts off
+    (DART, arXiv 1703.09327). In failures both are the spoiled ones.
+    """
+    rng = np.random.default_rng([seed, 31, *task.encode()])
+    expert = env.expert()
+    change = _change(kind, rng)
+    limit = env.max_steps
+    if kind == "failure":
+        limit = min(limit, int(rng.integers(40, 90)))
+    rows = EpisodeBuilder()
+    tail = TAIL
+    while len(rows) < limit and tail > 0:
+        obs = env.observe()
+        wanted = expert.act()
+        executed = change(obs, *wanted)
+        recorded = executed if kind == "failure" else wanted
+        rows.add(obs, recorded, executed, env.progress())
+        env.step(executed)
+        if env.success():
+            tail -= 1
+    return rows.finish(
+        task=task,
+        instruction=env.instruction,
+        seed=seed,
+        success=bool(env.success()),
+        perturbed=kind == "perturbed",
+        deliberate_failure=kind == "failure",
+        room=getattr(getattr(env, "task", None), "room", ""),
+    )
+
+
+def _change(kind: str, rng: np.random.Generator) -> Change:
+    if kind == "perturbed":
+        from wm_ros.sim.env import Disturbance
+        from wm_ros.sim.experts.moves import Action
+
+        disturb = Disturbance(rng, 1.0)
+        def push(obs: Any, pose: Any, width: float) -> tuple[Any, float]:
+            pushed = disturb(Action(pose, width), obs.tcp)
+            return pushed.pose, pushed.width
+
+        return push
+    if kind == "failure":
+        return _SPOILERS[rng.integers(len(_SPOILERS))](rng)
+    return lambda obs, pose, width: (pose, width)
+
+
+def _beside(rng: np.random.Generator) -> Change:
+    """Everything is done 3 to 8 cm beside where it should be."""
+    angle, reach = rng.uniform(-np.pi, np.pi), rng.uniform(0.03, 0.08)
+    offset = np.array([np.cos(angle), np.sin(angle), 0.0]) * reach
+
+    def change(obs: Any, pose: Any, width: float) -> tuple[Any, float]:
+        # the expert corrects from the real hand: hold the offset against it, step by step
+        drift = offset * 0.4
+        return pose._replace(position=np.asarray(pose.position) + drift), width
+
+    return change
+
+
+def _early_release(rng: np.random.Generator) -> Change:
+    """The fingers open now and then where they should hold."""
+    left = 0
+
+    def change(obs: Any, pose: Any, width: float) -> tuple[Any, float]:
+        nonlocal left
+        if left == 0 and width < 0.03 and rng.random() < 0.08:
+            left = int(rng.integers(5, 15))
+        if left > 0:
+            left -= 1
+            return pose, 0.08
+        return pose, width
+
+    return change
+
+
+def _wander(rng: np.random.Generator) -> Change:
+    """From some moment on the hand strolls about; the fingers do as they like."""
+    start = int(rng.integers(5, 30))
+    count, left, grip = 0, 0, 0.08
+    step: Any = np.zeros(3)
+
+    def change(obs: Any, pose: Any, width: float) -> tuple[Any, float]:
+        nonlocal count, left, step, grip
+        count += 1
+        if count < start:
+            return pose, width
+        if left == 0:
+            left = int(rng.integers(4, 14))
+            step = rng.normal(size=3)
+            step *= rng.uniform(0.005, 0.022) / np.linalg.norm(step)
+            grip = float(rng.choice([0.0, 0.08]))
+            if obs.tcp.position[2] < 0.08:
+                step[2] = abs(step[2])
+        left -= 1
+        return obs.tcp._replace(position=np.asarray(obs.tcp.position) + step), grip
+
+    return change
+
+
+_SPOILERS = (_beside, _early_release, _wander)

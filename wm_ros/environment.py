@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Environment variables that every process of the suite needs, set once before ROS starts."""
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+
+from wm_ros.paths import config
+
+
+def prepare(env: MutableMapping[str, str] | None = None) -> None:
+    """Fill in what the user left open; never overrule what is set.
+
+    Discovery stays on this machine (``ROS_AUTOMATIC_DISCOVERY_RANGE``), images travel through a
+    shared-memory segment that is large enough (``FASTRTPS_DEFAULT_PROFILES_FILE``), and rendering
+    needs no screen (``MUJOCO_GL``).
+
+    :param env: the mapping to change, ``os.environ`` unless given (for a child process, say)
+    """
+    env = os.environ if env is None else env
+    env.setdefault("HOME", os.path.expanduser("~"))  # rcl refuses to start without it
+    reach = env.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    profile = "fastdds.xml" if reach.upper() == "LOCALHOST" else "fastdds_network.xml"
+    env.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(config(profile)))
+    if not env.get("DISPLAY"):
+        env.setdefault("MUJOCO_GL", "egl")
+
+
+def end_with_parent() -> None:
+    """Let the kernel end this process when its parent dies, however that dies (Linux only)."""
+    import ctypes
+    import signal
+    import sys
+
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG

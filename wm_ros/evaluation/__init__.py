@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Closed-loop and open-loop evaluation, and benchmarks."""

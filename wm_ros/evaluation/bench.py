@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``wm bench``: how fast each part is here, as JSON with machine and commit."""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wm_ros.errors import UserError
+from wm_ros.paths import share
+from wm_ros.world_model.interface import Observation, WorldModel
+
+HELP = "Measure model, planner, renderer, images over ROS and training; write JSON."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--out", type=Path, default=Path("out/bench.json"))
+    parser.add_argument("--model", default="video", help="checkpoint for the model's figures")
+    parser.add_argument("--only", default="", help=f"some of {', '.join(PARTS)}, with commas")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    names = [n for n in args.only.split(",") if n] or list(PARTS)
+    if unknown := [n for n in names if n not in PARTS]:
+        raise UserError(f"There is no benchmark {unknown[0]!r}; choose from {', '.join(PARTS)}.")
+    report: dict[str, Any] = {"machine": machine(), "commit": commit(),
+                              "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    for name in names:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        report[name] = PARTS[name](args)
+        print(json.dumps({name: report[name]}, indent=1), flush=True)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(report, indent=1))
+    print(f"written to {args.out}")
+    return 0
+
+
+def machine() -> dict[str, Any]:
+    """What these figures were measured on, and how busy it was."""
+    import torch
+
+    cpu = next((line.split(":", 1)[1].strip() for line in
+                Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")),
+               platform.processor()) if Path("/proc/cpuinfo").exists() else platform.processor()
+    return {"cpu": cpu, "cores": os.cpu_count(), "load": os.getloadavg()[0],
+            "python": platform.python_version(), "torch": torch.__version__,
+            "bf16_gflops": round(matmul_rate("bfloat16")), "fp32_gflops": round(
+                matmul_rate("float32"))}
+
+
+def commit() -> str:
+    """The checkout's commit, with ``+`` where files differ from it."""
+    try:
+        run_git = lambda *a: subprocess.run(  # noqa: E731
+            ["git", "-C", str(share()), *a], capture_output=True, text=True, check=True).stdout
+        return run_git("rev-parse", "--short", "HEAD").strip() + (
+            "+" if run_git("status", "--porcelain", "-uno").strip() else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def matmul_rate(dtype: str, size: int = 1024, seconds: float = 0.5) -> float:
+    """GFLOP/s of a square matrix product: the practical limit of this machine."""
+    import torch
+
+    a = torch.randn(size, size, dtype=getattr(torch, dtype))
+    rate = times_of(lambda: a @ a, seconds)
+    return 2 * size**3 / float(np.median(rate)) / 1e9
+
+
+def times_of(work: Callable[[], object], seconds: float = 2.0) -> np.ndarray:
+    """Durations (n,) s of repeated calls after a warm-up."""
+    work()
+    durations: list[float] = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(durations) < 3:
+        start = time.perf_counter()
+        work()
+        durations.append(time.perf_counter() - start)
+    return np.array(durations)
+
+
+def quantiles(durations: np.ndarray) -> dict[str, float]:
+    """p50 and p95 in ms."""
+    return {"p50_ms": round(1e3 * float(np.median(durations)), 2),
+            "p95_ms": round(1e3 * float(np.quantile(durations, 0.95)), 2)}
+
+
+def model(args: argparse.Namespace) -> dict[str, Any]:
+    """Latency of observing, acting and imagining with a checkpoint."""
+    from wm_ros.evaluation.closed_loop import to_observation
+    from wm_ros.sim.env import TaskEnv
+    from wm_ros.world_model import load_model
+
+    world = load_model(args.model)
+    env = TaskEnv("put_mug_on_tray", 100, "held_out")
+    observation, words = to_observation(env.observe()), "put the mug on the tray"
+    env.close()
+    out = {}
+    for n in (1, 8):
+        out[f"act_{n}"] = quantiles(times_of(partial(_act, world, observation, words, n)))
+    state = world.observe(observation)
+    chunks = world.act(state, words, 1)
+    for render in (False, True):
+        out["imagine_1.6s" + ("_rendered" if render else "")] = quantiles(times_of(
+            partial(world.imagine, state, chunks, words, render)))
+    return out
+
+
+def _act(world: WorldModel, observation: Observation, words: str, n: int) -> None:
+    world.act(world.observe(observation), words, n)
+
+
+def planner(_: argparse.Namespace) -> dict[str, Any]:
+    """Pose goal to checked, timed trajectory on the table scene."""
+    from wm_ros.motion.benchmark import benchmark
+
+    return benchmark()
+
+
+def renderer(_: argparse.Namespace) -> dict[str, Any]:
+    """Pictures a second and physics speed."""
+    from wm_ros.sim.benchmark import benchmark
+
+    return benchmark()
+
+
+def training(_: argparse.Namespace) -> dict[str, Any]:
+    """Training steps of the shipped size on random data, and their share of the matmul rate."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from wm_ros.training.batches import Batch
+    from wm_ros.training.config import load
+    from wm_ros.training.losses import losses
+    from wm_ros.world_model.video.inputs import Inputs
+    from wm_ros.world_model.video.network import VideoNetwork
+
+    config, settings = load("video_small")[1:]
+    b, h, t = settings.batch, config.horizon, config.latent_tokens
+    network = VideoNetwork(config)
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-4, fused=True)
+    images = torch.randn(b, 3, 96, 96)
+    batch = Batch(Inputs(images, torch.randn(b, 96, 96, 3), images, torch.randn(b, 19)),
+                  torch.randn(b, 384), torch.randn(b, h, 7), torch.ones(b, h),
+                  torch.randn(b, h, 7), torch.randn(b, t, config.latent_channels),
+                  torch.randn(b, 2, t, config.latent_channels), torch.rand(b, 2),
+                  torch.rand(b, 2), torch.randn(b, 2, 3), torch.randn(b, 2, 2), torch.ones(b),
+                  torch.ones(b))
+
+    def step() -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            parts = losses(network, batch, settings.draws, round(b * settings.video_share))
+        torch.stack(list(parts.values())).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    with FlopCounterMode(display=False) as counter:
+        step()
+    seconds = float(np.median(times_of(step, 6.0)))
+    rate = counter.get_total_flops() / seconds / 1e9
+    return {"samples_per_s": round(b / seconds, 1), "gflops": round(rate, 1),
+            "share_of_bf16_matmul": round(rate / matmul_rate("bfloat16"), 3)}
+
+
+def images(_: argparse.Namespace) -> dict[str, Any]:
+    """Images a second between two processes over real middleware."""
+    out = subprocess.run([sys.executable, "-m", "wm_ros.nodes.image_benchmark"],
+                         capture_output=True, text=True, timeout=120, check=False)
+    try:
+        return json.loads(out.stdout.strip().splitlines()[-1])
+    except (IndexError, ValueError):
+        return {"error": (out.stderr or out.stdout).strip().splitlines()[-1:]}
+
+
+def loop(args: argparse.Namespace) -> dict[str, Any]:
+    """Camera frame to first trajectory point with all nodes running: one headless demo."""
+    folder = args.out.parent / "bench_demo"
+    subprocess.run([sys.executable, "-m", "wm_ros.cli", "demo", "--headless", "--model",
+                    args.model, "--out", str(folder), "--no-report"],
+                   stdout=subprocess.DEVNULL, timeout=240, check=False)
+    result = folder / "result.json"
+    if not result.exists():
+        return {"error": "the demo wrote no result"}
+    values = json.loads(result.read_text())
+    return {k: values.get(k) for k in ("success", "duration", "timing")}
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "model": model, "planner": planner, "renderer": renderer, "training": training,
+    "images": images, "loop": loop}

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``wm eval``: success of a checkpoint on held-out layouts, with intervals, in parallel."""
+from __future__ import annotations
+
+import argparse
+import json
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wm_ros.environment import end_with_parent
+from wm_ros.errors import UserError
+from wm_ros.evaluation import open_loop
+from wm_ros.evaluation.calibration import calibration
+from wm_ros.evaluation.closed_loop import Outcome, foretold, run_episode
+from wm_ros.evaluation.page import write_page
+from wm_ros.evaluation.statistics import wilson
+from wm_ros.training.progress import Progress
+
+HELP = "Measure a checkpoint on held-out layouts, closed loop in the simulator, no ROS needed."
+
+_MODEL: dict[str, Any] = {}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--model", default="video", help="checkpoint name or folder")
+    parser.add_argument("--tasks", default="all", help="all, home, office, or names with commas")
+    parser.add_argument("--seeds", type=int, default=20, help="layouts a task (default 20)")
+    parser.add_argument("--first-seed", type=int, default=100, help="first seed (default 100)")
+    parser.add_argument("--split", default="held_out", choices=["held_out", "novel", "train"],
+                        help="held_out: new layouts; novel: new colours and words too")
+    parser.add_argument("--candidates", type=int, default=1,
+                        help="chunks proposed at a time, the best is followed (default 1)")
+    parser.add_argument("--execute", type=int, default=3, help="poses followed a chunk")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--films", type=int, default=1, help="films kept a task (default 1)")
+    parser.add_argument("--open-loop", type=int, default=2, metavar="N",
+                        help="expert episodes a task on which foresight is scored (default 2)")
+    parser.add_argument("--out", type=Path, default=Path("out/eval"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    from wm_ros.data.collect import task_names
+
+    if args.seeds < 1 or args.workers < 1 or args.candidates < 1:
+        raise UserError("--seeds, --workers and --candidates must be at least 1.")
+    tasks = task_names(args.tasks)
+    _model(args.model)  # a broken checkpoint is told once, before any process starts
+    jobs = [(args.model, task, args.first_seed + i, args.split, args.candidates, args.execute,
+             i < args.films) for task in tasks for i in range(args.seeds)]
+    outcomes: list[Outcome] = []
+    args.out.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(args.workers, get_context("spawn"),
+                             end_with_parent) as pool, \
+            Progress("evaluate", len(jobs), "episodes") as bar:
+        for future in as_completed([pool.submit(_episode, job) for job in jobs]):
+            outcome = future.result()
+            if outcome.frames:
+                save_film(outcome, args.out)
+            outcomes.append(outcome)
+            done = sum(o.success for o in outcomes)
+            bar.update(len(outcomes), note=f"{done}/{len(outcomes)} succeeded")
+        scored = [pool.submit(_score, (args.model, task, args.first_seed + i, args.split))
+                  for task in tasks for i in range(args.open_loop)
+                  if hasattr(_model(args.model), "infer_actions")]
+        moments = [moment for answer in scored for moment in answer.result()]
+    summary = summarise(outcomes, tasks) | {
+        "model": str(args.model), "split": args.split, "candidates": args.candidates,
+        "calibration": calibrate(outcomes, _model(args.model).spec.horizon),
+        "open_loop": open_loop.summarise(moments)}
+    (args.out / "eval.json").write_text(json.dumps(summary, indent=1))
+    print(table(summary))
+    print(f"\nPage with plots and films: {write_page(summary, args.out)}")
+    return 0
+
+
+def calibrate(outcomes: list[Outcome], horizon: int) -> dict[str, Any]:
+    """How far the predicted success of each look is to be trusted."""
+    pairs = [foretold(o, horizon) for o in outcomes]
+    return calibration(np.array([p for ps, _ in pairs for p in ps]),
+                       np.array([h for _, hs in pairs for h in hs]))
+
+
+def summarise(outcomes: list[Outcome], tasks: list[str]) -> dict[str, Any]:
+    """Rates by task with 95 % Wilson intervals, times and contacts."""
+    rows: dict[str, dict[str, Any]] = {}
+    for task in tasks:
+        mine = sorted((o for o in outcomes if o.task == task), key=lambda o: o.seed)
+        won = [o for o in mine if o.success]
+        rows[task] = {
+            "successes": len(won), "trials": len(mine),
+            "interval": [round(x, 3) for x in wilson(len(won), len(mine))],
+            "seconds": round(float(np.mean([o.seconds for o in won])), 2) if won else None,
+            "furniture_contacts": sum(o.furniture_contacts for o in mine),
+            "refused": sum(bool(o.refused) for o in mine),
+            "failed_seeds": [o.seed for o in mine if not o.success],
+            "progress_of_failures": [round(o.progress, 2) for o in mine if not o.success]}
+    every = [ms for o in outcomes for ms in o.act_ms]
+    return {"tasks": rows,
+            "mean": float(np.mean([r["successes"] / r["trials"] for r in rows.values()])),
+            "act_ms_p50": float(np.median(every)), "act_ms_p95": float(np.quantile(every, 0.95)),
+            "episodes": [{k: v for k, v in asdict(o).items()
+                          if k not in ("frames", "act_ms", "looks")} for o in outcomes]}
+
+
+def table(summary: dict[str, Any]) -> str:
+    """The rates as Markdown."""
+    lines = ["| task | success | 95 % interval | time |", "|---|---|---|---|"]
+    for task, row in summary["tasks"].items():
+        low, high = row["interval"]
+        seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f} s"
+        lines.append(f"| {task} | {row['successes']}/{row['trials']} | "
+                     f"{100 * low:.0f}-{100 * high:.0f} % | {seconds} |")
+    return "\n".join([*lines, f"\nmean {100 * summary['mean']:.1f} %, "
+                              f"act p50 {summary['act_ms_p50']:.0f} ms"])
+
+
+def save_film(outcome: Outcome, folder: Path) -> None:
+    """An animated GIF of scene and wrist camera."""
+    from PIL import Image
+
+    word = "success" if outcome.success else "failure"
+    images = [Image.fromarray(f).resize((384, 192)) for f in outcome.frames]
+    images[0].save(folder / f"{outcome.task}-{outcome.seed}-{word}.gif", save_all=True,
+                   append_images=images[1:], duration=100, loop=0)
+
+
+def _model(name: str) -> Any:
+    if name not in _MODEL:
+        import torch
+
+        from wm_ros.world_model import load_model
+        torch.set_num_threads(1)
+        _MODEL[name] = load_model(name)
+    return _MODEL[name]
+
+
+def _episode(job: tuple[Any, ...]) -> Outcome:
+    name, task, seed, split, candidates, execute, film = job
+    return run_episode(_model(name), task, seed, split, candidates, execute, film)
+
+
+def _score(job: tuple[Any, ...]) -> list[dict[str, Any]]:
+    name, task, seed, split = job
+    return open_loop.score(_model(name), task, seed, split)

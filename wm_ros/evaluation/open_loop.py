@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open loop: what the model foresees of an expert's episode, against what then was seen.
+
+World-model mode is scored on frames (PSNR, SSIM, GMSD) beside *copying the present frame*;
+inverse dynamics and policy are scored on actions, beside *staying where one is*.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import prewitt
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from wm_ros.evaluation.closed_loop import to_observation
+from wm_ros.sim.env import TaskEnv
+from wm_ros.world_model.interface import ActionChunks
+from wm_ros.world_model.video.model import VideoWorldModel
+
+LOOKS = 6  # moments of an episode that are scored
+
+
+def score(model: VideoWorldModel, task: str, seed: int, split: str) -> list[dict[str, Any]]:
+    """Let the expert do one episode, and score ``LOOKS`` moments of it."""
+    env = TaskEnv(task, seed, split, image_size=model.spec.image_size)
+    seen, done = [], []
+    try:
+        expert = env.expert()
+        while env.steps < env.max_steps and not env.success():
+            seen.append(to_observation(env.observe()))
+            done.append(expert.act())
+            env.step(done[-1])
+        seen.append(to_observation(env.observe()))
+        words = env.instruction
+    finally:
+        env.close()
+    horizon = model.spec.horizon
+    last = len(done) - horizon
+    if last < 0:
+        return []
+    starts = np.unique(np.linspace(0, last, LOOKS).round().astype(int))
+    return [_moment(model, words, seen[t:t + horizon + 1], done[t:t + horizon])
+            | {"task": task, "seed": seed, "t": round(0.1 * int(t), 1)} for t in starts]
+
+
+def _moment(model: VideoWorldModel, words: str, seen: list[Any],
+            done: list[Any]) -> dict[str, Any]:
+    """One start; ``seen`` has one observation more than actions were ``done``."""
+    state = model.observe(seen[0])
+    true = ActionChunks(np.stack([a.pose.position for a in done])[None],
+                        np.stack([a.pose.quaternion for a in done])[None],
+                        np.array([[a.width for a in done]]), model.spec.dt, np.ones(1),
+                        np.ones(1), np.zeros(1))
+    imagined = model.imagine(state, true, words)
+    assert imagined.frames is not None
+    real = np.stack([seen[k].scene_rgb for k in model.spec.frame_steps])
+    frames = {f"{time:.1f}": {"imagined": image_scores(image, truth),
+                              "copied": image_scores(seen[0].scene_rgb, truth)}
+              for time, image, truth in zip(imagined.times, imagined.frames[0], real,
+                                            strict=True)}
+    policy = model.act(model.observe(seen[0]), words)
+    inverse = model.infer_actions(state, model.encode_frames(real)[None], words)
+    stay = np.broadcast_to(seen[0].tcp_position, true.position[0].shape)
+    return {"frames": frames, "action_mm": {
+        name: 1e3 * float(np.linalg.norm(position - true.position[0], axis=1).mean())
+        for name, position in (("inverse", inverse.position[0]), ("policy", policy.position[0]),
+                               ("stay", stay))}}
+
+
+def image_scores(image: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Of two (H, W, 3) uint8 images: PSNR dB and SSIM (higher is better), GMSD (lower)."""
+    return {"psnr": float(peak_signal_noise_ratio(truth, image)) if (truth != image).any()
+            else 60.0,
+            "ssim": float(structural_similarity(truth, image, channel_axis=2)),
+            "gmsd": gmsd(truth, image)}
+
+
+def gmsd(a: np.ndarray, b: np.ndarray, c: float = 170.0) -> float:
+    """Gradient magnitude similarity deviation, a perceptual distance without learnt weights
+    (Xue et al. 2014); 0 for equal images."""
+    def gradients(image: np.ndarray) -> np.ndarray:
+        grey = image.astype(np.float64).mean(2)
+        small = (grey[::2, ::2] + grey[1::2, ::2] + grey[::2, 1::2] + grey[1::2, 1::2]) / 4
+        return np.hypot(prewitt(small, 0), prewitt(small, 1)) / 3
+    x, y = gradients(a), gradients(b)
+    return float(((2 * x * y + c) / (x * x + y * y + c)).std())
+
+
+def summarise(moments: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means over the moments, and how much better than copying (dB, with its deviation)."""
+    if not moments:
+        return {}
+    out: dict[str, Any] = {"moments": len(moments), "horizons": {}}
+    for horizon in moments[0]["frames"]:
+        rows = [m["frames"][horizon] for m in moments]
+        gain = [r["imagined"]["psnr"] - r["copied"]["psnr"] for r in rows]
+        out["horizons"][horizon] = {
+            which: {key: round(float(np.mean([r[which][key] for r in rows])), 4)
+                    for key in ("psnr", "ssim", "gmsd")} for which in ("imagined", "copied")}
+        out["horizons"][horizon]["gain_db"] = [round(float(np.mean(gain)), 2),
+                                               round(float(np.std(gain)), 2)]
+    out["action_mm"] = {name: round(float(np.mean([m["action_mm"][name] for m in moments])), 2)
+                        for name in ("inverse", "policy", "stay")}
+    return out

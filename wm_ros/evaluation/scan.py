@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``wm scan``: the arm looks around, and the room comes out in 3D."""
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from wm_ros.errors import UserError
+
+HELP = "Scan a room with the arm's camera into a 3D model, and export it."
+#: a task whose layouts stand for the room
+TASKS = {"home": "put_mug_on_tray", "office": "pick_from_clutter"}
+PICTURE = (640, 480)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.epilog = ("The folder that is written is a checkpoint of the family scene3d: name it "
+                     "where a model is wanted.")
+    parser.add_argument("--scene", choices=sorted(TASKS), default="home", help="the room")
+    parser.add_argument("--task", help="take this task's layouts (default: one of the room's)")
+    parser.add_argument("--seed", type=int, nargs="+", default=[100],
+                        help="held-out layout; several are scanned one after the other and "
+                        "summed up")
+    parser.add_argument("--size", type=int, default=128, help="pixels of the square pictures")
+    parser.add_argument("--seconds", type=float, default=60.0,
+                        help="most robot time for one scan (default 60)")
+    parser.add_argument("--noise", action="store_true",
+                        help="add the noise of a consumer depth camera")
+    parser.add_argument("--splats", action="store_true", help="write splats.ply too")
+    parser.add_argument("--pushes", type=int, default=0, metavar="N",
+                        help="push N times after each scan and compare with the twin's forecast")
+    parser.add_argument("--out", type=Path, default=Path("out/scan"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    if not 32 <= args.size <= 640:
+        raise UserError("--size must lie between 32 and 640 pixels.")
+    if args.seconds < 5:
+        raise UserError("--seconds must be at least 5: a scan needs some moves.")
+    from wm_ros.evaluation.scan_truth import summary
+
+    task = args.task or TASKS[args.scene]
+    results, errors = [], []
+    for seed in args.seed:
+        folder = args.out if len(args.seed) == 1 else args.out / f"{args.scene}_{seed}"
+        result, error = scan_one(args, task, seed, folder)
+        results.append(result)
+        errors.append(error)
+        print(line(seed, result), flush=True)
+    if len(args.seed) > 1:
+        total = {"scene": args.scene, "task": task, "seeds": args.seed, "noise": args.noise,
+                 **summary(errors), "scans_each": results}
+        pushes = [p for r in results for p in r.get("pushes", [])]
+        if pushes:
+            total["pushes_all"] = push_summary(pushes)
+            print(push_line(total["pushes_all"]))
+        _write(args.out / "summary.json", total)
+        print(f"{args.out / 'summary.json'} has all of it")
+    return 0
+
+
+def line(seed: int, r: dict[str, Any]) -> str:
+    """One scan in a line of text."""
+    e, found = r["errors"], len(r["errors"]["position"])
+    gap = np.median(list(e["position"].values())) * 1e3 if found else float("nan")
+    return (f"seed {seed}: {r['robot_seconds']:.0f} s, {r['pictures']} pictures at "
+            f"{r['fuse_rate']:.1f}/s ({r['fuse_cpu_rate']:.1f} a CPU second); static surface "
+            f"{e['rmse'] * 1e3:.1f} mm RMSE, {100 * e['covered']:.0f} % covered; {found} of "
+            f"{found + len(e['missed'])} things found, {gap:.1f} mm median")
+
+
+def scan_one(args: argparse.Namespace, task: str, seed: int, folder: Path
+             ) -> tuple[dict[str, Any], Any]:
+    """Scan one layout; returns what ``result.json`` holds and the errors."""
+    from wm_ros.evaluation.push_trial import trials
+    from wm_ros.evaluation.scan_drive import Scanner
+    from wm_ros.evaluation.scan_pictures import draw
+    from wm_ros.evaluation.scan_truth import judge
+    from wm_ros.sim.env import TaskEnv
+    from wm_ros.world_model.scene3d import export, perceived
+    from wm_ros.world_model.scene3d.mapper import Mapper
+    from wm_ros.world_model.scene3d.perceive import Region
+
+    env = TaskEnv(task, seed, "held_out", image_size=args.size)
+    wrist = env.scene.camera("wrist")
+    mapper = Mapper(env.robot, wrist=wrist)
+    rng = np.random.default_rng(seed) if args.noise else None
+    try:
+        log = Scanner(env.sim, mapper, args.size, args.seconds, rng).run()
+        scene = mapper.perceive()
+        errors = judge(env.sim, mapper.volume, scene, Region())
+        folder.mkdir(parents=True, exist_ok=True)
+        mapper.volume.save(folder / "map.npz")
+        perceived.save(scene, folder / "scene.json")
+        config = {"format": 1, "family": "scene3d", "network": {}, "robot": env.robot.name,
+                  "image_size": 96, "map": "map.npz", "scene": "scene.json",
+                  "wrist": {"position": list(wrist.position),
+                            "quaternion": list(wrist.quaternion), "fovy": wrist.fovy}}
+        (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        export.write_meshes(mapper.volume, folder)
+        shutil.rmtree(folder / "meshes", ignore_errors=True)
+        export.write_world(scene, mapper.volume, folder)
+        export.write_furniture(scene, folder)
+        if args.splats:
+            export.write_splats(mapper.volume, folder)
+        draw(env.sim, mapper.volume, scene, folder / "scan.png", PICTURE)
+        result: dict[str, Any] = {
+            "scene": args.scene, "task": task, "seed": seed, "noise": args.noise,
+            "robot_seconds": log.seconds, "pictures": log.pictures, "size": args.size,
+            "views": log.reached, "views_left_out": log.skipped,
+            "furniture_touched": log.touches,
+            "fuse_rate": 1.0 / float(np.mean(log.fuse_seconds)),
+            "fuse_cpu_rate": 1.0 / float(np.mean(log.fuse_cpu_seconds)),
+            "errors": asdict(errors)}
+        if args.pushes:
+            result["pushes"] = trials(env.sim, scene, args.pushes, seed)
+            print(push_line(push_summary(result["pushes"])), flush=True)
+        _write(folder / "result.json", result)
+    finally:
+        mapper.close()
+        env.close()
+    return result, errors
+
+
+def push_summary(pushes: list[dict[str, Any]]) -> dict[str, float]:
+    """Spread of the forecasts' errors, m; ``still`` is what forecasting no motion would give."""
+    error = np.array([p["error"] for p in pushes])
+    moved = np.array([p["moved"] for p in pushes])
+    return {"pushes": len(pushes), "median": float(np.median(error)),
+            "p25": float(np.percentile(error, 25)), "p75": float(np.percentile(error, 75)),
+            "p90": float(np.percentile(error, 90)), "still_median": float(np.median(moved))}
+
+
+def push_line(s: dict[str, float]) -> str:
+    """The summary in a line of text."""
+    return (f"{s['pushes']:.0f} pushes: forecast off by {1e3 * s['median']:.1f} mm median "
+            f"(quartiles {1e3 * s['p25']:.1f} to {1e3 * s['p75']:.1f}, p90 "
+            f"{1e3 * s['p90']:.1f}); things moved {1e3 * s['still_median']:.0f} mm median")
+
+
+def _write(path: Path, data: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(data, indent=1))
+    partial.replace(path)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``wm instruct``: give the running nodes an instruction as soon as they can take one."""
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from wm_ros.errors import UserError
+
+if TYPE_CHECKING:
+    from wm_ros.nodes.demo_client import DemoClient
+
+HELP = "Wait until the running nodes are ready, have an instruction done, and say how it ended."
+NODES = ("perception", "imagination", "planning", "monitor")
+TRULY_DONE = 3.0  # s after which a task that the simulator finds done ends an undecided run
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("instruction", help="what to do, in plain words")
+    parser.add_argument("--time-limit", type=float, default=60.0, help="seconds for doing it")
+    parser.add_argument("--wait", type=float, default=120.0,
+                        help="seconds in which the nodes must become ready")
+    parser.add_argument("--nodes", nargs="*", default=list(NODES), metavar="NODE",
+                        help=f"nodes that must be active (default: {' '.join(NODES)})")
+    parser.add_argument("--candidates", type=int, default=0,
+                        help="futures to choose from each time (default: the nodes' own number)")
+    parser.add_argument("--dry-run", action="store_true", help="plan and imagine, never move")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; 0 when the instruction was done."""
+    from wm_ros.nodes import demo_client
+    from wm_ros.robot import load_robot
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if not args.instruction.strip():
+        raise UserError("The instruction is empty; say what to do.")
+    demo_client.init()
+    client = None
+    try:
+        client = demo_client.DemoClient(load_robot())
+        wait_ready(client, args.nodes, args.wait)
+        say(f'All nodes are ready; now "{args.instruction}".')
+        return follow(client, client.instruct(args.instruction, args.time_limit, args.candidates,
+                                              args.dry_run), args.time_limit)
+    finally:
+        if client is not None:
+            client.close()
+        demo_client.shutdown()
+
+
+def wait_ready(client: DemoClient, names: list[str], seconds: float) -> None:
+    """Return when all nodes are active, the model is loaded and the arm is free to move.
+
+    :raises UserError: when that takes too long
+    """
+    limit, told = time.monotonic() + seconds, time.monotonic()
+    while True:
+        missing = client.missing(names)
+        if not missing and client.model.ready and not client.stopped:
+            return
+        what = (f"the nodes {', '.join(missing)} to become active" if missing else
+                "the arm to be free (/wm/resume)" if client.stopped else "the model to load")
+        if time.monotonic() > limit:
+            raise UserError(f"Waited {seconds:.0f} s in vain for {what}; see the nodes' messages.")
+        if time.monotonic() - told > 10.0:
+            told = time.monotonic()
+            say(f"Waiting for {what}.")
+        time.sleep(0.1)
+
+
+def follow(client: DemoClient, goal: Any, time_limit: float) -> int:
+    """Say what happens until it has ended; 0 when it was done."""
+    stage, looked, done_since = "", 0.0, None
+    try:
+        while not goal.done:
+            if client.feedback.stage != stage:
+                stage = client.feedback.stage
+                say(f"{stage}.")
+            now = time.monotonic()
+            if now - looked > 0.5:
+                looked = now
+                done_since = (done_since or now) if truly_done(client) else None
+            if done_since is not None and now - done_since > TRULY_DONE:
+                goal.cancel()
+                done_since = now
+            time.sleep(0.05)
+    except KeyboardInterrupt:
+        goal.cancel()
+        time.sleep(0.5)
+        raise
+    _status, answer = goal.result(client.stop_flag, 10.0, "The planning node did not end.")
+    truth = truly_done(client)
+    success = bool(answer.success) if truth is None else truth
+    say(f"{'Done' if success else 'Not done'} after {answer.duration:.1f} s, "
+        f"{answer.chunks_executed} chunks: {answer.message}"
+        + ("" if truth is None else f" The simulator finds the task {'' if truth else 'not '}done."
+           ))
+    return 0 if success else 1
+
+
+def truly_done(client: DemoClient) -> bool | None:
+    """What the simulator knows; None where there is none or it cannot judge."""
+    truth = client.known_truth()
+    return bool(truth.success) if truth is not None and truth.task else None
+
+
+def say(text: str) -> None:
+    """One line for the user."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which world Gazebo loads and which ROS packages that needs; needs no ``launch``."""
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import yaml
+
+from wm_ros.errors import UserError
+from wm_ros.launching.system import layout, user_file
+from wm_ros.paths import prefixes
+from wm_ros.sim.world_command import FILES, folder_of, write
+
+GAZEBO = ("ros_gz_sim", "ros_gz_bridge", "gz_ros2_control", "robot_state_publisher",
+          "controller_manager", "joint_state_broadcaster", "joint_trajectory_controller",
+          "gripper_controllers")
+
+
+def need(packages: Iterable[str], argument: str, instead: str) -> None:
+    """Refuse an argument whose ROS packages are not installed.
+
+    :raises UserError: with the command that installs them
+    """
+    marker = Path("share", "ament_index", "resource_index", "packages")
+    missing = [name for name in packages
+               if not any((prefix / marker / name).exists() for prefix in prefixes())]
+    if missing:
+        distribution = os.environ.get("ROS_DISTRO", "jazzy")
+        apt = " ".join(f"ros-{distribution}-{name.replace('_', '-')}" for name in missing)
+        raise UserError(f"{argument} needs ROS packages that are not installed; run `sudo apt "
+                        f"install {apt}`, or take {instead}.")
+
+
+def robot_name(config: str) -> str:
+    """The robot that the user's parameter file names, else the package's own."""
+    for file in user_file(config):
+        groups = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        parameters = (groups.get("/**") or {}).get("ros__parameters") or {}
+        return str(parameters.get("robot", "panda"))
+    return "panda"
+
+
+def world_folder(room: str, value: Mapping[str, str]) -> Path:
+    """The folder of the world: the one that is named, or a new one for the seed.
+
+    :raises UserError: when the named one is not whole
+    """
+    if value["world"]:
+        folder = Path(value["world"]).resolve()
+        missing = [name for name in FILES if not (folder / name).is_file()]
+        if missing:
+            raise UserError(f"world:={value['world']} is not possible; {missing[0]} is not in it. "
+                            "Make a world with `wm world`.")
+        return folder
+    chosen = layout(room, value["instruction"], value["seed"], value["held_out"])
+    folder = folder_of(room, chosen.task, chosen.seed, chosen.held_out)
+    write(folder, room, chosen.task, chosen.seed, chosen.held_out, robot_name(value["config"]))
+    return folder
+
+
+def gz_arguments(folder: Path, headless: bool) -> str:
+    """The command line of ``gz sim``; sensors render without a screen where there is none."""
+    server = "-s --headless-rendering " if headless else ""
+    return f"-r {server}{shlex.quote(str(folder / 'world.sdf'))}"

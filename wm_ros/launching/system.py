@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From launch arguments to the nodes of :mod:`wm_ros.nodes.node_list`; needs no ``launch``."""
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from wm_ros.demo import DEFAULTS
+from wm_ros.errors import UserError
+from wm_ros.launching.arguments import seconds, whole_number
+from wm_ros.nodes.node_list import GAZEBO, PACKAGE, NodeSpec, nodes
+from wm_ros.paths import checkpoints, prefixes, share
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The room of a seed: the task that its words mean ("" for none) and the seed that fits."""
+
+    room: str
+    task: str
+    seed: int
+    held_out: bool
+
+
+@cache
+def layout(room: str, instruction: str, seed: str, held_out: str = "true") -> Layout:
+    """The layout in which the instruction makes sense, the same as `wm demo` takes."""
+    from wm_ros.sim.judging import task_for
+    number = whole_number("seed", seed)
+    meant = task_for(instruction.strip() or DEFAULTS.get(room, ""), room, number,
+                     held_out == "true")
+    task, number = meant or ("", number)
+    return Layout(room, task, number, held_out == "true")
+
+
+def checkpoint(model: str) -> str:
+    """The model's folder as the imagination node takes it; "" for the one that ships.
+
+    :raises UserError: when there is no such folder
+    """
+    if not model:
+        return ""
+    for folder in (Path(model), checkpoints() / model):
+        if folder.is_dir():
+            return str(folder.resolve())
+    raise UserError(f"model:={model} is not possible; there is no such folder. Give one that "
+                    "`wm train` wrote.")
+
+
+def user_file(path: str) -> list[str]:
+    """The user's own parameter file as a list of none or one.
+
+    :raises UserError: when it is not there or holds no node parameters
+    """
+    if not path:
+        return []
+    file = Path(path).resolve()
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"config:={path} is not possible; the file cannot be read "
+                        f"({error.strerror}).") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"config:={path} is not possible; it is no YAML: "
+                        f"{' '.join(str(error).split())}.") from error
+    groups = data.values() if isinstance(data, dict) else []
+    if not any(isinstance(group, dict) and "ros__parameters" in group for group in groups):
+        raise UserError(f"config:={path} is not possible; it needs node parameters, such as "
+                        "`/**:` and below it `ros__parameters:` (see config/topics.yaml).")
+    return [str(file)]
+
+
+def real_time(value: Mapping[str, str]) -> bool:
+    """Whether the nodes take their time from the machine and not from /clock."""
+    wish = value["use_sim_time"]
+    return wish == "false" or (wish == "auto" and value.get("sim") != "gazebo")
+
+
+def system(room: str | None, value: Mapping[str, str]) -> list[NodeSpec]:
+    """The nodes that the arguments ask for.
+
+    :param room: the room; None for a real robot
+    :param value: the launch arguments
+    """
+    own = room is not None and value["sim"] == "mujoco"
+    seen = value["headless"] == "false"
+    view, rviz = (seen and value[name] == "true" for name in ("view", "rviz"))
+    simulation: dict[str, Any] = {}
+    if own:
+        chosen = layout(str(room), value["instruction"], value["seed"], value["held_out"])
+        simulation = {"task": chosen.task, "seed": chosen.seed, "held_out": chosen.held_out}
+    specs = nodes(room if own else None, view=view, rviz=rviz,
+                  moveit=value["moveit"] == "move_group", **simulation)
+    if room is not None and value["sim"] == "gazebo":
+        specs.insert(0, GAZEBO)
+    more: dict[str, dict[str, Any]] = {"view": {"port": whole_number("port", value["port"], 1)}}
+    folder = checkpoint(value["model"])
+    if folder:
+        more["imagination"] = {"checkpoint": folder}
+    specs = [spec.with_parameters(**more.get(spec.name, {})) for spec in specs]
+    if not real_time(value):
+        # the embedded simulator makes the time, so it cannot wait for it
+        specs = [spec if spec.name == "simulation" else spec.with_parameters(use_sim_time=True)
+                 for spec in specs]
+    return specs
+
+
+def installed(name: str) -> bool:
+    """Whether ``lib/wm_ros/<name>`` is to be started, or the module of this very checkout."""
+    if (share() / "setup.py").is_file():
+        return False
+    return any((prefix / "lib" / PACKAGE / name).is_file() for prefix in prefixes())
+
+
+def wm(*words: str) -> list[str]:
+    """A ``wm`` command."""
+    return [sys.executable, "-m", f"{PACKAGE}.cli", *words]
+
+
+def display(name: str) -> str:
+    """The RViz display of a room or robot.
+
+    :raises UserError: when it is not installed
+    """
+    file = share() / "config" / "rviz" / f"{name}.rviz"
+    if not file.is_file():
+        raise UserError(f"There is no display {file} for RViz; leave rviz:=true out.")
+    return str(file)
+
+
+def record_command(value: Mapping[str, str]) -> list[str]:
+    """The command of the recorder; [] without."""
+    wish = value["record"].strip()
+    if wish.lower() in ("", "false"):
+        return []
+    command = wm("record")
+    if wish.lower() == "true":
+        return command
+    if Path(wish).exists():
+        raise UserError(f"record:={wish} is not possible; it exists already, and a recording "
+                        "never overwrites anything. Give a new folder.")
+    return [*command, "--out", str(Path(wish).resolve())]
+
+
+def instruct_command(value: Mapping[str, str], specs: list[NodeSpec]) -> list[str]:
+    """The command that has the instruction done once all nodes work; [] without."""
+    words = value["instruction"].strip()
+    if not words:
+        return []
+    required = [spec.name for spec in specs if spec.safety]
+    return wm("instruct", words, "--time-limit", str(seconds("time_limit", value["time_limit"])),
+              "--nodes", *required)
+
+
+def replay_command(value: Mapping[str, str]) -> list[str]:
+    """The command behind replay.launch.py.
+
+    :raises UserError: when there is no such bag
+    """
+    if not value["bag"]:
+        raise UserError("Say which bag to replay: bag:=FOLDER.")
+    if not Path(value["bag"]).exists():
+        raise UserError(f"bag:={value['bag']} is not possible; there is no such file or folder.")
+    command = wm("replay", str(Path(value["bag"]).resolve()))
+    if value["out"]:
+        command += ["--out", str(Path(value["out"]).resolve())]
+    if value["model"]:
+        command += ["--model", checkpoint(value["model"])]
+    for name in ("topics", "baseline"):
+        if value[name]:
+            if not Path(value[name]).is_file():
+                raise UserError(f"{name}:={value[name]} is not possible; there is no such file.")
+            command += [f"--{name}", str(Path(value[name]).resolve())]
+    return [*command, "--realtime"] if value["realtime"] == "true" else command

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all nodes share: life cycle, parameters, heartbeat, worker threads, a clean end."""
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import rclpy
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
+
+from wm_ros import environment
+from wm_ros.bridge import times
+from wm_ros.errors import UserError
+from wm_ros.msg import NodeStatus
+from wm_ros.nodes import qos
+from wm_ros.nodes.parameters import COMMON, Parameter, declare
+from wm_ros.robot import RobotConfig, load_robot
+
+# Process that a node must not outlive (set by `wm demo`), so that none is ever left behind.
+SUPERVISOR = "WM_SUPERVISOR_PID"
+
+
+class WmNode(LifecycleNode):
+    """A life-cycle node whose subclasses fill in ``configure`` and, if need be, the others.
+
+    A ``UserError`` raised in a hook becomes the one sentence in the log and in the node's status;
+    the process stays alive, so that a bad setting gives one message and no restart loop.
+    """
+
+    def __init__(self, name: str, parameters: Sequence[Parameter] = ()) -> None:
+        super().__init__(name)
+        # An awaited body would otherwise keep every other callback of the node waiting; one thread
+        # runs them all, so they never run at the same time anyway.
+        self._default_callback_group = ReentrantCallbackGroup()  # type: ignore[assignment]
+        declare(self, (*COMMON, *parameters))
+        self.robot: RobotConfig = load_robot(self.text("robot"))
+        self._complaints: dict[str, float] = {}
+        self._workers = ThreadPoolExecutor(max_workers=8, thread_name_prefix=name)
+        self._ticks: deque[float] = deque(maxlen=50)
+        self._life = "unconfigured"
+        self._beat_message = NodeStatus(node=f"/{name}", host=socket.gethostname(),
+                                        pid=os.getpid())
+        self._beats = self._heartbeat_publisher()
+        # Liveliness alone tells of a dead process; the message also tells of a hanging one.
+        self.steady = rclpy.clock.Clock(clock_type=rclpy.clock.ClockType.STEADY_TIME)
+        self._beat_timer = self.create_timer(1.0 / self.number("heartbeat.rate"), self._beat,
+                                             clock=self.steady)
+
+    # --- hooks of the subclasses
+    def configure(self) -> None:
+        """Create publishers, servers and whatever takes long."""
+
+    def activate(self) -> None:
+        """Start working."""
+
+    def deactivate(self) -> None:
+        """Stop working; the arm must rest afterwards."""
+
+    def cleanup(self) -> None:
+        """Give back what ``configure`` took."""
+
+    # --- parameters
+    def value(self, name: str) -> Any:
+        """The value of a parameter."""
+        return self.get_parameter(name).value
+
+    def text(self, name: str) -> str:
+        """A parameter as text."""
+        return str(self.value(name))
+
+    def number(self, name: str) -> float:
+        """A parameter as a number."""
+        return float(self.value(name))
+
+    # --- time and work
+    def now(self) -> float:
+        """Seconds on the ROS clock."""
+        return self.get_clock().now().nanoseconds * 1e-9
+
+    def tick(self) -> None:
+        """Count one piece of the node's main work, for the rate in its heartbeat."""
+        self._ticks.append(time.monotonic())
+
+    def worker(self, work: Callable[..., Any], *args: Any) -> None:
+        """Run blocking work in a thread of its own, so that messages keep flowing."""
+        def guarded() -> None:
+            try:
+                work(*args)
+            except UserError as error:
+                self.complain(str(error))
+            except Exception as error:
+                if rclpy.ok():
+                    self.complain(f"{type(error).__name__} in {work.__name__}: {error}")
+        self._workers.submit(guarded)
+
+    async def in_worker(self, work: Callable[..., Any], *args: Any) -> Any:
+        """Await blocking work; for bodies of services and actions."""
+        future = Future()
+
+        def body() -> None:
+            try:
+                future.set_result(work(*args))
+            except BaseException as error:
+                future.set_exception(error)
+            executor = self.executor
+            if executor is not None:
+                executor.wake()
+        self._workers.submit(body)
+        return await future
+
+    def complain(self, sentence: str) -> None:
+        """Log a sentence, the same one at most every ten seconds."""
+        now = time.monotonic()
+        if now - self._complaints.get(sentence, -1e9) > 10.0:
+            self._complaints[sentence] = now
+            self.get_logger().error(sentence)
+
+    # --- life cycle
+    def _transition(self, hook: Callable[[], None], reached: str) -> TransitionCallbackReturn:
+        try:
+            hook()
+        except UserError as error:
+            return self._failed(str(error))
+        except Exception as error:
+            return self._failed(f"{type(error).__name__}: {error}")
+        self._life = reached
+        self._beat()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _failed(self, sentence: str) -> TransitionCallbackReturn:
+        self.complain(sentence)
+        self._life = "error"
+        self._beat()
+        self.on_problem(sentence)
+        return TransitionCallbackReturn.FAILURE
+
+    def on_problem(self, sentence: str) -> None:
+        """Called with the sentence that stopped a transition."""
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """See ``configure``."""
+        return self._transition(self.configure, "inactive")
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """See ``activate``."""
+        super().on_activate(state)
+        return self._transition(self.activate, "active")
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """See ``deactivate``."""
+        result = self._transition(self.deactivate, "inactive")
+        super().on_deactivate(state)
+        return result
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """See ``cleanup``."""
+        return self._transition(self.cleanup, "unconfigured")
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """See ``stop``."""
+        return self._transition(self.stop, "finalized")
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the node works."""
+        return self._life == "active"
+
+    def autostart(self) -> None:
+        """Configure and activate, unless a life-cycle manager is to do it."""
+        if not self.value("autostart"):
+            return
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    def stop(self) -> None:
+        """Rest and give everything back; never raises."""
+        for hook, states in ((self.deactivate, ("active",)),
+                             (self.cleanup, ("active", "inactive", "error"))):
+            if self._life in states:
+                try:
+                    hook()
+                except Exception as error:
+                    self.get_logger().debug(f"at the end: {error}")
+        self._life = "finalized"
+        self._workers.shutdown(wait=False, cancel_futures=True)
+
+    # --- heartbeat
+    def _heartbeat_publisher(self) -> Any:
+        # A plain publisher: a life-cycle publisher would be silent while the node is inactive.
+        return rclpy.node.Node.create_publisher(
+            self, NodeStatus, "/wm/heartbeat", qos.heartbeat(self.number("heartbeat.lease")))
+
+    def _beat(self) -> None:
+        self._beat_message.header.stamp = times.stamp(self.now())
+        self._beat_message.state = self._life
+        self._beat_message.rate = self._rate()
+        try:
+            self._beats.publish(self._beat_message)
+        except Exception:
+            if rclpy.ok():
+                raise
+
+    def _rate(self) -> float:
+        recent = [t for t in self._ticks if t > time.monotonic() - 3.0]
+        if len(recent) < 2:
+            return float("nan")
+        return (len(recent) - 1) / max(recent[-1] - recent[0], 1e-6)
+
+
+def run_node(create: Callable[[], WmNode], args: Sequence[str] | None = None) -> int:
+    """Body of every node's ``main``: spin in one thread until a signal, then end cleanly."""
+    environment.prepare()
+    rclpy.init(args=list(sys.argv if args is None else args),
+               signal_handler_options=SignalHandlerOptions.NO)
+    faulthandler.register(signal.SIGUSR1)  # where a hanging node hangs, into its log
+    ending = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ending.set())
+    node: WmNode | None = None
+    status = 0
+    try:
+        node = create()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        node.create_timer(0.5, lambda: leave_with_supervisor(ending), clock=node.steady)
+        node.autostart()
+        while not ending.is_set():
+            executor.spin_once()
+        node.stop()
+        return 0
+    except UserError as error:
+        print(error, file=sys.stderr, flush=True)
+        status = 2
+        return status
+    except ExternalShutdownException:
+        return 0
+    finally:
+        rclpy.try_shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Worker threads may still wait for answers that no longer come.
+        threading.Timer(2.0, os._exit, args=(status,)).start()
+
+
+def leave_with_supervisor(ending: threading.Event) -> None:
+    """Set ``ending`` when the supervisor that started this process is gone."""
+    supervisor = os.environ.get(SUPERVISOR)
+    if supervisor and os.getppid() != int(supervisor):
+        ending.set()

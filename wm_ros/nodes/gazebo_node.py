@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the embedded simulator tells and does beside Gazebo: the room's furniture, its reset."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from moveit_msgs.msg import PlanningScene
+
+from wm_ros.bridge import furniture
+from wm_ros.errors import UserError
+from wm_ros.nodes import qos
+from wm_ros.nodes.base import WmNode, run_node
+from wm_ros.nodes.parameters import GAZEBO
+from wm_ros.sim.gazebo_swap import swap
+from wm_ros.sim.world_command import folder_of, write
+from wm_ros.srv import ResetSimulation
+
+
+class GazeboNode(WmNode):
+    """Publishes the furniture of Gazebo's room; serves /wm/reset_simulation by changing it."""
+
+    def __init__(self) -> None:
+        super().__init__("gazebo", GAZEBO)
+
+    def configure(self) -> None:
+        """Tell the furniture; begin to serve."""
+        self._folder = Path(self.text("world"))
+        self._out = self.create_publisher(PlanningScene, "/wm/furniture", qos.LATCHED)
+        self._tell()
+        self._service = self.create_service(ResetSimulation, "/wm/reset_simulation", self._reset)
+
+    def cleanup(self) -> None:
+        """Serve no more."""
+        self.destroy_service(self._service)
+        self.destroy_publisher(self._out)
+
+    def _tell(self) -> None:
+        if not self.text("world"):
+            return
+        file = self._folder / "furniture.yaml"
+        try:
+            data = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as error:
+            raise UserError(f"{file} cannot be read ({error}); make the world with `wm world` "
+                            "and name its folder in the parameter world.") from error
+        self._out.publish(furniture.from_yaml(data or {}, self.robot.base_link))
+
+    async def _reset(self, request: Any, response: Any) -> Any:
+        try:
+            await self.in_worker(self._change, request)
+        except UserError as error:
+            response.success, response.message = False, str(error)
+            return response
+        self._tell()
+        response.success = True
+        return response
+
+    def _change(self, request: Any) -> None:
+        room = self.text("room")
+        if not self.text("world"):
+            raise UserError("The parameter world is empty, so the room that Gazebo has is not "
+                            "known; name the folder that `wm world` wrote.")
+        if request.room not in ("", room):
+            raise UserError(f"Gazebo runs the {room}; start {request.room}.launch.py for the "
+                            f"{request.room}.")
+        layout = (room, str(request.task), int(request.seed), bool(request.held_out))
+        folder = folder_of(*layout)
+        write(folder, *layout, self.text("robot"))
+        swap(room, self._folder, folder)
+        self._folder = folder
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node."""
+    return run_node(GazeboNode, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Owns the world model: proposes action chunks and shows what they would lead to."""
+from __future__ import annotations
+
+import math
+import os
+import statistics
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+
+from wm_ros import paths
+from wm_ros.action import Imagine
+from wm_ros.bridge import chunks, observations, proposals, rollouts, times
+from wm_ros.errors import UserError
+from wm_ros.msg import ActionChunk, ImaginedRollout, ModelStatus, Observation, Surprise
+from wm_ros.nodes import qos
+from wm_ros.nodes.base import WmNode, run_node
+from wm_ros.nodes.parameters import IMAGINATION, TOPICS
+from wm_ros.srv import Propose
+
+DEFAULT_CHECKPOINT = "video"
+
+
+class _Foretold(NamedTuple):
+    """An imagined future and the moment (s) of its first image."""
+
+    state: Any
+    chunk_id: str
+    moment: float
+
+
+class ImaginationNode(WmNode):
+    """Serves /wm/propose and /wm/imagine; publishes chunks, futures, surprise, model status."""
+
+    def __init__(self) -> None:
+        super().__init__("imagination", (*TOPICS, *IMAGINATION))
+        self._status_out = self.create_publisher(ModelStatus, "/wm/model_status", qos.LATCHED)
+        self._model: Any = None
+        # One thread for all that the model does: its caches belong to the thread that warmed them.
+        self._model_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
+        self._news = threading.Condition()
+        self._latest: Observation | None = None
+
+    # --- life cycle
+    def configure(self) -> None:
+        """Load the model."""
+        checkpoint = self.text("checkpoint") or str(paths.checkpoints() / DEFAULT_CHECKPOINT)
+        self._info = ModelStatus(checkpoint=checkpoint, act_ms=math.nan, imagine_ms=math.nan)
+        self._act_times: deque[float] = deque(maxlen=30)
+        self._imagine_times: deque[float] = deque(maxlen=30)
+        self._count = 0
+        self._foretold: _Foretold | None = None
+        self._shown = -math.inf
+        self._with_model(self._load, checkpoint)
+        self._chunk_out = self.create_publisher(ActionChunk, "/wm/action_chunk", qos.EVENT)
+        self._rollout_out = self.create_publisher(ImaginedRollout, "/wm/imagined_rollout",
+                                                  qos.EVENT)
+        self._surprise_out = self.create_publisher(Surprise, "/wm/surprise", qos.EVENT)
+        self.create_subscription(Observation, "/wm/observation", self._observe, qos.SENSOR)
+        self.create_service(Propose, "/wm/propose", self._propose_wanted)
+        self._imagine_server = ActionServer(
+            self, Imagine, "/wm/imagine", execute_callback=self._imagine_wanted,
+            goal_callback=lambda _: GoalResponse.ACCEPT if self.is_active else GoalResponse.REJECT,
+            cancel_callback=lambda _: CancelResponse.ACCEPT)
+
+    def activate(self) -> None:
+        """Say that the model answers."""
+        self._tell(True, "")
+
+    def deactivate(self) -> None:
+        """Say that the model answers no more."""
+        self._tell(False, "The imagination node is not active.")
+
+    def on_problem(self, sentence: str) -> None:
+        """A model that cannot be loaded: say so once, and stay."""
+        self._tell(False, sentence)
+
+    def _load(self, checkpoint: str) -> None:
+        import torch
+
+        from wm_ros.world_model import load_model
+        # the other cores carry the simulator, the planner and the sensors
+        torch.set_num_threads(int(self.value("threads")) or max(1, (os.cpu_count() or 1) // 2))
+        device = self.text("device")
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            self._model = load_model(checkpoint, device=device)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f"The checkpoint {checkpoint} cannot be loaded "
+                            f"({type(error).__name__}: {_first_line(error)}); fetch or train it "
+                            "again.") from error
+        self._warm_up()
+        self._info.family = str(self._model.spec.family)
+        self._info.device = device
+        self._info.precision = str(getattr(self._model, "precision", "float32"))
+
+    def _warm_up(self) -> None:
+        """The first call of a network takes several times as long: let nobody wait for it."""
+        from wm_ros.world_model import Observation as Input
+        size = int(self._model.spec.image_size)
+        blank = np.zeros((size, size, 3), np.uint8)
+        unit = np.array([1.0, 0.0, 0.0, 0.0])
+        seen = Input(blank, np.ones((size, size), np.float32), blank, np.diag([size, size, 1.0]),
+                     np.zeros(3), unit, np.array(self.robot.home), np.array([0.4, 0.0, 0.3]), unit,
+                     self.robot.gripper.open_width, np.zeros(6))
+        phrases = getattr(getattr(self._model, "text", None), "phrases", None)
+        for words in list(phrases or [])[:1] * 2:
+            state = self._model.observe(seen)
+            self._model.imagine(state, self._model.act(state, words, 1), words, render=True)
+
+    def _tell(self, ready: bool, message: str) -> None:
+        status = getattr(self, "_info", ModelStatus(act_ms=math.nan, imagine_ms=math.nan))
+        status.header.stamp = times.stamp(self.now())
+        status.ready, status.message = ready, message
+        self._status_out.publish(status)
+
+    # --- observations
+    def _observe(self, message: Observation) -> None:
+        with self._news:
+            self._latest = message
+            self._news.notify_all()
+        told = self._foretold
+        if told is None or not self.is_active:
+            return
+        late = times.seconds(message.header.stamp) - told.moment
+        if late > -0.051:  # the image nearest to the imagined one
+            self._foretold = None
+            if late < 0.2:
+                self.worker(self._judge, told, message)
+
+    def _observation(self, newer_than: int) -> Observation:
+        """The newest observation, at least as new as a stamp (ns); waits for it."""
+        limit = time.monotonic() + self.number("observation_wait")
+        with self._news:
+            while (self._latest is None
+                   or times.nanoseconds(self._latest.header.stamp) < newer_than):
+                left = limit - time.monotonic()
+                if left <= 0:
+                    raise UserError("No new observation comes from the perception node; look at "
+                                    "/diagnostics for the camera or joint states that are "
+                                    "missing.")
+                self._news.wait(left)
+            return self._latest
+
+    def _model_input(self, message: Observation) -> Any:
+        from wm_ros.world_model import Observation as Input
+        return Input(**observations.fields(message, self.robot))
+
+    # --- propose
+    async def _propose_wanted(self, request: Any, response: Any) -> Any:
+        if not self.is_active:
+            response.message = f"The world model is not ready. {self._info.message}".strip()
+            return response
+        try:
+            await self.in_worker(self._propose, request, response)
+        except UserError as error:
+            response.success, response.message = False, str(error)
+        except Exception as error:
+            self.complain(f"{type(error).__name__} in the model: {_first_line(error)}")
+            response.success = False
+            response.message = "The world model failed; see the imagination node's log."
+        return response
+
+    def _propose(self, request: Any, response: Any) -> None:
+        message = self._observation(times.nanoseconds(request.min_stamp))
+        seen = self._model_input(message)
+        count = int(request.n_candidates) or int(self.value("n_candidates"))
+        instruction = str(request.instruction) or message.instruction
+        state, proposed, futures = self._with_model(self._act, seen, instruction, count,
+                                                    bool(request.render))
+        order = proposals.ranked(proposed, futures)
+        made = [self._chunk(proposed, i, seen.stamp) for i in order]
+        response.chunks = [self._chunk_message(chunk, message) for chunk in made]
+        response.rollouts = [self._rollout(futures, i, chunk, seen.stamp)
+                             for i, chunk in zip(order, made, strict=True)]
+        response.success = True
+        for chunk_message in response.chunks:
+            self._chunk_out.publish(chunk_message)
+        self.tick()
+        if futures is not None and request.render:
+            self._rollout_out.publish(response.rollouts[0])
+        chosen = proposals.only(proposed, order[0])
+        self.worker(self._afterwards, state, chosen, instruction, made[0], seen)
+
+    def _with_model(self, work: Callable[..., Any], *args: Any) -> Any:
+        return self._model_thread.submit(work, *args).result()
+
+    def _act(self, seen: Any, instruction: str, count: int, render: bool) -> tuple[Any, Any, Any]:
+        """State, chunks, and their futures where they are needed for choosing or showing."""
+        started = time.monotonic()
+        state = self._model.observe(seen)
+        proposed = self._model.act(state, instruction, count)
+        self._act_times.append(time.monotonic() - started)
+        futures = None
+        if render or count > 1:
+            futures = self._imagine(state, proposed, instruction, render)
+        return state, proposed, futures
+
+    def _imagine(self, state: Any, proposed: Any, instruction: str, render: bool) -> Any:
+        started = time.monotonic()
+        futures = self._model.imagine(state, proposed, instruction, render=render)
+        self._imagine_times.append((time.monotonic() - started) / max(len(proposed.success), 1))
+        return futures
+
+    def _chunk(self, proposed: Any, i: int, stamp: float) -> chunks.Chunk:
+        self._count += 1
+        return proposals.chunk(proposed, i, f"{os.getpid()}-{self._count}", stamp,
+                               self.number("validity"))
+
+    def _chunk_message(self, chunk: chunks.Chunk, seen: Observation) -> ActionChunk:
+        return chunks.to_message(chunk, self.robot.base_link, self.robot.tcp_link,
+                                 int(seen.sequence))
+
+    def _rollout(self, futures: Any, i: int, chunk: chunks.Chunk, stamp: float) -> ImaginedRollout:
+        return rollouts.to_message(proposals.rollout(futures, i, chunk, stamp),
+                                   self.robot.base_link, self.text("frames.scene_camera"))
+
+    # --- between two proposals, while the arm moves
+    def _afterwards(self, state: Any, proposed: Any, instruction: str, chunk: chunks.Chunk,
+                    seen: Any) -> None:
+        """Render the chunk's future for people and for the judgement of what then happens."""
+        rate = self.number("render_rate")
+        if rate <= 0 or time.monotonic() - self._shown < 1.0 / rate - 0.2:
+            return
+        self._shown = time.monotonic()
+        futures = self._with_model(self._imagine, state, proposed, instruction, True)
+        self._rollout_out.publish(self._rollout(futures, 0, chunk, seen.stamp))
+        if self.value("judge") and len(futures.times):
+            self._foretold = _Foretold(state, chunk.id, seen.stamp + float(futures.times[0]))
+        self._update_speed()
+
+    def _judge(self, told: _Foretold, message: Observation) -> None:
+        """How far is reality from the first imagined image?"""
+        seen = self._model_input(message)
+        value = float(self._with_model(self._model.surprise, told.state, seen))
+        if not math.isfinite(value):
+            return
+        report = Surprise(value=value, threshold=self.number("surprise_threshold"),
+                          chunk_id=told.chunk_id, family=self._info.family)
+        report.header.stamp, report.header.frame_id = message.header.stamp, self.robot.base_link
+        self._surprise_out.publish(report)
+
+    def _update_speed(self) -> None:
+        if self._act_times:
+            self._info.act_ms = 1000.0 * statistics.median(self._act_times)
+        if self._imagine_times:
+            self._info.imagine_ms = 1000.0 * statistics.median(self._imagine_times)
+        self._tell(self.is_active, "")
+
+    # --- imagine
+    async def _imagine_wanted(self, handle: Any) -> Imagine.Result:
+        try:
+            result = await self.in_worker(self._imagine_body, handle)
+        except UserError as error:
+            result = Imagine.Result(success=False, message=str(error))
+        if handle.is_cancel_requested:
+            handle.canceled()
+        elif result.success:
+            handle.succeed()
+        else:
+            handle.abort()
+        return result
+
+    def _imagine_body(self, handle: Any) -> Imagine.Result:
+        request = handle.request
+        message = self._observation(0)
+        seen = self._model_input(message)
+        given = [chunks.from_message(m, self.robot.base_link, self.robot.tcp_link)
+                 for m in request.chunks]
+        count = int(request.n_candidates) or int(self.value("n_candidates"))
+        state, proposed, _ = self._with_model(self._act, seen, request.instruction, count, False)
+        if given:
+            proposed = proposals.from_given(given, proposed)
+        handle.publish_feedback(Imagine.Feedback(progress=0.3))
+        futures = self._with_model(self._imagine, state, proposed, request.instruction, True)
+        order = list(range(len(given))) if given else proposals.ranked(proposed, futures)
+        made = given or [self._chunk(proposed, i, seen.stamp) for i in order]
+        result = Imagine.Result(success=True)
+        result.chunks = (list(request.chunks) if given
+                         else [self._chunk_message(chunk, message) for chunk in made])
+        result.rollouts = [self._rollout(futures, i, chunk, seen.stamp)
+                           for i, chunk in zip(order, made, strict=True)]
+        for rollout in result.rollouts:
+            self._rollout_out.publish(rollout)
+        handle.publish_feedback(Imagine.Feedback(progress=1.0))
+        return result
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0][:200]
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node."""
+    return run_node(ImaginationNode, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

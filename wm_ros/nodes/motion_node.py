@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Serves MoveIt's own names and types with the embedded planner, where MoveIt is not installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from moveit_msgs.action import ExecuteTrajectory, MoveGroup
+from moveit_msgs.msg import (
+    AttachedCollisionObject,
+    CollisionObject,
+    PlanningScene,
+    RobotTrajectory,
+)
+from moveit_msgs.srv import (
+    ApplyPlanningScene,
+    GetCartesianPath,
+    GetMotionPlan,
+    GetPlanningScene,
+    GetPositionFK,
+    GetPositionIK,
+    GetStateValidity,
+    QueryPlannerInterfaces,
+)
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from std_msgs.msg import String
+
+from wm_ros import moveit_config
+from wm_ros.bridge import furniture, moveit
+from wm_ros.bridge.moveit import Refusal
+from wm_ros.errors import UserError
+from wm_ros.motion.errors import ErrorCode
+from wm_ros.motion.planner import Planner
+from wm_ros.nodes import qos
+from wm_ros.nodes.base import WmNode, run_node
+from wm_ros.nodes.clients import StopFlag
+from wm_ros.nodes.motion_answers import Answers
+from wm_ros.nodes.motion_execution import Executor, Settings, finish
+from wm_ros.nodes.motion_state import PresentState
+from wm_ros.nodes.parameters import Parameter
+
+P = Parameter
+MOTION = (
+    P("topics.joint_states", "/joint_states", "Joint states of arm and fingers."),
+    P("planning_scene", "", "YAML file of obstacles that are there from the start; empty: none."),
+    P("padding", 0.008, "Obstacles are grown by this while a path is searched (m).", 0.0, 0.1,
+      read_only=True),
+    P("planning_time", 2.0, "Time to plan where a request does not say (s).", 0.05, 60.0),
+    P("max_planning_time", 10.0, "A request may not ask for more (s).", 0.05, 600.0),
+    P("velocity_scaling", 1.0, "Share of the velocity limits where a request says 0.", 0.01, 1.0),
+    P("acceleration_scaling", 1.0, "Share of the acceleration limits where a request says 0.",
+      0.01, 1.0),
+    P("allowed_start_tolerance", 0.01,
+      "A trajectory must start this near to the present joints (rad); 0: anywhere.", 0.0, 1.0),
+    P("allowed_execution_duration_scaling", 1.2,
+      "A trajectory may take this many times its duration.", 1.0, 20.0),
+    P("allowed_goal_duration_margin", 2.0, "And this much longer (s).", 0.1, 60.0),
+    P("joint_state_timeout", 0.5, "Older joint states are stale (s).", 0.05, 10.0),
+)
+
+
+class MotionNode(WmNode):
+    """`move_group` for one arm: planning, execution and the planning scene."""
+
+    def __init__(self) -> None:
+        super().__init__("move_group", MOTION)
+        read_only = ParameterDescriptor(read_only=True, description="The robot's URDF.")
+        self.declare_parameter("robot_description", moveit_config.urdf(self.robot), read_only)
+        read_only = ParameterDescriptor(read_only=True, description="The robot's SRDF.")
+        self._semantic = moveit_config.srdf(self.robot)
+        self.declare_parameter("robot_description_semantic", self._semantic, read_only)
+
+    # ---- life cycle
+    def configure(self) -> None:
+        """Load the planner and serve everything."""
+        self._planner = Planner(self.robot, self.number("padding"))
+        self._present = PresentState(self)
+        self._answers = Answers(self, self._planner, self._present)
+        self._keeper = self._answers.keeper
+        self._executor = Executor(self, self._settings, self._present.present)
+        self._flags: dict[bytes, StopFlag] = {}
+        self._made: list[tuple[Any, Any]] = []
+        # the name under which MoveIt's displays in RViz look for it
+        self._semantic_out = self.create_publisher(String, "/robot_description_semantic",
+                                                   qos.LATCHED)
+        self._semantic_out.publish(String(data=self._semantic))
+        self._scene_out = self.create_publisher(
+            PlanningScene, "/monitored_planning_scene", qos.EVENT)
+        self._listen()
+        self._serve()
+        self._load_scene()
+
+    def _listen(self) -> None:
+        for kind, topic, callback, profile in (
+            (CollisionObject, "/collision_object", self._hear_object, qos.EVENT),
+            (AttachedCollisionObject, "/attached_collision_object", self._hear_attached,
+             qos.EVENT),
+            (PlanningScene, "/planning_scene", self._hear_scene, qos.EVENT),
+            (String, "/trajectory_execution_event", self._hear_event, qos.EVENT),
+        ):
+            subscription = self.create_subscription(kind, topic, callback, profile)
+            self._made.append((self.destroy_subscription, subscription))
+
+    def _serve(self) -> None:
+        answers = self._answers
+        for kind, name, answer in (
+            (GetMotionPlan, "/plan_kinematic_path", answers.plan),
+            (GetCartesianPath, "/compute_cartesian_path", answers.cartesian),
+            (GetPositionIK, "/compute_ik", answers.ik),
+            (GetPositionFK, "/compute_fk", answers.fk),
+            (GetStateValidity, "/check_state_validity", answers.validity),
+            (GetPlanningScene, "/get_planning_scene", answers.scene),
+            (ApplyPlanningScene, "/apply_planning_scene", self._serve_apply),
+            (QueryPlannerInterfaces, "/query_planner_interface", answers.interfaces),
+        ):
+            async def handle(request: Any, response: Any, answer: Any = answer) -> Any:
+                return await self.in_worker(self._answered, answer, request, response)
+            self._made.append((self.destroy_service, self.create_service(kind, name, handle)))
+        for kind, name, body in (
+            (MoveGroup, "/move_action", self._move),
+            (ExecuteTrajectory, "/execute_trajectory", self._execute),
+        ):
+            server = ActionServer(self, kind, name, execute_callback=body,
+                                  goal_callback=self._wanted, cancel_callback=self._unwanted)
+            self._made.append((lambda s: s.destroy(), server))
+
+    def _load_scene(self) -> None:
+        path = self.text("planning_scene")
+        if not path:
+            return
+        try:
+            data = yaml.safe_load(Path(path).expanduser().read_text()) or {}
+            message = furniture.from_yaml(data, self.robot.base_link)
+        except (OSError, yaml.YAMLError, AttributeError, ValueError) as error:
+            raise UserError(f"The planning scene {path} cannot be read: {error}") from error
+        problems = self._keeper.apply(message)
+        if problems:
+            raise UserError(f"The planning scene {path} cannot be used: {problems[0]}")
+
+    def activate(self) -> None:
+        """Tell the scene once a second."""
+        self._timer = self.create_timer(1.0, self._tell_scene, clock=self._beat_timer.clock)
+
+    def deactivate(self) -> None:
+        """Stop the arm."""
+        self.destroy_timer(self._timer)
+        self._executor.stop("The motion node was deactivated.")
+
+    def cleanup(self) -> None:
+        """Close everything."""
+        self._executor.destroy()
+        for destroy, thing in self._made:
+            destroy(thing)
+        self._made.clear()
+        self.destroy_publisher(self._semantic_out)
+        self.destroy_publisher(self._scene_out)
+        self.destroy_publisher(self._answers.display)
+        self.destroy_subscription(self._present.subscription)
+
+    def _settings(self) -> Settings:
+        return Settings(
+            self.number("allowed_start_tolerance"),
+            self.number("allowed_execution_duration_scaling"),
+            self.number("allowed_goal_duration_margin"),
+        )
+
+    # ---- what is heard
+    def _hear_object(self, message: CollisionObject) -> None:
+        self.worker(self._change, self._keeper.change_object, message)
+
+    def _hear_attached(self, message: AttachedCollisionObject) -> None:
+        self.worker(self._change, self._keeper.change_attached, message)
+
+    def _hear_scene(self, message: PlanningScene) -> None:
+        self.worker(self._apply, message)
+
+    def _hear_event(self, message: String) -> None:
+        if message.data == "stop":
+            self._executor.stop("A stop was asked for on /trajectory_execution_event.")
+
+    def _change(self, change: Any, message: Any) -> None:
+        try:
+            change(message)
+        except Refusal as refusal:
+            raise UserError(str(refusal)) from refusal
+        self._tell_scene()
+
+    def _apply(self, message: PlanningScene) -> list[str]:
+        problems = self._keeper.apply(message)
+        for problem in problems:
+            self.complain(problem)
+        self._tell_scene()
+        return problems
+
+    # ---- services
+    def _answered(self, answer: Any, request: Any, response: Any) -> Any:
+        """Runs a service's body; every failure becomes an error code."""
+        try:
+            answer(request, response)
+        except Refusal as refusal:
+            self._refuse(response, refusal.code, str(refusal))
+        except UserError as error:
+            self._refuse(response, ErrorCode.FAILURE, str(error))
+        except Exception as error:
+            self._refuse(response, ErrorCode.FAILURE, f"{type(error).__name__}: {error}")
+        return response
+
+    def _refuse(self, response: Any, code: ErrorCode, sentence: str) -> None:
+        self.complain(sentence)
+        target = getattr(response, "motion_plan_response", response)
+        if hasattr(target, "error_code"):
+            target.error_code = moveit.error_code(code, sentence)
+
+    def _serve_apply(self, request: Any, response: Any) -> None:
+        response.success = False
+        response.success = not self._apply(request.scene)
+
+    def _tell_scene(self) -> None:
+        if self._scene_out.get_subscription_count():
+            state = self._present
+            self._scene_out.publish(self._keeper.tell(0, state.joints, state.width))
+
+    # ---- actions
+    def _wanted(self, _: Any) -> GoalResponse:
+        return GoalResponse.ACCEPT if self.is_active else GoalResponse.REJECT
+
+    def _unwanted(self, handle: Any) -> CancelResponse:
+        flag = self._flags.get(bytes(handle.goal_id.uuid))
+        if flag is not None:
+            flag.set("The goal was cancelled.")
+        return CancelResponse.ACCEPT
+
+    async def _run_goal(self, handle: Any, body: Any, feedback: Any) -> Any:
+        key, flag = bytes(handle.goal_id.uuid), StopFlag()
+        self._flags[key] = flag
+        if handle.is_cancel_requested:
+            flag.set("The goal was cancelled.")
+
+        def tell(state: str) -> None:
+            handle.publish_feedback(feedback(state=state))
+
+        try:
+            result, code = await self.in_worker(body, handle.request, flag, tell)
+        finally:
+            self._flags.pop(key, None)
+        finish(handle, code)
+        return result
+
+    async def _execute(self, handle: Any) -> Any:
+        return await self._run_goal(handle, self._execute_body, ExecuteTrajectory.Feedback)
+
+    def _execute_body(self, request: Any, flag: StopFlag, tell: Any) -> tuple[Any, ErrorCode]:
+        tell("MONITOR")
+        code, sentence = self._run_trajectory(request.trajectory, flag)
+        return ExecuteTrajectory.Result(error_code=moveit.error_code(code, sentence)), code
+
+    def _run_trajectory(
+        self, trajectory: RobotTrajectory, flag: StopFlag
+    ) -> tuple[ErrorCode, str]:
+        code, sentence = self._executor.run(trajectory, flag)
+        if code is not ErrorCode.SUCCESS:
+            self.get_logger().warning(f"{code.name}: {sentence}")
+        return code, sentence
+
+    async def _move(self, handle: Any) -> Any:
+        return await self._run_goal(handle, self._move_body, MoveGroup.Feedback)
+
+    @staticmethod
+    def _check_options(options: Any) -> None:
+        diff = options.planning_scene_diff
+        if diff.world.collision_objects or diff.robot_state.attached_collision_objects or (
+            diff.allowed_collision_matrix.entry_names
+        ):
+            raise Refusal(
+                ErrorCode.INVALID_MOTION_PLAN,
+                "This planner takes no scene for a single request; send it to "
+                "/apply_planning_scene first.",
+            )
+
+    def _move_body(self, goal: Any, flag: StopFlag, tell: Any) -> tuple[Any, ErrorCode]:
+        result = MoveGroup.Result()
+        tell("PLANNING")
+        try:
+            self._check_options(goal.planning_options)
+            response = self._answers.plan_request(goal.request)
+        except Refusal as refusal:
+            self.complain(str(refusal))
+            result.error_code = moveit.error_code(refusal.code, str(refusal))
+            return result, refusal.code
+        result.trajectory_start = response.trajectory_start
+        result.planned_trajectory = response.trajectory
+        result.planning_time = response.planning_time
+        result.error_code = response.error_code
+        code = ErrorCode(response.error_code.val)
+        if code is ErrorCode.SUCCESS and flag:
+            code = ErrorCode.PREEMPTED
+            result.error_code = moveit.error_code(code, flag.reason)
+        elif code is ErrorCode.SUCCESS and not goal.planning_options.plan_only:
+            tell("MONITOR")
+            code, sentence = self._run_trajectory(response.trajectory, flag)
+            result.error_code = moveit.error_code(code, sentence)
+            if code is ErrorCode.SUCCESS:
+                result.executed_trajectory = response.trajectory
+        tell("IDLE")
+        return result, code
+
+
+def main(args: list[str] | None = None) -> int:
+    """Runs the node until it is told to end."""
+    return run_node(MotionNode, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

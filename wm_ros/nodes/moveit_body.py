@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The planning node's hands: MoveIt's interfaces, the gripper, and the imagination's chunks."""
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import yaml
+from action_msgs.srv import CancelGoal
+from control_msgs.action import GripperCommand
+from moveit_msgs.action import ExecuteTrajectory
+from moveit_msgs.msg import (
+    CollisionObject,
+    MoveItErrorCodes,
+    PlanningScene,
+    PlanningSceneComponents,
+    RobotState,
+)
+from moveit_msgs.srv import ApplyPlanningScene, GetCartesianPath, GetPlanningScene
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
+
+from wm_ros.bridge import chunks, furniture, joints, observations, poses, times
+from wm_ros.errors import UserError
+from wm_ros.motion.kinematics import Kinematics
+from wm_ros.motion.pose import Pose
+from wm_ros.nodes import qos
+from wm_ros.nodes.action_client import ActionClient
+from wm_ros.nodes.base import WmNode
+from wm_ros.nodes.clients import SUCCEEDED, Goal, StopFlag, Stopped, call, cancel_all, send
+from wm_ros.nodes.seen_objects import SeenObjects
+from wm_ros.srv import Propose
+
+CODES = {getattr(MoveItErrorCodes, name): name for name in (
+    "SUCCESS", "PLANNING_FAILED", "NO_IK_SOLUTION", "GOAL_IN_COLLISION", "INVALID_MOTION_PLAN",
+    "START_STATE_IN_COLLISION", "START_STATE_INVALID", "INVALID_ROBOT_STATE", "INVALID_LINK_NAME",
+    "INVALID_GROUP_NAME", "FRAME_TRANSFORM_FAILURE", "TIMED_OUT", "FAILURE")}
+
+
+class _NotUnderstood(Stopped):
+    """The model cannot do what the words say; asking again does not help."""
+
+
+class MoveItBody:
+    """What a run asks for (see planning_run.Body), over ROS. Calls block: for worker threads.
+
+    It speaks only MoveIt's own names and types, so the real move_group and the embedded motion
+    node are the same to it.
+    """
+
+    def __init__(self, node: WmNode) -> None:
+        self.node, self.robot = node, node.robot
+        self._kinematics = Kinematics(self.robot)
+        self._state: JointState | None = None
+        self._goal: Goal | None = None
+        self._grip_goal: Goal | None = None
+        self._scene_lock = threading.Lock()
+        self._applied: PlanningScene | None = None
+        self._applied_ids: set[str] = set()
+        self._furniture = self._own_furniture()
+        self._connect()
+        self._seen = (SeenObjects(node, self._kinematics, self._change_scene)
+                      if node.value("see_objects") else None)
+
+    def _connect(self) -> None:
+        node, robot = self.node, self.robot
+        arm, gripper = robot.controllers.arm, robot.controllers.gripper
+        self._proposer = node.create_client(Propose, "/wm/propose")
+        self._connect_planner()
+        self._cancel = node.create_client(
+            CancelGoal, f"/{arm}/follow_joint_trajectory/_action/cancel_goal")
+        self._gripper = ActionClient(node, GripperCommand, f"/{gripper}/gripper_cmd")
+        self._plan_out = node.create_publisher(JointTrajectory, "/wm/planned_trajectory",
+                                               qos.EVENT)
+        self._trace_out = node.create_publisher(String, "/wm/trace", qos.EVENT)
+        node.create_subscription(JointState, node.text("topics.joint_states"),
+                                 self._hear_joints, qos.SENSOR)
+        if self._furniture is None:
+            node.create_subscription(PlanningScene, "/wm/furniture", self._hear_furniture,
+                                     qos.LATCHED)
+
+    def _connect_planner(self) -> None:
+        """MoveIt's services and actions."""
+        node = self.node
+        self._planner = node.create_client(GetCartesianPath, "/compute_cartesian_path")
+        self._scene = node.create_client(ApplyPlanningScene, "/apply_planning_scene")
+        self._scene_asker = node.create_client(GetPlanningScene, "/get_planning_scene")
+        self._mover = ActionClient(node, ExecuteTrajectory, "/execute_trajectory")
+
+    def _hear_joints(self, message: JointState) -> None:
+        self._state = message
+
+    def _hear_furniture(self, message: PlanningScene) -> None:
+        self._furniture = message
+        self.node.worker(self.apply_furniture, StopFlag())  # before the first instruction comes
+
+    def now(self) -> float:
+        """Seconds on the ROS clock."""
+        return self.node.now()
+
+    def cancel_motion(self) -> None:
+        """Stop whatever moves, at the controller itself; does not wait."""
+        cancel_all(self._cancel)
+        for goal in (self._goal, self._grip_goal):
+            if goal is not None:
+                goal.cancel()
+
+    def wait_for_joints(self, stop: StopFlag) -> None:
+        """Return when joint states come; raises UserError when none do."""
+        limit = time.monotonic() + 2.0
+        while self._state is None:
+            if time.monotonic() > limit:
+                raise UserError("No joint states come on /joint_states; is the robot's driver (or "
+                                "the simulation node) running?")
+            stop.sleep(0.05)
+        self.joints_now()
+
+    # --- furniture
+    def _own_furniture(self) -> PlanningScene | None:
+        path = self.node.text("furniture")
+        if not path:
+            return None
+        try:
+            with open(path, encoding="utf-8") as file:
+                return furniture.from_yaml(yaml.safe_load(file) or {}, self.robot.base_link)
+        except (OSError, yaml.YAMLError, AttributeError, ValueError) as error:
+            raise UserError(f"The furniture file {path} cannot be read: {error}") from error
+
+    def apply_furniture(self, stop: StopFlag) -> None:
+        """Give MoveIt the room's furniture, unless it has it; it may have been started anew."""
+        with self._scene_lock:
+            wanted = self._furniture
+            if wanted is None:
+                return
+            known = self._known_objects(stop)
+            ids = {item.id for item in wanted.world.collision_objects}
+            if wanted is self._applied and ids <= known:
+                return
+            for name in sorted((self._applied_ids & known) - ids):
+                gone = CollisionObject(id=name, operation=CollisionObject.REMOVE)
+                gone.header.frame_id = self.robot.base_link
+                wanted.world.collision_objects.append(gone)
+            if not self._change_scene(wanted, stop):
+                raise UserError("MoveIt refused the room's furniture as planning scene.")
+            self._applied, self._applied_ids = wanted, ids
+
+    def _known_objects(self, stop: StopFlag) -> set[str]:
+        """Names of the obstacles in MoveIt's planning scene."""
+        request = GetPlanningScene.Request()
+        request.components.components = PlanningSceneComponents.WORLD_OBJECT_NAMES
+        answer = call(self._scene_asker, request, stop, 20.0, repeat=5.0)
+        return {item.id for item in answer.scene.world.collision_objects}
+
+    def _change_scene(self, scene: PlanningScene, stop: StopFlag) -> bool:
+        """Apply a planning scene; whether MoveIt took it."""
+        request = ApplyPlanningScene.Request(scene=scene)
+        return bool(call(self._scene, request, stop, 20.0).success)
+
+    def look_around(self, stop: StopFlag) -> None:
+        """Before an instruction: what the camera sees on the table becomes obstacles."""
+        if self._seen is not None:
+            self._seen.look(self.joints_now(), self._furniture, stop)
+
+    def _make_way(self, start: np.ndarray, waypoints: list[Pose], stop: StopFlag) -> None:
+        if self._seen is not None:
+            self._seen.make_way([self.tool(start), *waypoints], stop)
+
+    # --- chunks and motions
+    def propose(self, instruction: str, count: int, newer_than: float,
+                stop: StopFlag) -> chunks.Chunk:
+        """The best sound chunk of the imagination node."""
+        request = Propose.Request(instruction=instruction, n_candidates=int(count), render=False,
+                                  min_stamp=times.stamp(max(newer_than, 0.0)))
+        answer = call(self._proposer, request, stop, 10.0, repeat=2.5)
+        if not answer.success:
+            raise _NotUnderstood(answer.message or "The world model proposed nothing.")
+        why = "The world model proposed nothing."
+        for message in answer.chunks:
+            try:
+                return chunks.from_message(message, self.robot.base_link, self.robot.tcp_link)
+            except UserError as error:
+                why = str(error)
+        raise UserError(why)
+
+    def plan(self, start: np.ndarray, waypoints: list[Pose], stop: StopFlag,
+             check: bool = True) -> tuple[joints.JointPath | None, float, str]:
+        """A Cartesian path through the waypoints, from MoveIt; see planning_run.Body."""
+        self._make_way(start, waypoints, stop)
+        request = GetCartesianPath.Request(
+            group_name=self.robot.planning_group, link_name=self.robot.tcp_link,
+            waypoints=[poses.to_pose(pose) for pose in waypoints],
+            max_step=self.node.number("max_step"), avoid_collisions=check,
+            max_velocity_scaling_factor=self.node.number("velocity_scaling"),
+            max_acceleration_scaling_factor=self.node.number("acceleration_scaling"))
+        request.header.frame_id = self.robot.base_link
+        request.header.stamp = times.stamp(self.now())
+        request.start_state = self._robot_state(start)
+        answer = call(self._planner, request, stop, 3.0, repeat=1.5)
+        code = int(answer.error_code.val)
+        reason = (f"MoveIt reaches only {100.0 * max(answer.fraction, 0.0):.0f} % of the way "
+                  f"({CODES.get(code, code)}); something is in the way or out of reach.")
+        if not answer.solution.joint_trajectory.points or answer.fraction <= 0.0:
+            return None, 0.0, reason
+        path = joints.from_trajectory(answer.solution.joint_trajectory)
+        return self._slowed(path), float(answer.fraction), reason
+
+    def _slowed(self, path: joints.JointPath) -> joints.JointPath:
+        """The path at no more than the tool speed that safety.yaml allows, whoever planned it."""
+        points = np.array([self.tool(q).position for q in path.positions])
+        speeds = np.linalg.norm(np.diff(points, axis=0), axis=1) / np.diff(path.times)
+        excess = float(speeds.max(initial=0.0)) / self.node.number("safety.max_tool_speed")
+        return joints.stretched(path, excess * path.duration)
+
+    def _robot_state(self, q: np.ndarray) -> RobotState:
+        names = [*self.robot.arm_joints, *self.robot.finger_joints]
+        finger = self.width_now() * self.robot.gripper.finger_scale
+        position = np.append(q, [finger] * len(self.robot.finger_joints))
+        stamp = times.stamp(self.now())
+        return RobotState(is_diff=True,
+                          joint_state=joints.to_joint_state(stamp, names, position))
+
+    def execute(self, path: joints.JointPath, stop: StopFlag) -> Goal:
+        """Hand a path to MoveIt for execution."""
+        goal = ExecuteTrajectory.Goal()
+        goal.trajectory.joint_trajectory = joints.to_trajectory(path)
+        self._plan_out.publish(goal.trajectory.joint_trajectory)
+        self._goal = self._send(goal, stop)
+        self.node.tick()
+        return self._goal
+
+    def _send(self, goal: ExecuteTrajectory.Goal, stop: StopFlag) -> Goal:
+        return send(self._mover, goal, "/execute_trajectory", stop, 3.0)
+
+    def grip(self, width: float, stop: StopFlag) -> None:
+        """Command the gripper and wait until it has arrived or holds something."""
+        goal = GripperCommand.Goal()
+        goal.command.position = float(
+            self.robot.gripper.clamp(width) * self.robot.gripper.command_scale)
+        goal.command.max_effort = float(self.robot.gripper.max_effort)
+        self._grip_goal = send(self._gripper, goal, "the gripper", stop, 3.0)
+        status, result = self._grip_goal.result(
+            stop, self.node.number("gripper_timeout"), "The gripper did not finish in time.")
+        if status != SUCCEEDED and not (result.stalled or result.reached_goal):
+            stop.check()
+            raise UserError("The gripper did not do what it was told; check its driver.")
+        if self._seen is not None:
+            self._seen.gripped(width, self.width_now(), self.tool(self.joints_now()), stop)
+
+    def joints_now(self) -> np.ndarray:
+        """(J,) present joint positions (rad)."""
+        state = self._state
+        if state is None:
+            raise UserError("No joint states come on /joint_states.")
+        return joints.from_joint_state(state, self.robot.arm_joints).position
+
+    def width_now(self) -> float:
+        """Present opening of the gripper (m)."""
+        state = self._state
+        if state is None or not self.robot.finger_joints:
+            return self.robot.gripper.open_width
+        names = [*self.robot.arm_joints, *self.robot.finger_joints]
+        return observations.gripper_width(joints.from_joint_state(state, names).position,
+                                          self.robot)
+
+    def tool(self, q: np.ndarray) -> Pose:
+        """Pose of the tool at joints ``q`` (runs follow each other, so no lock is needed)."""
+        return self._kinematics.fk(q)
+
+    def trace(self, entry: dict[str, Any]) -> None:
+        """Publish when the stages of a segment happened, as JSON."""
+        self._trace_out.publish(String(data=json.dumps(entry)))
+
+
+def make_body(node: WmNode) -> MoveItBody:
+    """The hands that the parameter ``planner`` names; other planners are not even imported.
+
+    :raises UserError: when there is no such planner, or it is not installed
+    """
+    planner = node.text("planner")
+    if planner == "move_group":
+        return MoveItBody(node)
+    if planner == "moveit_py":
+        from wm_ros.nodes.moveit_py_body import MoveItPyBody
+        return MoveItPyBody(node)
+    raise UserError(f"There is no planner {planner!r}; set it to move_group or moveit_py.")

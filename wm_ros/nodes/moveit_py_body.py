@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The planning node's hands on moveit_py: MoveIt inside of this process, no move_group."""
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from action_msgs.msg import GoalStatus
+from geometry_msgs.msg import PoseStamped
+from moveit_msgs.action import ExecuteTrajectory
+from moveit_msgs.msg import (
+    DisplayTrajectory,
+    MoveItErrorCodes,
+    PlanningScene,
+)
+from moveit_msgs.msg import RobotTrajectory as TrajectoryMessage
+from rclpy.task import Future
+
+from wm_ros import moveit_config
+from wm_ros.bridge import joints, poses
+from wm_ros.errors import UserError
+from wm_ros.motion.lines import along
+from wm_ros.motion.pose import Pose
+from wm_ros.nodes import qos
+from wm_ros.nodes.base import WmNode
+from wm_ros.nodes.clients import SUCCEEDED, Goal, StopFlag
+from wm_ros.nodes.moveit_body import MoveItBody
+
+try:
+    from moveit.core.robot_trajectory import RobotTrajectory
+    from moveit.planning import MoveItPy
+except ImportError as missing:
+    raise UserError("The planner moveit_py is not installed: install MoveIt's Python package "
+                    "(apt install ros-$ROS_DISTRO-moveit-py) or set planner to move_group."
+                    ) from missing
+
+if TYPE_CHECKING:
+    from moveit.core.planning_scene import PlanningScene as Scene
+    from moveit.core.robot_model import RobotModel
+    from moveit.core.robot_state import RobotState
+    from moveit.planning import (
+        PlanningComponent,
+        PlanningSceneMonitor,
+        TrajectoryExecutionManager,
+    )
+
+MAX_JUMP = 0.35  # rad a joint may move between neighbouring points of a path
+IK_TIME = 0.02  # s for one point
+PATH_TOLERANCE = 0.01  # rad by which corners of a path are rounded
+SAMPLE = 0.05  # s between points of a timed path
+NOMINAL = 0.1  # s between points before they are timed
+
+
+class _Running:
+    """A motion that runs in a worker thread, as the handle of a `Goal`."""
+
+    def __init__(self, manager: TrajectoryExecutionManager) -> None:
+        self._manager = manager
+
+    def cancel_goal_async(self) -> None:
+        """Stop what is executed."""
+        self._manager.stop_execution()
+
+
+class MoveItPyBody(MoveItBody):
+    """What a run asks for, from MoveItPy, its planning component and planning scene monitor."""
+
+    def __init__(self, node: WmNode) -> None:
+        parameters = moveit_config.parameters(node.robot, moveit_cpp=True)
+        options = parameters["planning_scene_monitor_options"]
+        options["joint_state_topic"] = node.text("topics.joint_states")
+        parameters["use_sim_time"] = bool(node.value("use_sim_time"))
+        self._moveit = MoveItPy(node_name="planning_moveit", config_dict=parameters)
+        self._model: RobotModel = self._moveit.get_robot_model()
+        self._monitor: PlanningSceneMonitor = self._moveit.get_planning_scene_monitor()
+        self._manager: TrajectoryExecutionManager = (
+            self._moveit.get_trajectory_execution_manager())
+        self._component: PlanningComponent = self._moveit.get_planning_component(
+            node.robot.planning_group)
+        self._check_joints(node)
+        super().__init__(node)
+
+    def _check_joints(self, node: WmNode) -> None:
+        group = self._model.get_joint_model_group(node.robot.planning_group)
+        names = tuple(group.active_joint_model_names)
+        if names != node.robot.arm_joints:
+            raise UserError(f"MoveIt's group {node.robot.planning_group} moves "
+                            f"{', '.join(names)}, but the robot's YAML file names "
+                            f"{', '.join(node.robot.arm_joints)}.")
+
+    def _connect_planner(self) -> None:
+        self._display_out = self.node.create_publisher(DisplayTrajectory, "/display_planned_path",
+                                                       qos.EVENT)
+
+    # --- planning scene
+    def _known_objects(self, stop: StopFlag) -> set[str]:
+        return set(self._applied_ids)  # nobody else changes this process's scene
+
+    def _change_scene(self, scene: PlanningScene, stop: StopFlag) -> bool:
+        taken = [self._monitor.process_collision_object(collision_object_msg=item)
+                 for item in scene.world.collision_objects]
+        taken += [self._monitor.process_attached_collision_object(
+            attached_collision_object_msg=item)
+            for item in scene.robot_state.attached_collision_objects]
+        return all(taken)
+
+    # --- planning
+    def plan(self, start: np.ndarray, waypoints: list[Pose], stop: StopFlag,
+             check: bool = True) -> tuple[joints.JointPath | None, float, str]:
+        """Straight lines through the waypoints; see planning_run.Body.
+
+        Where the first of them is blocked and ``detours`` is set, the planning component looks
+        for a way around to the last waypoint.
+        """
+        stop.check()
+        self._make_way(start, waypoints, stop)
+        with self._monitor.read_only() as scene:
+            state = self._state_at(start, scene.current_state)
+            positions, fraction = self._follow(state, start, waypoints, scene if check else None)
+        if fraction <= 0.0 and check and self.node.value("detours"):
+            path = self._around(start, waypoints[-1])
+            return (None if path is None else self._slowed(path), float(path is not None),
+                    "MoveIt found no way around.")
+        reason = (f"MoveIt reaches only {100.0 * fraction:.0f} % of the way; something is in the "
+                  "way or out of reach.")
+        path = self._timed(start, positions) if len(positions) > 1 else None
+        return (None, 0.0, reason) if path is None else (
+            self._slowed(path), fraction, reason)
+
+    def _state_at(self, q: np.ndarray, present: RobotState) -> RobotState:
+        state = copy.deepcopy(present)
+        state.set_joint_group_positions(self.robot.planning_group, np.asarray(q, dtype=float))
+        state.update()
+        return state
+
+    def _follow(self, state: RobotState, start: np.ndarray, waypoints: list[Pose],
+                scene: Scene | None) -> tuple[list[np.ndarray], float]:
+        """Joints along the lines as far as they can be followed, and the share of the way.
+
+        :param scene: where collisions are looked for; None: nowhere
+        """
+        robot, group = self.robot, self.robot.planning_group
+        base = Pose.from_matrix(np.asarray(state.get_frame_transform(robot.base_link)))
+        positions, fraction = [np.asarray(start, dtype=float)], 0.0
+        step = self.node.number("max_step")
+        for share, pose in along(self.tool(start), waypoints, step):
+            target = poses.to_pose(base.compose(pose))
+            if not state.set_from_ik(group, target, robot.tcp_link, IK_TIME):
+                break
+            state.update()
+            q = np.asarray(state.get_joint_group_positions(group), dtype=float)
+            if np.abs(q - positions[-1]).max() > MAX_JUMP:
+                break
+            if scene is not None and scene.is_state_colliding(
+                    robot_state=state, joint_model_group_name=group):
+                break
+            positions.append(q)
+            fraction = share
+        return positions, fraction
+
+    def _timed(self, start: np.ndarray, positions: list[np.ndarray]) -> joints.JointPath | None:
+        """A path within the limits (time-optimal, TOTG); None where that fails."""
+        raw = joints.JointPath(self.robot.arm_joints, NOMINAL * np.arange(len(positions)),
+                               np.array(positions), None, None)
+        with self._monitor.read_only() as scene:
+            state = self._state_at(start, scene.current_state)
+        trajectory = RobotTrajectory(self._model)
+        trajectory.joint_model_group_name = self.robot.planning_group
+        trajectory.set_robot_trajectory_msg(
+            state, TrajectoryMessage(joint_trajectory=joints.to_trajectory(raw)))
+        timed = trajectory.apply_totg_time_parameterization(
+            self.node.number("velocity_scaling"), self.node.number("acceleration_scaling"),
+            path_tolerance=PATH_TOLERANCE, resample_dt=SAMPLE)
+        return self._path(trajectory) if timed else None
+
+    def _path(self, trajectory: RobotTrajectory) -> joints.JointPath:
+        message = trajectory.get_robot_trajectory_msg()
+        return joints.from_trajectory(message.joint_trajectory)
+
+    def _around(self, start: np.ndarray, goal: Pose) -> joints.JointPath | None:
+        """A way that the planning component's sampling planner finds, None if there is none."""
+        with self._monitor.read_only() as scene:
+            state = self._state_at(start, scene.current_state)
+        self._component.set_start_state(robot_state=state)
+        target = PoseStamped(pose=poses.to_pose(goal))
+        target.header.frame_id = self.robot.base_link
+        self._component.set_goal_state(pose_stamped_msg=target, pose_link=self.robot.tcp_link)
+        answer = self._component.plan()
+        return self._path(answer.trajectory) if answer else None
+
+    # --- execution
+    def _send(self, goal: ExecuteTrajectory.Goal, stop: StopFlag) -> Goal:
+        stop.check()
+        self._display_out.publish(DisplayTrajectory(model_id=self.robot.name,
+                                                    trajectory=[goal.trajectory]))
+        if not self._manager.push(goal.trajectory, self.robot.controllers.arm):
+            raise UserError("MoveIt refused the trajectory; its log says why.")
+        ended: Future = Future()
+
+        def run() -> None:
+            done = bool(self._manager.execute_and_wait())
+            result = ExecuteTrajectory.Result()
+            result.error_code.val = (MoveItErrorCodes.SUCCESS if done
+                                     else MoveItErrorCodes.CONTROL_FAILED)
+            ended.set_result(SimpleNamespace(
+                status=SUCCEEDED if done else GoalStatus.STATUS_ABORTED, result=result))
+        self.node.worker(run)
+        return Goal(_Running(self._manager), ended)

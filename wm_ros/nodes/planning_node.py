@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Serves ExecuteInstruction: asks the imagination what to do and MoveIt's interfaces to do it."""
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from std_msgs.msg import Bool, String
+
+from wm_ros.action import ExecuteInstruction
+from wm_ros.errors import UserError
+from wm_ros.msg import Surprise
+from wm_ros.nodes import qos
+from wm_ros.nodes.base import WmNode, run_node
+from wm_ros.nodes.clients import StopFlag, Stopped
+from wm_ros.nodes.moveit_body import MoveItBody, make_body
+from wm_ros.nodes.parameters import PLANNING, SAFETY, TOPICS
+from wm_ros.nodes.planning_run import Report, Run, Settings
+from wm_ros.nodes.watch import HeartbeatWatch
+
+
+class PlanningNode(WmNode):
+    """Executes instructions; the newest one replaces the one before."""
+
+    def __init__(self) -> None:
+        super().__init__("planning", (*TOPICS, *PLANNING, *SAFETY))
+        self._run_lock = threading.Lock()  # held by the run that moves the arm
+        self._stop: StopFlag | None = None
+
+    # --- life cycle
+    def configure(self) -> None:
+        """Create the clients and the server."""
+        self.body: MoveItBody = make_body(self)
+        self._stopped = False
+        self._surprise = math.nan
+        self._watch = HeartbeatWatch(self, ["monitor"], self._monitor_lost)
+        self._words_out = self.create_publisher(String, "/wm/instruction", qos.LATCHED)
+        self.create_subscription(Bool, "/wm/stopped", self._hear_stopped, qos.LATCHED)
+        self.create_subscription(Surprise, "/wm/surprise", self._hear_surprise, qos.EVENT)
+        self._server = ActionServer(
+            self, ExecuteInstruction, "/wm/execute_instruction", execute_callback=self._wanted,
+            goal_callback=lambda _: GoalResponse.ACCEPT if self.is_active else GoalResponse.REJECT,
+            cancel_callback=self._cancel_wanted)
+
+    def activate(self) -> None:
+        """Watch the monitor."""
+        self._timer = self.create_timer(0.1, self._look, clock=self.steady)
+
+    def deactivate(self) -> None:
+        """Stop the arm."""
+        self.destroy_timer(self._timer)
+        self._halt("The planning node was deactivated.")
+
+    # --- what is heard
+    def _hear_stopped(self, message: Bool) -> None:
+        self._stopped = bool(message.data)
+        if self._stopped:
+            self._halt("The arm was stopped by the monitor; see /diagnostics for the reason.")
+
+    def _hear_surprise(self, message: Surprise) -> None:
+        self._surprise = float(message.value)
+
+    def _look(self) -> None:
+        """Without its monitor the arm must not move."""
+        if (self._stop is not None and self.value("safety.require_monitor")
+                and self._watch.silent(["monitor"], self.number("safety.heartbeat_timeout"))):
+            self._monitor_lost(["monitor"])
+
+    def _monitor_lost(self, _names: list[str]) -> None:
+        if self.value("safety.require_monitor"):
+            self._halt("The arm was stopped because the monitor node was lost.")
+
+    def _halt(self, reason: str) -> None:
+        """Stop whatever moves, at the controller itself, and end the run."""
+        stop = self._stop
+        if stop is None:
+            return
+        stop.set(reason)
+        self.body.cancel_motion()
+
+    # --- the action
+    def _cancel_wanted(self, _handle: Any) -> CancelResponse:
+        return CancelResponse.ACCEPT
+
+    async def _wanted(self, handle: Any) -> ExecuteInstruction.Result:
+        return await self.in_worker(self._body, handle)
+
+    def _body(self, handle: Any) -> ExecuteInstruction.Result:
+        """Run one instruction in a worker thread, after the one before has come to rest."""
+        started = self.now()
+        self._halt("A newer instruction took its place.")
+        stop = StopFlag()
+        with self._run_lock:
+            self._stop = stop
+            watcher = threading.Thread(target=self._watch_cancel, args=(handle, stop), daemon=True)
+            watcher.start()
+            report, success = Report(), False
+            try:
+                run = self._prepared_run(handle, stop)
+                report = run.report
+                message, success = run.execute(), True
+            except (UserError, Stopped) as error:
+                message = str(error)
+            except Exception as error:
+                self.get_logger().error(f"{type(error).__name__}: {error}")
+                message = "Planning failed; see the planning node's log."
+            finally:
+                stop.set("ended")
+                if not success:
+                    self.body.cancel_motion()
+                self._stop = None
+                self._words_out.publish(String(data=""))
+        result = ExecuteInstruction.Result(
+            success=success, message=message, stage=report.stage,
+            chunks_executed=int(report.chunks), duration=self.now() - started,
+            predicted_success=float(report.predicted))
+        if handle.is_cancel_requested:
+            handle.canceled()
+        elif success:
+            handle.succeed()
+        else:
+            handle.abort()
+        return result
+
+    def _watch_cancel(self, handle: Any, stop: StopFlag) -> None:
+        while not stop:
+            if handle.is_cancel_requested:
+                stop.set("Cancelled on request.")
+                self.body.cancel_motion()
+                return
+            time.sleep(0.02)
+
+    def _prepared_run(self, handle: Any, stop: StopFlag) -> Run:
+        request = handle.request
+        if not str(request.instruction).strip():
+            raise UserError("The instruction is empty; say what to do.")
+        if self._stopped:
+            raise UserError("The arm is stopped; look at /diagnostics, then call /wm/resume.")
+        timeout = self.number("safety.heartbeat_timeout")
+        if self.value("safety.require_monitor") and self._watch.silent(["monitor"], timeout):
+            raise UserError("The monitor node is missing; without it the arm does not move.")
+        self.body.wait_for_joints(stop)
+        self.body.apply_furniture(stop)
+        self.body.look_around(stop)
+        self._words_out.publish(String(data=str(request.instruction)))
+
+        def tell(report: Report) -> None:
+            handle.publish_feedback(ExecuteInstruction.Feedback(
+                stage=report.stage, imagined_success=float(report.predicted),
+                surprise=float(self._surprise), chunk_id=report.chunk_id,
+                progress=float(report.progress)))
+        return Run(self.body, self._settings(request), str(request.instruction), stop, tell)
+
+    def _settings(self, request: Any) -> Settings:
+        low, high = (np.array(self.value(f"safety.workspace_{end}"), dtype=float)
+                     for end in ("min", "max"))
+        return Settings(
+            time_limit=float(request.time_limit) or self.number("time_limit"),
+            candidates=int(request.n_candidates) or int(self.value("n_candidates")),
+            dry_run=bool(request.dry_run), horizon=int(self.value("horizon")),
+            lead=self.number("lead"), retries=int(self.value("retries")),
+            margin_fraction=self.number("margin_fraction"), back_off=self.number("back_off"),
+            gripper_change=self.number("gripper_change"),
+            success_threshold=self.number("success_threshold"),
+            progress_threshold=self.number("progress_threshold"),
+            still_path=self.number("still_path"), still_count=int(self.value("still_count")),
+            follow_timing=bool(self.value("follow_timing")),
+            bounds=np.stack([low, high], axis=1),
+            max_excess=self.number("safety.max_excess"),
+            max_pose_step=self.number("safety.max_pose_step"),
+            max_jump=self.number("safety.max_jump"),
+            max_age=self.number("safety.max_observation_age"))
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node."""
+    return run_node(PlanningNode, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

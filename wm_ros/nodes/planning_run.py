@@ -1,0 +1,386 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One instruction from words to its end: look, imagine, choose, plan, move, look again."""
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from wm_ros.bridge import chunks, joints
+from wm_ros.errors import UserError
+from wm_ros.motion.chunks import Patience, Waypoints, split_at_gripper, trim_passed
+from wm_ros.motion.pose import Pose
+from wm_ros.nodes.clients import Goal, StopFlag
+
+
+class Body(Protocol):
+    """What a run asks of the planning node (all calls may block; they raise UserError)."""
+
+    def now(self) -> float:
+        """Seconds on the ROS clock."""
+
+    def propose(self, instruction: str, count: int, newer_than: float,
+                stop: StopFlag) -> chunks.Chunk:
+        """The best chunk from an observation at least as new as ``newer_than`` (s)."""
+
+    def plan(self, start: np.ndarray, waypoints: list[Pose], stop: StopFlag,
+             check: bool = True) -> tuple[joints.JointPath | None, float, str]:
+        """Checked, timed path from joints ``start``, its fraction and why it is not complete."""
+
+    def execute(self, path: joints.JointPath, stop: StopFlag) -> Goal:
+        """Start a path."""
+
+    def grip(self, width: float, stop: StopFlag) -> None:
+        """Open or close the gripper and wait."""
+
+    def joints_now(self) -> np.ndarray:
+        """(J,) present joint positions (rad)."""
+
+    def tool(self, q: np.ndarray) -> Pose:
+        """Pose of the tool at joints ``q``."""
+
+    def width_now(self) -> float:
+        """Present opening of the gripper (m)."""
+
+    def trace(self, entry: dict[str, Any]) -> None:
+        """Publish what happened to one segment."""
+
+
+STILL = 2e-3  # rad in 0.05 s: an arm that moves less stands still
+
+
+class Blocked(UserError):
+    """No part of a chunk can be driven."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run behaves; see the node's parameters."""
+
+    time_limit: float
+    candidates: int
+    dry_run: bool
+    horizon: int
+    lead: float
+    retries: int
+    margin_fraction: float
+    back_off: float
+    gripper_change: float
+    success_threshold: float
+    progress_threshold: float
+    still_path: float
+    still_count: int
+    follow_timing: bool
+    bounds: np.ndarray
+    max_excess: float
+    max_pose_step: float
+    max_jump: float
+    max_age: float
+
+
+@dataclass
+class Segment:
+    """One planned piece of motion and what follows it."""
+
+    chunk: chunks.Chunk
+    path: joints.JointPath | None
+    grip: float | None
+    stamps: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Report:
+    """How the instruction stands; turned into feedback and result."""
+
+    stage: str = "observing"
+    chunk_id: str = ""
+    predicted: float = math.nan
+    chunks: int = 0
+    progress: float = 0.0
+
+
+class Run:
+    """Works off one instruction; ``execute`` returns the sentence of success or raises."""
+
+    def __init__(self, body: Body, settings: Settings, instruction: str, stop: StopFlag,
+                 tell: Callable[[Report], None]) -> None:
+        self.body, self.settings, self.instruction = body, settings, instruction
+        self.stop, self.tell = stop, tell
+        self.report = Report()
+        self._still = 0
+        self._done = False
+        self._held_up = self._stuck = 0
+        self._patience = Patience()
+        self._width = body.width_now()
+        self._ready_after = settings.lead  # from an observation's stamp to its plan (s), learnt
+        self._deadline = body.now() + settings.time_limit
+
+    def execute(self) -> str:
+        """Do it.
+
+        :returns: a sentence about how it went well
+        :raises UserError: when it went wrong
+        :raises Stopped: when it was told to stop
+        """
+        segment = self._next(self._at_rest(), 0.0)
+        while segment is not None:
+            if self.settings.dry_run:
+                return (f"Planned but not moved (dry run); the model expects success with "
+                        f"{self._percent()}.")
+            segment = self._drive(segment)
+        return f"Done; the model is {self._percent()} sure of it."
+
+    def _at_rest(self) -> np.ndarray:
+        """Joints once the arm stands still; the instruction before may have left it braking."""
+        q = self.body.joints_now()
+        for _ in range(20):
+            self.stop.sleep(0.05)
+            before, q = q, self.body.joints_now()
+            if np.abs(q - before).max() < STILL:
+                break
+        return q
+
+    def _percent(self) -> str:
+        value = self.report.predicted
+        return "not known how" if math.isnan(value) else f"{100.0 * value:.0f} %"
+
+    # --- one segment
+    def _drive(self, segment: Segment) -> Segment | None:
+        """Execute a segment; meanwhile get the next one ready. None: the task is done."""
+        after: Segment | None = None
+        started = self.body.now()
+        if segment.path is not None:
+            self._stage("executing", segment)
+            segment.stamps["sent"] = self.body.now()
+            goal = self.body.execute(segment.path, self.stop)
+            started = segment.stamps["started"] = self.body.now()
+            ends = started + segment.path.duration
+            self.report.chunks += 1
+            planned_from = segment.path.positions[-1]
+            if segment.grip is None:
+                after = self._prepare(ends, planned_from)
+            arrived = self._finish(goal, ends)
+            segment.stamps["ended"] = self.body.now()
+            if not arrived:  # look again from where the arm is now
+                self._trace(segment)
+                return self._next(self._at_rest(), self.body.now())
+        if segment.grip is not None:
+            self._stage("gripping", segment)
+            self.body.grip(segment.grip, self.stop)
+            self._width = segment.grip
+            segment.stamps["gripped"] = self.body.now()
+        self._trace(segment)
+        if after is not None:
+            return after
+        if self._done:
+            return None
+        return self._next(self.body.joints_now(), self.body.now())
+
+    def _prepare(self, ends: float, start: np.ndarray) -> Segment | None:
+        """The next segment while the arm still moves; None leaves it to the end of the motion.
+
+        The observation is chosen so that the plan is ready when the arm arrives: not later, or the
+        arm would wait; not earlier, or the plan would rest on old images.
+        """
+        look = ends - self._ready_after - 0.04
+        self._sleep_until(look - 0.02)
+        try:
+            return self._next(start, look, ends)
+        except UserError:
+            return None
+
+    def _finish(self, goal: Goal, ends: float) -> bool:
+        """Whether the arm arrived; something that it touched may have held it up.
+
+        :raises UserError: when that happened too often in a row
+        """
+        timeout = max(ends - self.body.now(), 0.0) + 3.0
+        status, result = goal.result(self.stop, timeout, "The motion did not end in time.")
+        if result.error_code.val == 1:
+            self._held_up = 0
+            return True
+        self.stop.check()
+        self._held_up += 1
+        if self._held_up > self.settings.retries:
+            raise UserError("The arm could not follow its trajectory "
+                            f"({result.error_code.message or result.error_code.val}); something "
+                            "may block it.")
+        return False
+
+    def _sleep_until(self, moment: float) -> None:
+        while (left := moment - self.body.now()) > 0:
+            self.stop.sleep(min(left, 0.05))
+
+    # --- the next segment
+    def _next(self, start: np.ndarray, newer_than: float,
+              begins: float = 0.0) -> Segment | None:
+        """A planned segment from joints ``start``; None when the task is done.
+
+        :param begins: when the arm will be there (s), if it still moves
+        :raises UserError: when no chunk could be planned
+        """
+        why, blocked = "", 0
+        for attempt in range(self.settings.retries + 1):
+            self._check_time()
+            self._stage("imagining" if attempt == 0 else "planning")
+            asked = self.body.now()
+            chunk = self.body.propose(self.instruction, self.settings.candidates, newer_than,
+                                      self.stop)
+            proposed = self.body.now()
+            try:
+                segment = self._segment(chunk, start, begins)
+            except UserError as error:  # another noise may give a sound chunk
+                why = str(error)
+                blocked += isinstance(error, Blocked)
+                newer_than = self.body.now() - 0.15
+                continue
+            segment.stamps.update(observed=chunk.observation_stamp, asked=asked,
+                                  proposed=proposed, planned=self.body.now())
+            self._stuck = 0
+            self._learn(segment.stamps["planned"] - chunk.observation_stamp)
+            return None if self._finished(chunk) else segment
+        tries = self.settings.retries + 1
+        if blocked == tries and not begins and not self.settings.dry_run:
+            self._back_off()
+            return self._next(self._at_rest(), self.body.now())
+        raise UserError(f"No executable motion was found in {tries} tries: {why}")
+
+    def _learn(self, seconds: float) -> None:
+        """Follow the time from image to plan, quickly upwards and slowly downwards."""
+        rate = 0.5 if seconds > self._ready_after else 0.15
+        self._ready_after += rate * (min(seconds, 1.0) - self._ready_after)
+
+    def _segment(self, chunk: chunks.Chunk, start: np.ndarray, begins: float) -> Segment:
+        s = self.settings
+        present = self.body.tool(start)
+        chunks.check_fresh(chunk, self.body.now())
+        age = self.body.now() - chunk.observation_stamp
+        if age > s.max_age:
+            raise UserError(f"Chunk {chunk.id} answers images that are {age:.2f} s old and was "
+                            "dropped.")
+        chunk = chunks.kept_in(chunk, s.bounds, s.max_excess)
+        chunks.check_reach(chunk, present, s.bounds, s.max_pose_step, s.max_jump)
+        self._stage("planning")
+        self.report.chunk_id, self.report.predicted = chunk.id, chunk.success
+        poses = self._ahead(chunk, present, max(begins, self.body.now()))
+        gripper = chunk.gripper[len(chunk.gripper) - len(poses):] if len(chunk.gripper) else None
+        count = min(s.horizon, len(poses))
+        waypoints, grip = list(poses[:count]), None
+        if gripper is not None:
+            waypoints, grip = self._first_piece(poses, gripper, count)
+        if not waypoints or self._distance(present, waypoints) < 5e-4:
+            return Segment(chunk, None, grip)
+        path, fraction, reason = self.body.plan(start, waypoints, self.stop)
+        if fraction < 0.999:
+            # up to the last pose that is free: the end of a partial path lies at the obstacle
+            waypoints = _reached(present, waypoints, fraction - s.margin_fraction)
+            grip = None  # not at the place where the gripper was meant to act
+            path = None
+            if waypoints:
+                path, fraction, _ = self.body.plan(start, waypoints, self.stop)
+        if path is None:
+            raise Blocked(reason)
+        if s.follow_timing:
+            path = joints.stretched(path, fraction * len(waypoints) * chunk.dt)
+        return Segment(chunk, path, grip)
+
+    def _back_off(self) -> None:
+        """Out of a touch from which no planned motion leads: a little back along the tool's axis.
+
+        The only motion that is not checked for collisions, since it starts in one.
+
+        :raises UserError: when that happens again and again
+        """
+        self._stuck += 1
+        if self._stuck > self.settings.retries:
+            raise UserError("The arm is stuck between obstacles; free it by hand.")
+        start = self._at_rest()
+        present = self.body.tool(start)
+        back = present.position - self.settings.back_off * present.rotation()[:, 2]
+        path, _, reason = self.body.plan(start, [Pose(back, present.quaternion)], self.stop,
+                                         check=False)
+        if path is None:
+            raise UserError(reason)
+        goal = self.body.execute(path, self.stop)
+        self._finish(goal, self.body.now() + path.duration)
+
+    def _ahead(self, chunk: chunks.Chunk, present: Pose, begins: float) -> list[Pose]:
+        """What is left of a chunk when the arm is at ``present`` and starts at ``begins`` (s).
+
+        What the arm has passed while the model was thinking is not driven again. It can only have
+        passed what was due by then (a path that comes back must not be cut short), and nothing
+        from the gripper's next movement on.
+        """
+        due = 1 + math.ceil((begins - chunk.observation_stamp) / chunk.dt)
+        if len(chunk.gripper):
+            changes = np.abs(chunk.gripper - self._width) > self.settings.gripper_change
+            due = min(due, 1 + int(np.argmax(changes))) if changes.any() else due
+        due = min(due, len(chunk.poses))
+        return [*trim_passed(chunk.poses[:due], present), *chunk.poses[due:]]
+
+    def _first_piece(self, poses: list[Pose], gripper: np.ndarray,
+                     count: int) -> tuple[list[Pose], float | None]:
+        """At most ``count`` poses, up to and including the first change of the gripper unless that
+        is put off."""
+        waypoints: list[Pose] = []
+        for piece in split_at_gripper(poses, gripper, self._width, self.settings.gripper_change):
+            if isinstance(piece, Waypoints):
+                waypoints.extend(piece.poses)
+            elif len(waypoints) <= count and not self._patience.puts_off(len(waypoints)):
+                return waypoints, float(piece.width)
+            else:
+                break
+        return waypoints[:count], None
+
+    @staticmethod
+    def _distance(present: Pose, waypoints: list[Pose]) -> float:
+        away = [float(np.linalg.norm(p.position - present.position)) for p in waypoints]
+        turns = [1.0 - abs(float(p.quaternion @ present.quaternion)) for p in waypoints]
+        return max(away) + max(turns)
+
+    def _finished(self, chunk: chunks.Chunk) -> bool:
+        """The model expects success and wants to rest, several looks in a row."""
+        sure = not (chunk.success < self.settings.success_threshold
+                    or chunk.progress < self.settings.progress_threshold)  # NaN: not known
+        grips = len(chunk.gripper) and (np.abs(chunk.gripper - self._width)
+                                        > self.settings.gripper_change).any()
+        still = chunk.extent < self.settings.still_path and not grips
+        self._still = self._still + 1 if sure and still else 0
+        # who has not moved yet looks longer before saying that nothing is to be done
+        needed = self.settings.still_count * (1 if self.report.chunks else 2)
+        self.report.progress = (self._still / needed if math.isnan(chunk.progress)
+                                else chunk.progress)
+        if self._still:
+            self._stage("verifying")
+        self._done = self._still >= needed
+        return self._done
+
+    def _check_time(self) -> None:
+        self.stop.check()
+        if self.body.now() > self._deadline:
+            raise UserError(f"Not done within {self.settings.time_limit:.0f} s; the arm was "
+                            "stopped.")
+
+    # --- telling
+    def _stage(self, stage: str, segment: Segment | None = None) -> None:
+        self.report.stage = stage
+        if segment is not None:
+            self.report.chunk_id = segment.chunk.id
+        self.tell(self.report)
+
+    def _trace(self, segment: Segment) -> None:
+        self.body.trace({"chunk": segment.chunk.id, "success": segment.chunk.success,
+                         "grip": segment.grip, "stamps": segment.stamps,
+                         "wall": time.time()})
+
+
+def _reached(present: Pose, waypoints: list[Pose], fraction: float) -> list[Pose]:
+    """The waypoints within the first ``fraction`` of the way (metres) from ``present``."""
+    points = np.array([present.position, *(pose.position for pose in waypoints)])
+    way = np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))
+    count = int(np.searchsorted(way, fraction * way[-1], side="right"))
+    return waypoints[:count]

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The recorder: raw subscriptions to everything that is published, straight into a bag."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+)
+from rclpy.signals import SignalHandlerOptions
+
+from wm_ros import environment
+from wm_ros.data.bag import BagWriter
+from wm_ros.data.record import wanted
+from wm_ros.errors import UserError
+
+LOOK_AROUND = 0.25  # s between two looks for new topics
+DEPTH = 200
+
+
+class Recorder(Node):
+    """Subscribes to topics as they appear and writes each message as it arrives."""
+
+    def __init__(
+        self, writer: BagWriter, only: set[str], exclude: re.Pattern[str] | None
+    ) -> None:
+        super().__init__("wm_recorder", start_parameter_services=False)
+        self.writer = writer
+        self.problem = ""
+        self._only, self._exclude = only, exclude
+        self._subscribed: set[str] = set()
+
+    def look_around(self) -> None:
+        """Subscribe to what is published and not subscribed yet."""
+        for topic, types in self.get_topic_names_and_types():
+            if topic in self._subscribed or not wanted(topic, self._only, self._exclude):
+                continue
+            offers = self.get_publishers_info_by_topic(topic)
+            if not offers:
+                continue
+            self._subscribed.add(topic)
+            kind = message_class(types[0])
+            if kind is None:
+                self.get_logger().warning(
+                    f"{topic} is not recorded: its type {types[0]} is not built here.")
+                continue
+            self.writer.add_topic(topic, types[0], [describe(offer) for offer in offers])
+            self.create_subscription(kind, topic, self._keep(topic), match(offers), raw=True)
+
+    def _keep(self, topic: str) -> Callable[..., None]:
+        def keep(data: bytes, info: Any) -> None:
+            if self.problem:
+                return
+            sent = info["source_timestamp"] if isinstance(info, dict) else info.source_timestamp
+            try:
+                self.writer.write(topic, data, time.time_ns(), int(sent))
+            except OSError as error:
+                self.problem = error.strerror or str(error)
+
+        return keep
+
+
+def message_class(type_name: str) -> Any:
+    """The Python class of a type such as `sensor_msgs/msg/Image`, or None."""
+    package, kind, name = type_name.split("/")
+    try:
+        return getattr(importlib.import_module(f"{package}.{kind}"), name)
+    except (ImportError, AttributeError):
+        return None
+
+
+def match(offers: list[Any]) -> QoSProfile:
+    """The strictest profile that every one of the publishers can serve."""
+    profiles = [offer.qos_profile for offer in offers]
+    reliable = all(p.reliability == ReliabilityPolicy.RELIABLE for p in profiles)
+    latched = all(p.durability == DurabilityPolicy.TRANSIENT_LOCAL for p in profiles)
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=DEPTH,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+    )
+
+
+def describe(offer: Any) -> dict[str, Any]:
+    """A publisher's profile in the words of rosbag2's metadata."""
+    profile = offer.qos_profile
+
+    def policy(value: Any) -> str:
+        return str(value.name).lower()
+
+    def span(duration: Any) -> dict[str, int]:
+        seconds, ns = divmod(duration.nanoseconds, 1_000_000_000)
+        return {"sec": seconds, "nsec": ns}
+
+    return {
+        "history": policy(profile.history),
+        "depth": profile.depth,
+        "reliability": policy(profile.reliability),
+        "durability": policy(profile.durability),
+        "deadline": span(profile.deadline),
+        "lifespan": span(profile.lifespan),
+        "liveliness": policy(profile.liveliness),
+        "liveliness_lease_duration": span(profile.liveliness_lease_duration),
+        "avoid_ros_namespace_conventions": profile.avoid_ros_namespace_conventions,
+    }
+
+
+def record(
+    out: Path, only: set[str], exclude: re.Pattern[str] | None, seconds: float = 0.0
+) -> int:
+    """Record until SIGINT, SIGTERM or the end of `seconds`; returns an exit status.
+
+    :raises UserError: the folder exists, or the disk is full (what was written stays readable)
+    """
+    environment.prepare()
+    stop = False
+
+    def end(*_: object) -> None:
+        nonlocal stop
+        stop = True
+
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
+    writer = BagWriter(out)
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    recorder = Recorder(writer, only, exclude)
+    executor = SingleThreadedExecutor()
+    executor.add_node(recorder)
+    print(f"Recording to {out}; Ctrl-C ends it.", file=sys.stderr, flush=True)
+    parent = int(os.environ.get("WM_SUPERVISOR_PID", "0"))
+    started = looked = time.monotonic()
+    recorder.look_around()
+    try:
+        while not stop and not recorder.problem:
+            executor.spin_once(timeout_sec=0.05)
+            now = time.monotonic()
+            if now - looked > LOOK_AROUND:
+                looked = now
+                recorder.look_around()
+                stop = stop or (parent > 0 and not _alive(parent))
+            if seconds and now - started > seconds:
+                break
+            writer.flush_if_due()
+    except OSError as error:
+        recorder.problem = error.strerror or str(error)
+    try:
+        writer.close()
+    except OSError as error:
+        recorder.problem = recorder.problem or error.strerror or str(error)
+    recorder.destroy_node()
+    rclpy.try_shutdown()
+    if recorder.problem:
+        raise UserError(
+            f"The recording to {out} ended ({recorder.problem}): make room; what was written can "
+            f"be completed with `wm record --recover {out}`."
+        )
+    print(f"{out}: {writer.messages} messages.", file=sys.stderr)
+    return 0
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who is there: heartbeats, the ends of processes, and the middleware's word about far ones."""
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import time
+from collections.abc import Callable, Iterable
+
+from rclpy.event_handler import QoSLivelinessChangedInfo, SubscriptionEventCallbacks
+
+from wm_ros.msg import NodeStatus
+from wm_ros.nodes import qos
+from wm_ros.nodes.base import WmNode
+
+PERIOD = 0.02  # s between two looks
+QUIET = 0.15  # s without a heartbeat that confirm the middleware's alarm
+ALARM = 0.4  # s after an alarm during which a silence is looked for
+
+
+class HeartbeatWatch:
+    """Listens to /wm/heartbeat and tells at once when a node is lost.
+
+    On this machine a node is lost when its process ends (a busy machine causes no false alarm).
+    A node on another machine is lost when its lease runs out and its heartbeats stay away.
+
+    :param names: nodes that must be there
+    :param lost: called with the lost ones, in the executor's thread
+    """
+
+    def __init__(self, node: WmNode, names: Iterable[str],
+                 lost: Callable[[list[str]], None]) -> None:
+        self._names = list(names)
+        self._lost = lost
+        self._heard: dict[str, float] = {}
+        self._status: dict[str, NodeStatus] = {}
+        self._processes: dict[str, tuple[int, int]] = {}  # name -> pid, file descriptor
+        self._poll = select.poll()
+        self._alarm = -1e9
+        self._host = socket.gethostname()
+        node.create_timer(PERIOD, self._look, clock=node.steady)
+        node.create_subscription(
+            NodeStatus, "/wm/heartbeat", self._beat,
+            qos.heartbeat(node.number("heartbeat.lease")),
+            event_callbacks=SubscriptionEventCallbacks(liveliness=self._liveliness))
+
+    def _beat(self, message: NodeStatus) -> None:
+        name = message.node.lstrip("/")
+        self._heard[name] = time.monotonic()
+        self._status[name] = message
+        if name in self._names and message.host == self._host and message.pid:
+            self._follow(name, int(message.pid))
+
+    def _follow(self, name: str, pid: int) -> None:
+        """Watch a process of this machine; the descriptor becomes readable when it ends."""
+        if self._processes.get(name, (0, 0))[0] == pid:
+            return
+        self._forget(name)
+        with contextlib.suppress(OSError):  # it ended meanwhile, or is hidden in a container
+            descriptor = os.pidfd_open(pid)
+            self._poll.register(descriptor, select.POLLIN)
+            self._processes[name] = (pid, descriptor)
+
+    def _forget(self, name: str) -> None:
+        _, descriptor = self._processes.pop(name, (0, -1))
+        if descriptor >= 0:
+            self._poll.unregister(descriptor)
+            os.close(descriptor)
+
+    def _look(self) -> None:
+        ended = {descriptor for descriptor, _ in self._poll.poll(0)}
+        lost = [name for name, (_, fd) in self._processes.items() if fd in ended]
+        for name in lost:
+            self._forget(name)
+            self._heard.pop(name, None)
+            self._status.pop(name, None)
+        if time.monotonic() - self._alarm < ALARM:
+            far = [n for n in self._names if n in self._heard and n not in self._processes]
+            lost += self.silent(far, QUIET)
+        if lost:
+            self._alarm = -1e9
+            self._lost(lost)
+
+    def _liveliness(self, info: QoSLivelinessChangedInfo) -> None:
+        if info.not_alive_count_change > 0 or info.alive_count_change < 0:
+            self._alarm = time.monotonic()
+
+    def silent(self, names: Iterable[str], seconds: float) -> list[str]:
+        """Those of ``names`` that said nothing for ``seconds``, or never."""
+        now = time.monotonic()
+        return [n for n in names if now - self._heard.get(n, -1e9) > seconds]
+
+    def state(self, name: str) -> str:
+        """Life-cycle state that a node last told, ``missing`` if it told none."""
+        status = self._status.get(name)
+        return "missing" if status is None else str(status.state)
+
+    def rate(self, name: str) -> float:
+        """Rate (Hz) of a node's main work as it last told, NaN if it told none."""
+        status = self._status.get(name)
+        return float("nan") if status is None else float(status.rate)
+
+    def present(self, names: Iterable[str], seconds: float) -> bool:
+        """Whether all of ``names`` are heard and active."""
+        names = list(names)
+        return not self.silent(names, seconds) and all(self.state(n) == "active" for n in names)

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``wm replay``: what the model would have seen, imagined and done in a recording."""
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from wm_ros.errors import UserError
+from wm_ros.replay import baseline
+
+HELP = "Run a recorded bag through perception and imagination, and compare with what happened."
+DESCRIPTION = """\
+Runs the sensors of a bag through perception, imagination and planning in one process, in the time
+of the recording, without starting a node or moving anything. Every 0.4 s the model looks, proposes
+and plans; its plan is compared with the recorded commands, and the future that it imagines under
+those commands with the images that were recorded.
+
+OUT holds metrics.json (the part "metrics" is the same to the bit each time; "latency" is not) and
+index.html. Bags of rosbag2 are read as they are: mcap or sqlite3, compressed too.
+
+  wm replay out/demo/bag
+  wm replay my_bag --topics my_map.yaml --instruction "open the drawer"
+  wm replay BAG --out out/new --baseline out/old/metrics.json     # exit status 1 when it is worse
+  wm replay BAG --model checkpoints/new --baseline-model video    # two checkpoints
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.description = DESCRIPTION
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("bag", type=Path, help="folder of the bag, or an .mcap or .db3 file")
+    parser.add_argument("--out", type=Path, help="new folder for metrics and report (default: "
+                        "out/replay/ and the time)")
+    parser.add_argument("--model", default="video", help="checkpoint name or folder "
+                        "(default: the one that is shipped)")
+    parser.add_argument("--proposer", default="", metavar="MODEL", help="who proposes, for a "
+                        "model that only foresees")
+    parser.add_argument("--topics", type=Path, metavar="MAP.yaml", help="which topic carries "
+                        "what; see config/bag_topics.yaml (default: config/topics.yaml)")
+    parser.add_argument("--instruction", default="", help="what the arm was asked to do "
+                        "(default: what /wm/instruction says in the bag)")
+    parser.add_argument("--every", type=float, default=0.4, metavar="S",
+                        help="seconds of the recording between two looks (default 0.4)")
+    parser.add_argument("--candidates", type=int, default=1, metavar="N",
+                        help="chunks to choose from at each look (default 1)")
+    parser.add_argument("--tolerance", type=float, default=0.03, metavar="S", help="stamps of one "
+                        "observation differ by this at most (default 0.03 s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the model's noise (default 0)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of the model; another "
+                        "number may change the last digits (default 1)")
+    parser.add_argument("--no-plans", action="store_true", help="leave motion planning out")
+    parser.add_argument("--no-page", action="store_true", help="write metrics.json alone")
+    parser.add_argument("--realtime", action="store_true", help="as fast as it was recorded "
+                        "instead of as fast as the machine can; the metrics are the same")
+    group = parser.add_argument_group("comparison", "exit status 1 when this replay is worse than "
+                                      "the baseline by more than is allowed")
+    group.add_argument("--baseline", type=Path, metavar="METRICS.json",
+                       help="of an earlier replay of the same bag")
+    group.add_argument("--baseline-model", metavar="MODEL",
+                       help="replay with this checkpoint first, into OUT/baseline")
+    baseline.add_arguments(group)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    if args.baseline is not None and args.baseline_model:
+        raise UserError("Give either --baseline or --baseline-model, not both.")
+    if args.every <= 0 or args.tolerance <= 0 or args.candidates < 1 or args.threads < 1:
+        raise UserError("--every, --tolerance, --candidates and --threads must be above 0.")
+    from wm_ros.data import layout
+    from wm_ros.replay import metrics
+
+    before = None if args.baseline is None else metrics.read(args.baseline)
+    out = args.out or Path("out/replay") / time.strftime("%Y%m%d_%H%M%S")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} exists already and is not overwritten: name another with --out.")
+    if args.baseline_model:
+        before = replay(args, args.baseline_model, out / "baseline")
+    now = replay(args, args.model, out, before)
+    _tell(now, out)
+    if before is None:
+        return 0
+    rows = baseline.compare(now, before, args)
+    layout.write_json(out / "comparison.json", rows)
+    print(baseline.table(rows))
+    worse = [row["name"] for row in rows if row["worse"]]
+    print(f"Worse than the baseline: {', '.join(worse)}." if worse
+          else "Not worse than the baseline.")
+    return 1 if worse else 0
+
+
+def replay(args: argparse.Namespace, model_name: str, out: Path,
+           before: dict[str, Any] | None = None) -> dict[str, Any]:
+    """One replay with one checkpoint; writes the folder and returns metrics.json's content.
+
+    :param before: that of the replay that this one will be compared with
+    :raises UserError: it is of another recording or of other settings
+    """
+    from wm_ros.data.any_bag import AnyBag, survey
+    from wm_ros.data.topic_map import load_map
+    from wm_ros.replay import metrics
+    from wm_ros.replay.player import Player, Settings
+    from wm_ros.report.render import render
+    from wm_ros.report.run_log import RunLog
+
+    bag, topics = AnyBag(args.bag), load_map(args.topics)
+    found, fingerprint = survey(bag, topics.roles)
+    topics.check(found, bag.name)
+    about = {"name": bag.name, "fingerprint": fingerprint,
+             "messages": sum(count for topic, (_, count) in found.items()
+                             if topic in topics.roles)}
+    damage = list(bag.damage)
+    settings = Settings(every=args.every, candidates=args.candidates, seed=args.seed,
+                        tolerance=args.tolerance, instruction=args.instruction,
+                        plan=not args.no_plans)
+    if before is not None:
+        baseline.check_same({"bag": about, "settings": asdict(settings)}, before["metrics"])
+    model = _model(model_name, args)
+    log = None if args.no_page else RunLog(out)
+    started = time.perf_counter()
+    pace = _pace() if args.realtime else None
+    outcome = Player(model, topics, settings, log, pace).play(bag, found)
+    wall = time.perf_counter() - started
+    content: dict[str, Any] = {
+        "format": metrics.FORMAT,
+        "metrics": metrics.collect(outcome, about, _about(model, model_name), settings),
+        "latency": metrics.latency(outcome, wall)}
+    if log is not None:
+        log.set_result(
+            success=True, verdict="replayed", instruction=outcome.looks[0]["instruction"],
+            model=model_name, bag=bag.name, robot=topics.robot.name, damage=damage,
+            summary=content["metrics"]["summary"], looks=content["metrics"]["looks"])
+        log.save()
+        render(out)
+    metrics.write(out / "metrics.json", content["metrics"], content["latency"])
+    for sentence in damage:
+        print(f"Note: {sentence}", file=sys.stderr)
+    return content
+
+
+def _model(name: str, args: argparse.Namespace) -> Any:
+    """The model, with everything that chance decides fixed."""
+    import numpy as np
+    import torch
+
+    from wm_ros.world_model import load_model
+
+    random.seed(args.seed)
+    np.random.seed(args.seed)  # noqa: NPY002  # for libraries that use the global generator
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    if args.device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("This machine has no CUDA device: leave --device out.")
+    options = {"proposer": args.proposer} if args.proposer else {}
+    try:
+        return load_model(name, device=args.device, seed=args.seed, **options)
+    except TypeError:  # a family without noise takes no seed
+        return load_model(name, device=args.device, **options)
+
+
+def _about(model: Any, name: str) -> dict[str, Any]:
+    """What the metrics belong to: the family and a checksum of the weights."""
+    import hashlib
+
+    from wm_ros.world_model.loading import find
+
+    folder, digest = find(name), hashlib.sha256()
+    for path in sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".yaml")):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return {"family": str(model.spec.family), "checkpoint": folder.name,
+            "fingerprint": digest.hexdigest()[:16]}
+
+
+def _pace() -> Callable[[float], None]:
+    """Waits until as much time has passed as in the recording."""
+    begin: list[float] = []
+
+    def wait(moment: float) -> None:
+        if not begin:
+            begin.append(time.monotonic() - moment)
+        ahead = begin[0] + moment - time.monotonic()
+        if ahead > 0:
+            time.sleep(min(ahead, 60.0))
+
+    return wait
+
+
+def _tell(content: dict[str, Any], out: Path) -> None:
+    metrics, times = content["metrics"], content["latency"]
+    summary = metrics["summary"]
+    print(f"{metrics['bag']['name']}: {metrics['perception']['seconds']:.1f} s, "
+          f"{metrics['perception']['observations']} observations, {summary['looks']} looks, "
+          f"{times['times_real_time']} times as fast as recorded")
+    for name, value in summary.items():
+        if name not in ("looks", "judged"):
+            print(f"  {name:32}{'–' if value is None else f'{value:.4g}':>10}")
+    if not summary["judged"]:
+        print("  The recording is too short for a future to be compared.")
+    shown = out / "index.html"
+    print(f"{out / 'metrics.json'} holds the numbers{f'; {shown} shows it' * shown.exists()}.")

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the arm was told in a recording, as poses of its tool over time."""
+from __future__ import annotations
+
+import bisect
+from typing import Any
+
+import numpy as np
+
+from wm_ros.bridge import joints, observations, poses, times
+from wm_ros.errors import UserError
+from wm_ros.motion.kinematics import Kinematics
+from wm_ros.motion.pose import Pose, interpolate
+
+SOURCES = ("recorded actions", "commanded joints", "measured joints")
+KEEP = 10.0  # s of history
+SLACK = 0.12  # s that a track may end before a moment that is asked for
+
+
+class _Track:
+    """Values over time (s); interpolated by the caller."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.values: list[Any] = []
+
+    def add(self, time: float, value: Any) -> None:
+        if self.times and time < self.times[-1] - 1.0:  # the clock was set back
+            self.times.clear()
+            self.values.clear()
+        at = bisect.bisect_right(self.times, time)
+        self.times.insert(at, time)
+        self.values.insert(at, value)
+        old = bisect.bisect_left(self.times, self.times[-1] - KEEP)
+        del self.times[:old], self.values[:old]
+
+    def around(self, time: float) -> tuple[Any, Any, float] | None:
+        """Value before, value after and the share of the way between them."""
+        if not self.times or not (self.times[0] - SLACK <= time <= self.times[-1] + SLACK):
+            return None
+        i = bisect.bisect_left(self.times, time)
+        if i == 0:
+            return self.values[0], self.values[0], 0.0
+        if i == len(self.times):
+            return self.values[-1], self.values[-1], 0.0
+        before, after = self.times[i - 1], self.times[i]
+        return self.values[i - 1], self.values[i], (time - before) / max(after - before, 1e-9)
+
+
+class Commands:
+    """Collects what tells where the arm should go; the best source that there is counts.
+
+    Recorded actions come before the controller's reference, and that before the measured joints.
+    The gripper's commands are on no standard topic: without recorded actions its measured opening
+    stands for them.
+    """
+
+    def __init__(self, kinematics: Kinematics) -> None:
+        self._kinematics, self._robot = kinematics, kinematics.robot
+        self._actions, self._joints, self._measured = _Track(), _Track(), _Track()
+
+    @property
+    def source(self) -> str:
+        """Which of ``SOURCES`` is used."""
+        return SOURCES[0 if self._actions.times else 1 if self._joints.times else 2]
+
+    @property
+    def newest(self) -> float:
+        """The last moment (s) that is covered; minus infinity when nothing is."""
+        track = (self._actions, self._joints, self._measured)[SOURCES.index(self.source)]
+        return track.times[-1] if track.times else -np.inf
+
+    def add(self, role: str, message: Any) -> None:
+        """Take in a message of the roles ``action``, ``commands`` or ``joint_states``."""
+        robot = self._robot
+        stamp = times.seconds(message.header.stamp)
+        try:
+            if role == "action":
+                for k, (pose, width) in enumerate(zip(message.poses, message.gripper_width,
+                                                      strict=True)):
+                    self._actions.add(stamp + k * message.dt, (poses.from_pose(pose), width))
+            elif role == "commands":
+                index = {name: i for i, name in enumerate(message.joint_names)}
+                at = np.asarray(message.reference.positions, float)
+                self._joints.add(stamp, at[[index[name] for name in robot.arm_joints]])
+            elif role == "joint_states":
+                state = joints.from_joint_state(message,
+                                                [*robot.arm_joints, *robot.finger_joints])
+                self._measured.add(stamp, (state.position[:robot.dof],
+                                           observations.gripper_width(state.position, robot)))
+        except (UserError, KeyError, IndexError, ValueError):
+            return  # a message without the arm's joints, or with numbers that are not finite
+
+    def at(self, time: float) -> tuple[Pose, float] | None:
+        """Tool pose and gripper opening (m) commanded for a moment (s); None: not covered."""
+        found = self._actions.around(time)
+        if found is not None:
+            (a, wide), (b, narrow), share = found
+            return interpolate(a, b, share), float(wide + share * (narrow - wide))
+        joints_at = self.joints_at(time)
+        measured = self._measured.around(time)
+        if joints_at is None or measured is None:
+            return None
+        (_, wide), (_, narrow), share = measured
+        return self._kinematics.fk(joints_at), float(wide + share * (narrow - wide))
+
+    def joints_at(self, time: float) -> np.ndarray | None:
+        """(n,) rad commanded for a moment, else measured then; None: not covered."""
+        found = self._joints.around(time)
+        if found is None:
+            measured = self._measured.around(time)
+            if measured is None:
+                return None
+            found = measured[0][0], measured[1][0], measured[2]
+        before, after, share = found
+        return np.asarray(before + share * (after - before))

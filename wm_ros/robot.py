@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What wm_ros knows about a robot: one YAML file in config/robots/."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from wm_ros.errors import UserError
+from wm_ros.motion.pose import Array, Pose
+from wm_ros.paths import config, robot_data
+
+
+@dataclass(frozen=True)
+class Gripper:
+    """A parallel gripper; widths are the distance between the fingertips in metres."""
+
+    closed_width: float
+    open_width: float
+    max_effort: float  # N
+    finger_scale: float  # finger joint value = width * finger_scale
+    command_scale: float  # GripperCommand position = width * command_scale
+    max_speed: float  # m/s, change of width
+
+    def clamp(self, width: float) -> float:
+        return float(min(max(width, self.closed_width), self.open_width))
+
+
+@dataclass(frozen=True)
+class Controllers:
+    """Names of the ros2_control controllers (their actions live under these names)."""
+
+    arm: str
+    gripper: str
+
+
+@dataclass(frozen=True)
+class Servo:
+    """Joint servos of the simulated robot: N m/rad and N m s/rad; gripper N/m and N s/m."""
+
+    stiffness: Array
+    damping: Array
+    armature: Array
+    gripper_stiffness: float
+    gripper_damping: float
+
+
+@dataclass(frozen=True)
+class RobotConfig:
+    """Names, limits and gains of one robot arm with a parallel gripper.
+
+    Limits: position (n, 2) rad, velocity (n,) rad/s, acceleration (n,) rad/s^2, effort (n,) N m,
+    symmetric but for positions. `tcp_offset` is the tool centre point in `hand_link`.
+    """
+
+    name: str
+    urdf: str
+    srdf: str
+    base_link: str
+    hand_link: str
+    tcp_link: str
+    tcp_offset: Pose
+    attach_link: str
+    planning_group: str
+    group_aliases: tuple[str, ...]
+    srdf_group: str
+    gripper_group: str
+    arm_joints: tuple[str, ...]
+    finger_joints: tuple[str, ...]
+    home: Array
+    position_limits: Array
+    velocity_limits: Array
+    acceleration_limits: Array
+    effort_limits: Array
+    gripper: Gripper
+    controllers: Controllers
+    servo: Servo
+
+    @property
+    def dof(self) -> int:
+        return len(self.arm_joints)
+
+    @property
+    def urdf_path(self) -> Path:
+        return robot_data(self.urdf)
+
+    @property
+    def srdf_path(self) -> Path:
+        return robot_data(self.srdf)
+
+    def is_group(self, name: str) -> bool:
+        """Whether a MoveIt client means the arm by this group name."""
+        return name == self.planning_group or name in self.group_aliases
+
+
+def load_robot(name: str = "panda") -> RobotConfig:
+    """Reads config/robots/<name>.yaml, or the file itself if `name` is a path to one.
+
+    :raises UserError: if the file is missing or does not describe a robot.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else config("robots", f"{name}.yaml")
+    if not path.is_file():
+        known = sorted(p.stem for p in path.parent.glob("*.yaml"))
+        raise UserError(f"no robot file {path}: known robots are {', '.join(known) or 'none'}")
+    try:
+        data = yaml.safe_load(path.read_text())
+        for key in ("urdf", "srdf"):  # a plain path is meant from where the YAML file lies
+            if "://" not in data[key]:
+                data[key] = str(path.resolve().parent / data[key])
+        return parse_robot(data)
+    except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{path} does not describe a robot: {error!r}") from error
+
+
+def parse_robot(data: dict[str, Any]) -> RobotConfig:
+    """Turns the parsed YAML into a RobotConfig, with the shapes checked."""
+    joints = tuple(data["arm_joints"])
+    n = len(joints)
+
+    def vector(values: Any, what: str, *shape: int) -> Array:
+        array = np.asarray(values, dtype=np.float64)
+        if array.shape != (shape or (n,)) or not np.isfinite(array).all():
+            raise ValueError(f"{what} needs {shape or (n,)} finite numbers")
+        array.setflags(write=False)
+        return array
+
+    limits, servo = data["limits"], data["servo"]
+    position = vector(limits["position"], "limits.position", n, 2)
+    home = vector(data["home"], "home")
+    if (home < position[:, 0]).any() or (home > position[:, 1]).any():
+        raise ValueError("home lies outside the position limits")
+    offset = data["tcp_offset"]
+    return RobotConfig(
+        name=data["name"],
+        urdf=data["urdf"],
+        srdf=data["srdf"],
+        base_link=data["base_link"],
+        hand_link=data["hand_link"],
+        tcp_link=data["tcp_link"],
+        tcp_offset=Pose.of(offset["position"], offset["quaternion"]),
+        attach_link=data["attach_link"],
+        planning_group=data["planning_group"],
+        group_aliases=tuple(data.get("group_aliases", ())),
+        srdf_group=data["srdf_group"],
+        gripper_group=data["gripper_group"],
+        arm_joints=joints,
+        finger_joints=tuple(data["finger_joints"]),
+        home=home,
+        position_limits=position,
+        velocity_limits=vector(limits["velocity"], "limits.velocity"),
+        acceleration_limits=vector(limits["acceleration"], "limits.acceleration"),
+        effort_limits=vector(limits["effort"], "limits.effort"),
+        gripper=Gripper(**{key: float(value) for key, value in data["gripper"].items()}),
+        controllers=Controllers(**data["controllers"]),
+        servo=Servo(
+            stiffness=vector(servo["stiffness"], "servo.stiffness"),
+            damping=vector(servo["damping"], "servo.damping"),
+            armature=vector(servo["armature"], "servo.armature"),
+            gripper_stiffness=float(servo["gripper_stiffness"]),
+            gripper_damping=float(servo["gripper_damping"]),
+        ),
+    )

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``wm sim``: let the expert do a task in the simulator, and look at it."""
+from __future__ import annotations
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from wm_ros.errors import UserError
+
+HELP = "Run a task's scripted expert in the simulator, film it, or measure all experts."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("task", nargs="?", help="name of the task; without one they are listed")
+    parser.add_argument("--seed", type=int, default=0, help="layout and variant (default 0)")
+    parser.add_argument("--robot", default="panda",
+                        help="robot by name (config/robots/) or path of its YAML file")
+    parser.add_argument("--held-out", action="store_true", help="a layout kept for evaluation")
+    parser.add_argument("--video", type=Path, metavar="FILE", help="write a film (.gif)")
+    parser.add_argument("--steps", type=Path, metavar="FILE", help="write a strip of pictures")
+    parser.add_argument("--size", type=int, default=160, help="height of the pictures, pixels")
+    parser.add_argument("--disturb", action="store_true", help="push the arm off its way")
+    parser.add_argument("--all", action="store_true", help="measure the experts of all tasks")
+    parser.add_argument("--seeds", type=int, default=0, metavar="N",
+                        help="measure the expert over N seeds (with --all: of each task)")
+    parser.add_argument("--jobs", type=int, default=1, help="processes for measuring")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    from wm_ros.sim.tasks import TASKS, task_class
+
+    if args.all or args.seeds:
+        if args.task is None and not args.all:
+            raise UserError("Name a task for --seeds, or add --all to measure every task.")
+        return _measure(list(TASKS) if args.all else [task_class(args.task).name], args)
+    if args.task is None:
+        for name, task in TASKS.items():
+            print(f"{task.room:7s} {name:18s} {task.templates[0]}")
+        return 0
+    return _show(args)
+
+
+def _measure(tasks: list[str], args: argparse.Namespace) -> int:
+    from wm_ros.sim.expert_rate import row, run_expert
+
+    split, seeds = ("held_out" if args.held_out else "train"), range(args.seeds or 20)
+    worst = 1.0
+    with ProcessPoolExecutor(args.jobs) as pool:
+        for task in tasks:
+            one = partial(run_expert, task, split=split, disturbed=float(args.disturb),
+                          robot=args.robot)
+            episodes = list(pool.map(one, seeds) if args.jobs > 1 else map(one, seeds))
+            print(row(task, episodes), flush=True)
+            worst = min(worst, sum(e.success for e in episodes) / len(episodes))
+    return 0 if worst >= 0.95 else 1
+
+
+def _show(args: argparse.Namespace) -> int:
+    from wm_ros.sim.env import Disturbance, TaskEnv
+
+    split = "held_out" if args.held_out else "train"
+    filmed = bool(args.video or args.steps)
+    env = TaskEnv(args.task, args.seed, split, args.robot, image_size=args.size, render=filmed)
+    print(f"{env.task.room}: \"{env.instruction}\"")
+    expert = env.expert()
+    disturb = Disturbance(np.random.default_rng(args.seed), float(args.disturb))
+    frames: list[np.ndarray] = []
+    rest = 10
+    while env.steps < env.max_steps and rest:
+        if filmed:
+            obs = env.observe()
+            frames.append(np.concatenate([obs.scene_rgb, obs.wrist_rgb], axis=1))
+        env.step(disturb(expert.act(), env.sim.tcp_pose()))
+        rest -= env.success()
+    success = env.success()
+    print(f"{'success' if success else 'failure'} after {0.1 * env.steps:.1f} s "
+          f"({env.steps} steps), progress {env.progress():.2f}")
+    if args.video:
+        _write_film(args.video, frames)
+        print(f"film: {args.video}")
+    if args.steps:
+        _write_strip(args.steps, frames)
+        print(f"pictures: {args.steps}")
+    env.close()
+    return 0 if success else 1
+
+
+def _write_film(path: Path, frames: list[np.ndarray]) -> None:
+    from PIL import Image
+
+    if path.suffix.lower() != ".gif":
+        raise UserError("The film is written as an animated GIF: give --video a name like a.gif.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images = [Image.fromarray(frame) for frame in frames]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=100, loop=0)
+
+
+def _write_strip(path: Path, frames: list[np.ndarray], columns: int = 4, count: int = 16) -> None:
+    from PIL import Image
+
+    chosen = [frames[i] for i in np.linspace(0, len(frames) - 1, count).round().astype(int)]
+    rows = [np.concatenate(chosen[i:i + columns], axis=1) for i in range(0, count, columns)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.concatenate(rows, axis=0)).save(path)

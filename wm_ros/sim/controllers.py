@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The arm's and the gripper's controllers in simulation, as ros2_control's behave; no ROS."""
+from __future__ import annotations
+
+import enum
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from wm_ros.robot import RobotConfig
+
+
+@dataclass(frozen=True)
+class Path:
+    """A timed way for all arm joints: times (N,) s, positions, velocities, (N, J) rad, rad/s."""
+
+    times: np.ndarray
+    positions: np.ndarray
+    velocities: np.ndarray
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """Largest errors of the joints (rad; 0: any) and how late a path may end (s)."""
+
+    path: np.ndarray
+    goal: np.ndarray
+    goal_time: float
+
+
+FADE = 0.05  # share of the acceleration limits used for fading a difference out
+BRAKE = 0.95  # share of the acceleration limits used for stopping
+
+
+class Outcome(enum.Enum):
+    """How a path ended."""
+
+    DONE = "done"
+    PATH_VIOLATED = "path tolerance violated"
+    GOAL_VIOLATED = "goal tolerance violated"
+
+
+def make_path(times: np.ndarray, positions: np.ndarray, velocities: np.ndarray | None,
+              start: np.ndarray) -> Path:
+    """A path that begins at ``start`` (J,) now; without velocities it is driven piecewise."""
+    if times[0] > 1e-6:
+        times = np.concatenate([[0.0], times])
+        positions = np.vstack([start, positions])
+        if velocities is not None:
+            velocities = np.vstack([np.zeros_like(start), velocities])
+    if velocities is None:
+        # rest at both ends, the mean of the neighbouring slopes between them
+        velocities = np.zeros_like(positions)
+        if len(times) > 2:
+            slopes = np.diff(positions, axis=0) / np.diff(times)[:, None]
+            velocities[1:-1] = 0.5 * (slopes[1:] + slopes[:-1])
+    return Path(times, positions, velocities)
+
+
+def refusal(path: Path, robot: RobotConfig, slack: float) -> str:
+    """Why a path must not be driven, as one sentence; empty when it may.
+
+    :param slack: factor by which velocities may exceed the limits
+    """
+    low, high = robot.position_limits.T
+    names = robot.arm_joints
+    outside = ((path.positions < low - 1e-4) | (path.positions > high + 1e-4)).any(axis=0)
+    if outside.any():
+        return f"The trajectory leaves the position limits of {_named(names, outside)}."
+    limit = robot.velocity_limits * slack
+    fast = (np.abs(path.velocities) > limit).any(axis=0)
+    if len(path.times) > 1:
+        mean = np.abs(np.diff(path.positions, axis=0)) / np.diff(path.times)[:, None]
+        fast |= (mean > limit).any(axis=0)
+    if fast.any():
+        return f"The trajectory exceeds the velocity limits of {_named(names, fast)}."
+    if len(path.times) > 2:
+        # between neighbouring points, averaged over the two steps so that rounding does not count
+        span = (path.times[2:] - path.times[:-2])[:, None]
+        mean = np.abs(path.velocities[2:] - path.velocities[:-2]) / span
+        hard = (mean > robot.acceleration_limits * slack * 1.1).any(axis=0)
+        if hard.any():
+            return f"The trajectory exceeds the acceleration limits of {_named(names, hard)}."
+    return ""
+
+
+def _named(names: tuple[str, ...], chosen: np.ndarray) -> str:
+    return ", ".join(name for name, bad in zip(names, chosen, strict=True) if bad)
+
+
+class ArmController:
+    """Follows one path at a time; holds when there is none.
+
+    Stopping brakes within the acceleration limits instead of jumping to a hold position.
+    """
+
+    def __init__(self, robot: RobotConfig, position: np.ndarray) -> None:
+        self.robot = robot
+        self.path: Path | None = None
+        self.command = np.array(position, dtype=float)
+        self.velocity = np.zeros_like(self.command)
+        self._offset, self._fade = np.zeros_like(self.command), 1.0
+        self.peak = np.zeros_like(self.command)  # hardest acceleration since it was last read
+        self._sampled: float | None = None
+        self._start = 0.0
+        self._tolerances: Tolerances | None = None
+        self._brake: tuple[float, np.ndarray, np.ndarray, float] | None = None
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the commanded arm stands still."""
+        return self.path is None and self._brake is None
+
+    def start(self, path: Path, tolerances: Tolerances, now: float) -> None:
+        """Follow ``path`` from time ``now`` (s).
+
+        Where the arm was commanded a little beside the path's start (something it touches keeps it
+        there), the difference fades out instead of jumping.
+        """
+        self.path, self._tolerances, self._start, self._brake = path, tolerances, now, None
+        self._offset = self.command - path.positions[0]
+        gentle = FADE * self.robot.acceleration_limits
+        fade = float(np.sqrt(5.8 * np.abs(self._offset) / gentle).max())
+        self._fade = min(max(fade, 0.05), max(float(path.times[-1]), 0.05))
+
+    def stop(self, now: float) -> None:
+        """Leave the path and brake to rest on its line as hard as the limits allow."""
+        self.path = None
+        time = float((np.abs(self.velocity) / (BRAKE * self.robot.acceleration_limits)).max())
+        if time > 1e-3:
+            self._brake = (now, self.command.copy(), self.velocity.copy(), time)
+        else:
+            self.velocity = np.zeros_like(self.command)
+
+    def sample(self, now: float) -> np.ndarray:
+        """Commanded joint positions (J,) at time ``now``."""
+        before = self.velocity
+        self._advance(now)
+        if self._sampled is not None and now > self._sampled + 1e-6:
+            acceleration = (self.velocity - before) / (now - self._sampled)
+            self.peak = np.where(np.abs(acceleration) > np.abs(self.peak), acceleration, self.peak)
+        self._sampled = now
+        return self.command
+
+    def _advance(self, now: float) -> None:
+        if self.path is not None:
+            self.command, self.velocity = _hermite(self.path, now - self._start)
+            if now > self._start:
+                s, rate = _fade_out((now - self._start) / self._fade)
+                self.command = self.command + s * self._offset
+                self.velocity = self.velocity + rate / self._fade * self._offset
+            else:
+                self.command = self.command + self._offset
+        elif self._brake is not None:
+            since, q, v, time = self._brake
+            t = min(now - since, time)
+            low, high = self.robot.position_limits.T
+            self.command = np.clip(q + v * t * (1.0 - 0.5 * t / time), low, high)
+            self.velocity = v * (1.0 - t / time)
+            if t >= time:
+                self._brake, self.velocity = None, np.zeros_like(v)
+
+    def judge(self, now: float, position: np.ndarray) -> Outcome | None:
+        """How the path ended, None while it runs; the arm brakes or holds afterwards."""
+        if self.path is None or self._tolerances is None:
+            return None
+        elapsed, tolerances = now - self._start, self._tolerances
+        error = np.abs(self.command - position)
+        outcome = None
+        if elapsed < self.path.times[-1]:
+            if ((error > tolerances.path) & (tolerances.path > 0)).any():
+                outcome = Outcome.PATH_VIOLATED
+        else:
+            goal = np.abs(self.path.positions[-1] - position)
+            if ((goal <= tolerances.goal) | (tolerances.goal <= 0)).all():
+                outcome = Outcome.DONE
+            elif elapsed > self.path.times[-1] + tolerances.goal_time:
+                outcome = Outcome.GOAL_VIOLATED
+        if outcome is Outcome.DONE:
+            self.path = None
+            self.velocity = np.zeros_like(self.command)
+        elif outcome is not None:
+            # hold where the arm is, not where it should be: what blocks it is not pushed on
+            self.command = np.array(position, dtype=float)
+            self.stop(now)
+        return outcome
+
+    def remaining(self, now: float) -> float:
+        """Seconds until the path ends, 0 without one."""
+        return 0.0 if self.path is None else max(0.0, self._start + self.path.times[-1] - now)
+
+
+def _fade_out(x: float) -> tuple[float, float]:
+    """Quintic from 1 at x = 0 to 0 at x = 1, at rest at both ends, and its slope."""
+    x = min(x, 1.0)
+    return 1.0 - x**3 * (10.0 - 15.0 * x + 6.0 * x * x), -30.0 * x * x * (1.0 - x) ** 2
+
+
+def _hermite(path: Path, t: float) -> tuple[np.ndarray, np.ndarray]:
+    """Cubic interpolation: position and velocity at ``t`` s; rest before and at the end."""
+    t = max(t, 0.0)
+    if t >= path.times[-1]:
+        return path.positions[-1].copy(), np.zeros_like(path.positions[-1])
+    i = int(np.clip(np.searchsorted(path.times, t, side="right") - 1, 0, len(path.times) - 2))
+    h = path.times[i + 1] - path.times[i]
+    s = (t - path.times[i]) / h
+    p0, p1 = path.positions[i], path.positions[i + 1]
+    m0, m1 = path.velocities[i] * h, path.velocities[i + 1] * h
+    a, b = 2.0 * (p0 - p1) + m0 + m1, 3.0 * (p1 - p0) - 2.0 * m0 - m1
+    return ((a * s + b) * s + m0) * s + p0, ((3.0 * a * s + 2.0 * b) * s + m0) / h
+
+
+class GripperController:
+    """Moves the opening at the robot's speed and notices arrival and stalling."""
+
+    def __init__(self, robot: RobotConfig, width: float, tolerance: float,
+                 stall_travel: float, stall_time: float) -> None:
+        self.robot = robot
+        self.command = float(width)
+        self.goal: float | None = None
+        self.effort = robot.gripper.max_effort
+        self._target = float(width)
+        self._tolerance, self._stall_travel, self._stall_time = (
+            tolerance, stall_travel, stall_time)
+        self._recent: deque[float] = deque()
+
+    def start(self, width: float, effort: float) -> None:
+        """Move to the opening ``width`` (m) with at most ``effort`` (N; 0: the robot's)."""
+        self.goal = self._target = self.robot.gripper.clamp(width)
+        limit = self.robot.gripper.max_effort
+        self.effort = min(effort, limit) if effort > 0 else limit
+        self._recent.clear()
+
+    def stop(self, width: float) -> None:
+        """Hold the present opening."""
+        self.goal, self._target, self.command = None, float(width), float(width)
+
+    def sample(self, dt: float) -> float:
+        """The opening to command for the next ``dt`` seconds."""
+        step = self.robot.gripper.max_speed * dt
+        self.command += float(np.clip(self._target - self.command, -step, step))
+        return self.command
+
+    def judge(self, width: float, dt: float) -> tuple[bool, bool] | None:
+        """(reached, stalled) when the motion ended, None while it goes on or there is none.
+
+        Still is what travels little within a while: fingers on a thing never rest completely.
+        """
+        if self.goal is None:
+            return None
+        self._recent.append(width)
+        count = max(2, round(self._stall_time / dt))
+        if len(self._recent) > count:
+            self._recent.popleft()
+        reached = abs(width - self.goal) <= self._tolerance
+        near = list(self._recent)[-3:]
+        if reached and max(near) - min(near) < self._stall_travel:
+            self.goal = None
+            return True, False
+        commanded = abs(self.command - self._target) < 1e-6
+        still = max(self._recent) - min(self._recent) < self._stall_travel
+        if commanded and still and len(self._recent) == count:
+            self.goal = None
+            return reached, not reached
+        return None

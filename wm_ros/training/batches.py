@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batches for the video family, drawn from the memory-mapped training cache."""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from wm_ros.data.cache import EpisodeCache
+from wm_ros.world_model.geometry import (
+    quaternion_conjugate,
+    quaternion_multiply,
+    rotvec_from_quaternion,
+)
+from wm_ros.world_model.video.config import VideoConfig
+from wm_ros.world_model.video.encoder import POINT_SCALE, KeyPoseHead
+from wm_ros.world_model.video.inputs import ActionCodec, Inputs, prepare
+
+SHIFT = 4  # px
+GRIPPER, POSITION, QUATERNION = 7, slice(8, 11), slice(11, 15)  # columns of `state`
+
+
+class Batch(NamedTuple):
+    """B training samples.
+
+    :param action: (B, H, 7) the demonstrator's chunk, encoded; ``valid`` (B, H) its trust
+    :param executed: (B, H, 7) what was really commanded; ``video`` (B, F, T, C) its future
+    :param value: (B, 2) success of the episode, progress after the chunk
+    :param now: (B, 2) 1 where the task is done, progress so far
+    :param key_position: (B, K, 3) and ``key_turn`` (B, K, 2): see :class:`KeyPoses`
+    :param labelled: (B,) 0 where only the video is known, not what was commanded or achieved
+    :param imitate: (B,) 1 where the episode may be imitated, 0 for failures and unlabelled ones
+    """
+
+    inputs: Inputs
+    text: Tensor
+    action: Tensor
+    valid: Tensor
+    executed: Tensor
+    present: Tensor
+    video: Tensor
+    value: Tensor
+    now: Tensor
+    key_position: Tensor
+    key_turn: Tensor
+    labelled: Tensor
+    imitate: Tensor
+
+
+def move(batch: Batch, device: torch.device) -> Batch:
+    """A batch on another device."""
+    if device.type == "cpu":
+        return batch
+    return Batch(type(batch.inputs)(*(x.to(device, non_blocking=True) for x in batch.inputs)),
+                 *(x.to(device, non_blocking=True) for x in batch[1:]))
+
+
+def disturbed(cache: EpisodeCache) -> np.ndarray:
+    """(N,) True where the executed action was not the demonstrator's."""
+    return np.abs(np.asarray(cache.action) - np.asarray(cache.executed)).max(1) > 1e-4
+
+
+def next_switch(cache: EpisodeCache) -> np.ndarray:
+    """(N,) row of the next change of the gripper command, or of the episode's end."""
+    width = np.asarray(cache.action)[:, 7]
+    start = np.asarray(cache.episode_start)
+    rows = np.arange(len(width))
+    switch = np.zeros(len(width), bool)
+    switch[1:] = np.abs(np.diff(width)) > 0.015
+    switch[start[:-1]] = False
+    last = cache.future(rows, 10**6)
+    candidate = np.where(switch | (rows == last), rows, 10**9)
+    # the row itself does not count: a change that is commanded now lies behind
+    following = np.minimum.accumulate(candidate[::-1])[::-1]
+    return np.minimum(np.append(following[1:], last[-1]), last)
+
+
+class Sampler:
+    """Draws random batches, tasks in equal shares unless weighed otherwise.
+
+    :param rows: rows that may be drawn
+    :param latents: (N, T, C) float16 tokeniser latents, or None before they exist
+    :param text: (instructions, 384) sentence embeddings
+    :param unlabelled: share of the episodes whose actions and success are hidden
+    :param task_weights: how often a task is drawn, by name; 1 where it is not named
+    """
+
+    def __init__(self, cache: EpisodeCache, rows: np.ndarray, config: VideoConfig,
+                 codec: ActionCodec, text: Tensor, latents: np.ndarray | None, seed: int,
+                 unlabelled: float = 0.0, task_weights: dict[str, float] | None = None):
+        self.cache, self.config, self.codec = cache, config, codec
+        self.text, self.latents = text, latents
+        self.random = np.random.default_rng(seed)
+        self.torch_random = torch.Generator().manual_seed(seed)
+        # the same episodes in every process and run
+        self._labelled = np.random.default_rng(0).random(cache.episodes) >= unlabelled
+        groups = {t: rows[cache.task[rows] == t] for t in range(len(cache.tasks))}
+        self._by_task = [g for g in groups.values() if len(g)]
+        weights = np.array([(task_weights or {}).get(cache.tasks[t], 1.0)
+                            for t, g in groups.items() if len(g)])
+        self._share = weights / weights.sum()
+        self._disturbed, self._switch = disturbed(cache), next_switch(cache)
+
+    def draw(self, n: int) -> np.ndarray:
+        """(n,) random rows."""
+        groups = self.random.choice(len(self._by_task), size=n, p=self._share)
+        return np.array([self._by_task[g][self.random.integers(len(self._by_task[g]))]
+                         for g in groups])
+
+    def batch(self, rows: np.ndarray, augment: bool = True) -> Batch:
+        """Assemble the samples that start at ``rows`` (B,)."""
+        c, h = self.cache, self.config.horizon
+        order = np.asarray(rows)
+        state, camera = _tensor(c.state[order]), _tensor(c.camera[order])
+        tcp = state[:, POSITION], state[:, QUATERNION]
+        steps = c.future(order, np.arange(h))
+        scene, wrist = torch.from_numpy(c.scene[order]), torch.from_numpy(c.wrist[order])
+        inputs = prepare(scene, wrist, torch.from_numpy(c.depth[order].astype(np.float32)) / 1000,
+                         camera[:, :9].view(-1, 3, 3), camera[:, 9:12], camera[:, 12:16],
+                         *tcp, state[:, GRIPPER], _tensor(c.wrench[order]))
+        if augment:
+            scene_seen, points = self._shift(inputs.scene, inputs.points)
+            inputs = inputs._replace(scene=self._recolour(scene_seen), points=points,
+                                     wrist=self._recolour(inputs.wrist))
+        # after a disturbance the demonstrator's later targets answer to what was not foreseen
+        trusted = np.cumsum(self._disturbed[steps], 1) - self._disturbed[steps] == 0
+        last = c.future(order, h)
+        value = np.stack([c.success[order], c.progress[last]], 1)
+        progress = c.progress[order]
+        labelled = self._labelled[c.episode_index[order]]
+        if self.latents is None:
+            present = video = torch.zeros(0)
+        else:
+            present = _tensor(self.latents[order])
+            video = _tensor(self.latents[c.future(order, np.array(self.config.frame_steps))])
+        return Batch(inputs, self.text[torch.from_numpy(c.instruction[order].astype(np.int64))],
+                     self._encode(c.action[steps], *tcp),
+                     torch.from_numpy(trusted.astype(np.float32)),
+                     self._encode(c.executed[steps], *tcp), present, video, _tensor(value),
+                     _tensor(np.stack([progress > 0.999, progress], 1)),
+                     *self._key_poses(order, *tcp),
+                     _tensor(labelled), _tensor(~c.failure[order] & c.success[order] & labelled))
+
+    def _encode(self, actions: np.ndarray, position: Tensor, quaternion: Tensor) -> Tensor:
+        x = _tensor(actions)
+        return self.codec.encode(x[..., :3], x[..., 3:7], x[..., 7], position, quaternion)
+
+    def _key_poses(self, rows: np.ndarray, position: Tensor,
+                   quaternion: Tensor) -> tuple[Tensor, Tensor]:
+        following = [self._switch[rows]]
+        while len(following) < KeyPoseHead.COUNT:
+            following.append(self._switch[following[-1]])
+        target = _tensor(self.cache.action[np.stack(following, 1)])  # (B, K, 8)
+        turn = rotvec_from_quaternion(quaternion_multiply(
+            target[..., 3:7], quaternion_conjugate(quaternion)[:, None]))[..., 2]
+        return ((target[..., :3] - position[:, None]) / POINT_SCALE,
+                torch.stack([turn.sin(), turn.cos()], -1))
+
+    def _shift(self, scene: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+        """The camera a little aside (Yarats et al. 2021, DrQ); the points stay true."""
+        both = torch.cat([scene, points.permute(0, 3, 1, 2)], 1)
+        size = both.shape[-1]
+        both = F.pad(both, (SHIFT,) * 4, mode="replicate")
+        v, u = torch.randint(2 * SHIFT + 1, (2,), generator=self.torch_random).tolist()
+        both = both[..., v:v + size, u:u + size]
+        return both[:, :3], both[:, 3:].permute(0, 2, 3, 1)
+
+    def _recolour(self, images: Tensor) -> Tensor:
+        """Other light: gain, hue and offset."""
+        n, draw = len(images), self.torch_random
+        mix = torch.diag_embed(1 + 0.15 * torch.randn(n, 3, generator=draw))
+        mix = mix + 0.06 * torch.randn(n, 3, 3, generator=draw)
+        offset = 0.08 * torch.randn(n, 3, 1, generator=draw)
+        return (mix @ images.flatten(2) + offset).view(images.shape)
+
+
+def _tensor(x: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))

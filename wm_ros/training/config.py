@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training settings, from the ``training`` block of ``config/models/*.yaml``."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from wm_ros.errors import UserError
+from wm_ros.paths import config as config_path
+from wm_ros.world_model.video.config import VideoConfig
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train; comments on each setting stand in ``config/models/video_small.yaml``."""
+
+    seed: int = 0
+    batch: int = 48
+    draws: int = 2
+    video_share: float = 0.25
+    learning_rate: float = 6e-4
+    warmup: int = 300
+    weight_decay: float = 0.02
+    ema: float = 0.999
+    steps: int = 14000
+    tokeniser_steps: int = 1200
+    tokeniser_batch: int = 48
+    renderer_steps: int = 800
+    video_weight: float = 0.5
+    value_weight: float = 0.1
+    keypose_weight: float = 0.5
+    heat_weight: float = 0.1
+    unlabelled: float = 0.0
+    task_weights: dict[str, float] = field(default_factory=dict)
+    validation_share: float = 0.03
+
+    def __post_init__(self) -> None:
+        counts = ("batch", "draws", "steps", "tokeniser_steps", "renderer_steps")
+        if wrong := [name for name in counts if getattr(self, name) < 1]:
+            raise UserError(f"{wrong[0]} must be at least 1.")
+        if any(not w > 0 for w in self.task_weights.values()):
+            raise UserError("task_weights must be above 0; leave tasks out with --tasks.")
+        if (not 0 <= self.video_share <= 1 or not 0 <= self.unlabelled < 1
+                or not 0 < self.validation_share < 1):
+            raise UserError("video_share, unlabelled and validation_share are shares of 1.")
+
+
+def load(name: str, **overrides: Any) -> tuple[str, VideoConfig, TrainingConfig]:
+    """Read a model configuration by name or path: family, network, training.
+
+    :raises UserError: if there is none of that name or it has an unknown setting
+    """
+    is_file = name.endswith((".yaml", ".yml"))
+    path = Path(name) if is_file else config_path("models", f"{name}.yaml")
+    if not path.is_file():
+        known = sorted(p.stem for p in config_path("models").glob("*.yaml"))
+        raise UserError(f"There is no model configuration {name!r}; known are {', '.join(known)}.")
+    values = yaml.safe_load(path.read_text())
+    training = values.get("training", {})
+    if unknown := set(training) - {f.name for f in fields(TrainingConfig)}:
+        raise UserError(f"Unknown training setting {sorted(unknown)[0]!r} in {path}.")
+    settings = TrainingConfig(**training)
+    settings = replace(settings, **{k: v for k, v in overrides.items() if v is not None})
+    return values["family"], VideoConfig.from_dict(values["network"]), settings

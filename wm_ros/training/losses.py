@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the video family is trained on: flows of actions and frames, value and key poses."""
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from wm_ros.training.batches import Batch
+from wm_ros.world_model.video import flow
+from wm_ros.world_model.video.encoder import POINT_SCALE, KeyPoses
+from wm_ros.world_model.video.inputs import Inputs
+from wm_ros.world_model.video.network import Context, VideoNetwork
+
+NEAR = 0.03 / POINT_SCALE  # spread of the heat around a key pose
+FINE = 0.005 / POINT_SCALE  # where a miss of a key pose counts less than in proportion
+CLOSE = 0.06 / POINT_SCALE  # around a key pose, chunks count up to ``1 + CARE`` times
+CARE = 2.0
+
+
+def losses(network: VideoNetwork, batch: Batch, draws: int, some: int,
+           video: bool = True) -> dict[str, Tensor]:
+    """Mean losses by name; the caller weighs and sums them.
+
+    The whole batch imitates without frames in sight. Its first ``some`` rows also learn what
+    chunks lead to: their value and, with ``video``, future frames and executed actions at
+    independent noise levels, failures and unlabelled rows included. Without ``video`` this is
+    the action-only twin.
+    """
+    context = network.observe(*batch.inputs, batch.text)
+    out = _key_pose_losses(context.key_poses, batch)
+    out["now"] = _value_loss(context.now.float(), batch.now, batch.labelled)
+    clean = batch.action.repeat_interleave(draws, 0)
+    level = flow.action_levels(len(clean), clean.device)
+    noisy, velocity = flow.corrupt(clean, torch.randn_like(clean), level)
+    text = batch.text.repeat_interleave(draws, 0)
+    predicted = network(context.repeat(draws), text, noisy, level)
+    # millimetres decide where the fingers close or open
+    near = torch.exp(-(batch.key_position[:, 0].norm(dim=1) / CLOSE).square())
+    trust = batch.valid * (batch.imitate * (1 + CARE * near))[:, None]
+    trust = trust.repeat_interleave(draws, 0)
+    out["action"] = _masked((predicted.action.float() - velocity).square(), trust[..., None])
+    if some:
+        first = Batch(Inputs(*(x[:some] for x in batch.inputs)), *(x[:some] for x in batch[1:]))
+        zero = torch.zeros(some, device=clean.device)
+        value = network(context.first(some), first.text, first.executed, zero).value.float()
+        out["value"] = _value_loss(value, first.value, first.labelled)
+        if video:
+            out |= _video_losses(network, first, context.first(some))
+    return out
+
+
+def _video_losses(network: VideoNetwork, batch: Batch, context: Context) -> dict[str, Tensor]:
+    action_level, video_level = flow.mode_levels(batch.labelled)
+    action, action_velocity = flow.corrupt(
+        batch.executed, torch.randn_like(batch.executed), action_level)
+    video, video_velocity = flow.corrupt(batch.video, torch.randn_like(batch.video), video_level)
+    predicted = network(context, batch.text, action, action_level, video, video_level,
+                        batch.present)
+    assert predicted.video is not None
+    # what is given clean is not to be predicted
+    noisy_video = (video_level > 0).float()[:, None, None, None]
+    noisy_action = ((action_level > 0) * batch.labelled)[:, None, None]
+    return {
+        "video": _masked((predicted.video.float() - video_velocity).square(), noisy_video),
+        "joint": _masked((predicted.action.float() - action_velocity).square(), noisy_action),
+    }
+
+
+def _key_pose_losses(seen: KeyPoses, batch: Batch) -> dict[str, Tensor]:
+    """The key poses in metres, and their heat over the cells that lie near the true ones."""
+    where, refined = (F.smooth_l1_loss(x, batch.key_position, reduction="none", beta=FINE)
+                      for x in (seen.where, seen.refined))
+    turn = F.smooth_l1_loss(seen.turn, batch.key_turn, reduction="none", beta=0.1)
+    # (B, K, N); a pose in free space has no cell of its own and asks for none
+    distance = torch.cdist(batch.key_position, seen.cells)
+    target = (-0.5 * (distance / NEAR).square()).softmax(-1)
+    heat = -(target * seen.heat.log_softmax(-1)).sum(-1)
+    near = (distance.amin(-1) < 3 * NEAR).float()
+    imitate = batch.imitate[:, None]
+    return {"keypose": _masked(torch.cat([where, refined, turn], -1), imitate[..., None]),
+            "heat": _masked(heat, near * imitate)}
+
+
+def _value_loss(value: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    success = F.binary_cross_entropy_with_logits(value[:, 0], target[:, 0], reduction="none")
+    return _masked(success + 4 * (value[:, 1] - target[:, 1]).square(), known)
+
+
+def _masked(error: Tensor, weight: Tensor) -> Tensor:
+    weight = weight.expand_as(error)
+    return (error * weight).sum() / weight.sum().clamp_min(1)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data-parallel training: one process a GPU, or one a core (gloo); also under torchrun.
+
+On a CPU, processes of one thread each that meet once a step lose far less to a busy machine
+than threads that meet in every operator.
+"""
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from wm_ros.environment import end_with_parent
+
+
+def launch(work: Callable[..., None], processes: int, *args: Any) -> None:
+    """Run ``work(*args)`` in ``processes`` processes; here itself if it is one, or if
+    torchrun started us."""
+    if processes <= 1 or "RANK" in os.environ:
+        if "RANK" in os.environ:
+            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        work(*args)
+        return
+    # glibc gives large blocks back to the kernel and gets them again, zeroed, at every step
+    os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1:glibc.malloc.trim_threshold="
+                          "4294967296:glibc.malloc.mmap_threshold=1073741824")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(_child, (processes, port, work, args), nprocs=processes)
+
+
+def _child(rank: int, size: int, port: int, work: Callable[..., None], args: tuple) -> None:
+    end_with_parent()
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
+    try:
+        work(*args)
+    finally:
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """Number of this process; 0 writes files and shows progress."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def size() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def barrier() -> None:
+    """Wait for the others."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def average_gradients(module: nn.Module) -> None:
+    """Mean of the gradients over the processes, in one message of bfloat16."""
+    if size() == 1:
+        return
+    # a parameter may be unused in one process's batch: all must send the same list
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    flat = torch.cat([g.flatten() for g in gradients]).bfloat16()
+    dist.all_reduce(flat)
+    flat = flat.float() / size()
+    at = 0
+    for p in parameters:
+        p.grad = flat[at:at + p.numel()].view_as(p)
+        at += p.numel()

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One progress bar for long work: rate, time left, a note; plain lines where there is no
+terminal."""
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+
+class Progress:
+    """``with Progress("train", 1000) as bar: bar.update(10, note="loss 0.1")``."""
+
+    def __init__(self, name: str, total: int = 0, unit: str = "steps", quiet: bool = False,
+                 start: int = 0):
+        self.name, self.total, self.unit, self.quiet = name, total, unit, quiet
+        self.start, self._begin, self._last = start, time.monotonic(), 0.0
+        self._terminal = sys.stderr.isatty()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        if self._terminal and self._last and not self.quiet:
+            print(file=sys.stderr)
+
+    def update(self, done: int, total: int | None = None, note: str = "", rate: int = 0) -> None:
+        """Show ``done`` of the total; ``rate`` items belong to one step (for items/s)."""
+        self.total = total or self.total
+        now = time.monotonic()
+        wait = 0.2 if self._terminal else 15.0
+        if self.quiet or (now - self._last < wait and done < self.total):
+            return
+        self._last = now
+        speed = (done - self.start) / max(1e-6, now - self._begin)
+        left = (self.total - done) / speed if speed else 0.0
+        share = done / self.total if self.total else 0.0
+        speeds = f"{speed * rate:.0f} samples/s" if rate else f"{speed:.1f} {self.unit}/s"
+        line = (f"{self.name} {done}/{self.total} [{'#' * int(20 * share):<20}] {speeds}, "
+                f"{int(left) // 60}:{int(left) % 60:02d} left  {note}")
+        print(("\r\033[K" + line) if self._terminal else line, end="" if self._terminal else "\n",
+              file=sys.stderr, flush=True)

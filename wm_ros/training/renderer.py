@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains the renderer of imagined frames on pairs of a present and a future frame."""
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from wm_ros.data.cache import EpisodeCache
+from wm_ros.training import parallel
+from wm_ros.training.config import TrainingConfig
+from wm_ros.world_model.video.renderer import Renderer, noisy
+from wm_ros.world_model.video.tokeniser import Tokeniser, to_unit
+
+
+def train(renderer: Renderer, tokeniser: Tokeniser, cache: EpisodeCache, latents: np.ndarray,
+          rows: np.ndarray, ahead: tuple[int, ...], settings: TrainingConfig,
+          device: torch.device, report: Callable[[int, float], None]) -> None:
+    """Fit to frames that lie ``ahead`` of those at ``rows``; the tokeniser stays as it is."""
+    steps, batch = settings.renderer_steps, max(1, settings.tokeniser_batch // parallel.size())
+    random = np.random.default_rng((settings.seed, 2, parallel.rank()))
+    for tensor in renderer.state_dict().values():  # all processes start alike
+        if parallel.size() > 1:
+            torch.distributed.broadcast(tensor, 0)
+    optimizer = torch.optim.AdamW(renderer.parameters(), 2e-3, weight_decay=0.0, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda n: min(1.0, (n + 1) / 50) * (1 - n / (steps + 1)))
+    for step in range(steps):
+        now = np.sort(random.choice(rows, batch))
+        then = cache.future(now, int(random.choice(ahead)))
+        image, target = (to_unit(torch.from_numpy(cache.scene[r]).to(device))
+                         for r in (now, then))
+        present, future = (torch.from_numpy(latents[r].astype(np.float32)).to(device)
+                           for r in (now, then))
+        imagined = noisy(future)
+        with torch.autocast(device.type, torch.bfloat16):
+            with torch.no_grad():
+                coarse = tokeniser.decode(imagined)
+            loss = renderer.loss(imagined, present, image, coarse, target)
+        loss.backward()
+        parallel.average_gradients(renderer)
+        torch.nn.utils.clip_grad_norm_(renderer.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        schedule.step()
+        report(step + 1, float(loss.detach()))

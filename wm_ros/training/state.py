@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Saving and resuming a training run without pickle: one safetensors file, written whole."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from wm_ros.world_model.video.checkpoint import read_tensors, save_tensors
+
+
+class Ema:
+    """Exponential moving average of the weights; this is what ships."""
+
+    def __init__(self, module: nn.Module, decay: float):
+        self.decay = decay
+        self.weights = {k: v.detach().clone() for k, v in module.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, step: int) -> None:
+        """Follow the module; faster in the first steps."""
+        rate = 1 - min(self.decay, (1 + step) / (10 + step))
+        mine, theirs = [], []
+        for name, value in module.state_dict().items():
+            mine.append(self.weights[name])
+            theirs.append(value.detach())
+        torch._foreach_lerp_(mine, theirs, rate)
+
+
+def save_state(path: Path, step: int, module: nn.Module, ema: Ema,
+               optimizer: torch.optim.Optimizer) -> None:
+    """Write everything that resuming needs."""
+    tensors: dict[str, Tensor] = {"step": torch.tensor(step)}
+    tensors |= {f"module/{k}": v for k, v in module.state_dict().items()}
+    tensors |= {f"ema/{k}": v for k, v in ema.weights.items()}
+    for name, parameter in module.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer/{key}/{name}"] = torch.as_tensor(value)
+    save_tensors(tensors, path)
+
+
+def load_state(path: Path, module: nn.Module, ema: Ema, optimizer: torch.optim.Optimizer) -> int:
+    """Read what :func:`save_state` wrote, in place; returns the step to go on from."""
+    tensors = read_tensors(path)
+    module.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("module/")})
+    ema.weights = {k[4:]: v for k, v in tensors.items() if k.startswith("ema/")}
+    names = dict(module.named_parameters())
+    for key, value in tensors.items():
+        if key.startswith("optimizer/"):
+            _, slot, name = key.split("/", 2)
+            optimizer.state[names[name]][slot] = value
+    return int(tensors["step"])

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``wm train``: from a data set to a checkpoint folder, resumable at any step."""
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import time
+import zlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wm_ros.data.cache import EpisodeCache, build_cache, load_cache
+from wm_ros.errors import UserError
+from wm_ros.training import parallel
+from wm_ros.training import renderer as rendering
+from wm_ros.training import tokeniser as tokenising
+from wm_ros.training.batches import POSITION, QUATERNION, Sampler, move
+from wm_ros.training.config import TrainingConfig, load
+from wm_ros.training.losses import losses
+from wm_ros.training.progress import Progress
+from wm_ros.training.state import Ema, load_state, save_state
+from wm_ros.training.validation import validate
+from wm_ros.world_model.text import TextEncoder, normalise
+from wm_ros.world_model.video.checkpoint import (
+    load_weights,
+    read_tensors,
+    save_config,
+    save_tensors,
+)
+from wm_ros.world_model.video.config import VideoConfig
+from wm_ros.world_model.video.inputs import ActionCodec
+from wm_ros.world_model.video.network import VideoNetwork
+from wm_ros.world_model.video.renderer import Renderer
+from wm_ros.world_model.video.tokeniser import Tokeniser
+
+HELP = "Train a world model on collected episodes; stop with Ctrl-C, go on with the same command."
+SAVE_SECONDS = 120
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="data set folders")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
+    parser.add_argument("--config", default="video_small",
+                        help="name under config/models/ or a YAML file (default video_small)")
+    parser.add_argument("--family", choices=("video", "twin"),
+                        help="twin: the action-only yardstick, the same network without video "
+                        "(default: what the config names)")
+    parser.add_argument("--tasks", default="all",
+                        help="train on these tasks of the data alone, names with commas")
+    parser.add_argument("--cache", type=Path, help="where decoded data goes (default OUT/cache)")
+    parser.add_argument("--processes", type=int, default=0,
+                        help="processes that train together (default: one a core, or one a GPU)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--steps", type=int, help="overrides training.steps of the config")
+    parser.add_argument("--seed", type=int, help="overrides training.seed")
+    parser.add_argument("--minutes", type=float, default=math.inf,
+                        help="save and stop after so long; the same command goes on")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    family, network, settings = load(args.config, steps=args.steps, seed=args.seed)
+    family = args.family or family
+    cuda = args.device == "cuda" or (args.device == "auto" and torch.cuda.is_available())
+    processes = args.processes or (1 if cuda else os.cpu_count() or 1)
+    cache_folder = args.cache or args.out / "cache"
+    args.out.mkdir(parents=True, exist_ok=True)
+    with Progress("decode", unit="frames") as bar:
+        build_cache(args.data, cache_folder, depth=True, progress=bar.update)
+    parallel.launch(work, processes, args.out, cache_folder, family, network, settings,
+                    args.tasks, "cuda" if cuda else "cpu", args.minutes)
+    return 0
+
+
+def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
+         settings: TrainingConfig, tasks: str, device_name: str, minutes: float) -> None:
+    """One training process."""
+    torch.manual_seed(settings.seed + parallel.rank())
+    device, cache = torch.device(device_name), load_cache(cache_folder)
+    chosen = choose(cache, tasks)
+    every_row = split(cache, settings)
+    codec = fit_codec(cache, every_row[0], network)  # the same whatever tasks are chosen
+    training_rows, validation_rows = (r[np.isin(cache.task[r], chosen)] for r in every_row)
+    text = embed(cache, out)
+    tokeniser, latents = prepare_tokeniser(out, cache_folder, cache, network, settings,
+                                           training_rows, device)
+    sampler = Sampler(cache, training_rows, network, codec, text, latents,
+                      settings.seed * 1000 + parallel.rank(), settings.unlabelled,
+                      settings.task_weights)
+    checker = Sampler(cache, validation_rows, network, codec, text, latents, 1)
+    model = VideoNetwork(network).to(device)
+    for tensor in model.state_dict().values():  # all processes start alike
+        if parallel.size() > 1:
+            torch.distributed.broadcast(tensor, 0)
+    step = optimise(model, sampler, settings, out, device, minutes, family != "twin")
+    renderer = prepare_renderer(out, cache, network, settings, training_rows, tokeniser, latents,
+                                device)
+    if parallel.rank() == 0:
+        ema = Ema(model, settings.ema)
+        optimizer = make_optimizer(model, settings)
+        load_state(out / "state.safetensors", model, ema, optimizer)
+        model.load_state_dict(ema.weights)
+        scores = validate(model, checker, tokeniser, renderer, device)
+        export(out, family, network, settings, cache, chosen, codec, model, scores, step)
+        print(json.dumps(scores, indent=1))
+
+
+def split(cache: EpisodeCache, settings: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Rows for training and for validation, by whole episodes.
+
+    An episode's side hangs on its task and seed alone, so that it stays when data are added.
+    """
+    names = (f"{settings.seed} {cache.tasks[task]} {seed}" for task, seed in zip(
+        cache.arrays["episode_task"], cache.arrays["episode_seed"], strict=True))
+    rank = np.array([zlib.crc32(name.encode()) / 2**32 for name in names])
+    if len(rank) < 2:
+        raise UserError("One episode is too few to train on: collect more with `wm collect`.")
+    held = rank < max(settings.validation_share, np.sort(rank)[0] + 1e-12)
+    if held.all():
+        held = rank < np.sort(rank)[1]
+    return (cache.rows_of(np.flatnonzero(~held)), cache.rows_of(np.flatnonzero(held)))
+
+
+def choose(cache: EpisodeCache, tasks: str) -> list[int]:
+    """Indices of the named tasks. :raises UserError: if the data have none of that name"""
+    names = cache.tasks if tasks == "all" else tasks.split(",")
+    if missing := [n for n in names if n not in cache.tasks]:
+        raise UserError(f"The data hold no task {missing[0]!r}, but {', '.join(cache.tasks)}.")
+    return [cache.tasks.index(n) for n in names]
+
+
+def embed(cache: EpisodeCache, out: Path) -> Tensor:
+    """(instructions, 384) sentence embeddings."""
+    path = out / "instructions.safetensors"
+    if parallel.rank() == 0:
+        vectors = TextEncoder().encode(cache.instructions)
+        save_tensors({"embeddings": vectors}, path)
+    parallel.barrier()
+    return read_tensors(path)["embeddings"]
+
+
+def fit_codec(cache: EpisodeCache, rows: np.ndarray, network: VideoConfig) -> ActionCodec:
+    """Scales of the action chunks, from a sample of the data."""
+    rows = np.random.default_rng(0).choice(rows, min(len(rows), 4096), replace=False)
+    state, chunk = cache.state[rows], cache.chunks(rows, network.horizon)
+    return ActionCodec.fit(*(torch.from_numpy(np.ascontiguousarray(x)) for x in (
+        chunk[..., :3], chunk[..., 3:7], state[:, POSITION], state[:, QUATERNION])))
+
+
+def prepare_tokeniser(out: Path, cache_folder: Path, cache: EpisodeCache, network: VideoConfig,
+                      settings: TrainingConfig, rows: np.ndarray,
+                      device: torch.device) -> tuple[Tokeniser, np.ndarray]:
+    """Load or train the tokeniser; map or compute the latents of all frames."""
+    path = out / "tokeniser.safetensors"
+    tokeniser = Tokeniser(network).to(device)
+    if not path.exists():
+        with Progress("tokeniser", settings.tokeniser_steps, quiet=parallel.rank() > 0) as bar:
+            tokenising.train(tokeniser, cache, rows, settings.tokeniser_steps,
+                             settings.tokeniser_batch, settings.seed, device,
+                             lambda n, loss: bar.update(n, note=f"loss {loss:.4f}"))
+        if parallel.rank() == 0:
+            tokenising.save(tokeniser, out)
+    parallel.barrier()
+    load_weights(tokeniser, path)
+    latents = cache_folder / f"latents-{_mark(path)}.npy"
+    if parallel.rank() == 0 and not latents.exists():
+        with Progress("latents", len(cache)) as bar:
+            tokenising.encode_all(tokeniser, cache, latents, device, bar.update)
+        print(f"tokeniser: {tokenising.psnr(tokeniser, cache, rows[:64], device):.1f} dB")
+    parallel.barrier()
+    return tokeniser.eval(), np.load(latents, mmap_mode="r", allow_pickle=False)
+
+
+def prepare_renderer(out: Path, cache: EpisodeCache, network: VideoConfig,
+                     settings: TrainingConfig, rows: np.ndarray, tokeniser: Tokeniser,
+                     latents: np.ndarray, device: torch.device) -> Renderer:
+    """Load or train what draws the imagined frames."""
+    path, renderer = out / "renderer.safetensors", Renderer(network).to(device)
+    if not path.exists():
+        with Progress("renderer", settings.renderer_steps, quiet=parallel.rank() > 0) as bar:
+            rendering.train(renderer, tokeniser, cache, latents, rows, network.frame_steps,
+                            settings, device,
+                            lambda n, loss: bar.update(n, note=f"loss {loss:.4f}"))
+        if parallel.rank() == 0:
+            save_tensors(dict(renderer.state_dict()), path, torch.float16)
+    parallel.barrier()
+    load_weights(renderer, path)
+    return renderer.eval()
+
+
+def make_optimizer(model: VideoNetwork, settings: TrainingConfig) -> torch.optim.Optimizer:
+    """AdamW; no decay on vectors."""
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    vectors = [p for p in model.parameters() if p.dim() <= 1]
+    return torch.optim.AdamW([{"params": matrices, "weight_decay": settings.weight_decay},
+                              {"params": vectors, "weight_decay": 0.0}],
+                             settings.learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, out: Path,
+             device: torch.device, minutes: float, video: bool = True) -> int:
+    """The training loop; returns the last step. State is saved every two minutes."""
+    optimizer, ema = make_optimizer(model, settings), Ema(model, settings.ema)
+    state, first = out / "state.safetensors", 0
+    if state.exists():
+        first = load_state(state, model, ema, optimizer)
+    # a resumed run must not see the batches of its start again
+    sampler.random = np.random.default_rng((settings.seed, parallel.rank(), first))
+    weights = {"video": settings.video_weight, "joint": 0.25 * settings.video_weight,
+               "value": settings.value_weight, "now": settings.value_weight,
+               "keypose": settings.keypose_weight, "heat": settings.heat_weight}
+    share = max(1, settings.batch // parallel.size())
+    begin = saved = time.monotonic()
+    step = first
+    with Progress("train", settings.steps, quiet=parallel.rank() > 0, start=first) as bar:
+        while step < settings.steps:
+            rate = learning_rate(step, settings)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            batch = move(sampler.batch(sampler.draw(share)), device)
+            with torch.autocast(device.type, torch.bfloat16):
+                parts = losses(model, batch, settings.draws, round(share * settings.video_share),
+                               video)
+            total = sum(weights.get(k, 1.0) * v for k, v in parts.items())
+            assert isinstance(total, Tensor)
+            total.backward()
+            parallel.average_gradients(model)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            step += 1
+            ema.update(model, step)
+            if step % 20 == 0:
+                bar.update(step, note=" ".join(f"{k} {float(v.detach()):.3f}"
+                                               for k, v in parts.items()),
+                           rate=share * parallel.size())
+            now = time.monotonic()
+            # rank 0's clock decides for all
+            stop = agree(step % 10 == 0 and now - begin > 60 * minutes)
+            if parallel.rank() == 0 and (now - saved > SAVE_SECONDS or stop
+                                         or step == settings.steps):
+                save_state(state, step, model, ema, optimizer)
+                saved = time.monotonic()
+            if stop:
+                break
+    parallel.barrier()
+    return step
+
+
+def learning_rate(step: int, settings: TrainingConfig) -> float:
+    """Linear warm-up, then a cosine down to a twentieth."""
+    if step < settings.warmup:
+        return settings.learning_rate * (step + 1) / settings.warmup
+    done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    return settings.learning_rate * (0.05 + 0.475 * (1 + math.cos(math.pi * min(1, done))))
+
+
+def agree(value: bool) -> bool:
+    """Whether any process says so (asked of all at the same step)."""
+    if parallel.size() == 1:
+        return value
+    flag = torch.tensor(float(value))
+    torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
+    return bool(flag)
+
+
+def export(out: Path, family: str, network: VideoConfig, settings: TrainingConfig,
+           cache: EpisodeCache, chosen: list[int], codec: ActionCodec, model: VideoNetwork,
+           scores: dict[str, Any], step: int) -> None:
+    """Write the files that ship: averaged weights in bfloat16, the words, config.yaml."""
+    rows = np.isin(cache.arrays["episode_task"], chosen)
+    words = np.unique(cache.arrays["episode_instruction"][rows])
+    text = TextEncoder().encode([cache.instructions[i] for i in words])
+    save_tensors({"embeddings": text}, out / "text.safetensors")
+    save_tensors(dict(model.state_dict()), out / "model.safetensors", torch.bfloat16)
+    save_config({
+        "family": family, "network": network.to_dict(),
+        "tasks": [cache.tasks[i] for i in chosen],
+        "phrases": [normalise(cache.instructions[i]) for i in words],
+        "scales": {"position": codec.position_scale.tolist(),
+                   "rotation": codec.rotation_scale.tolist(), "surprise": scores["surprise_95"]},
+        "training": asdict(settings) | {"step": step, "episodes": cache.episodes,
+                                        "frames": len(cache), "data": cache.fingerprint},
+        "validation": scores}, out)
+
+
+def _mark(path: Path) -> str:
+    return f"{zlib.crc32(path.read_bytes()):08x}"

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open-loop scores on episodes that were not trained on."""
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wm_ros.training.batches import Batch, Sampler, move
+from wm_ros.world_model.video import flow
+from wm_ros.world_model.video.encoder import POINT_SCALE
+from wm_ros.world_model.video.network import VideoNetwork
+from wm_ros.world_model.video.renderer import Renderer
+from wm_ros.world_model.video.tokeniser import Tokeniser, to_uint8, to_unit
+
+STEPS = 4  # Euler steps, as the checkpoint is used
+
+
+@torch.inference_mode()
+def validate(model: VideoNetwork, sampler: Sampler, tokeniser: Tokeniser, renderer: Renderer,
+             device: torch.device, n: int = 384) -> dict[str, float]:
+    """Error of proposed chunks, and of imagined frames against copying the present frame.
+
+    ``action_mm``: mean distance of proposed to demonstrated positions at the chunk's middle;
+    ``gripper``: share of right open/close decisions there; ``key_pose_mm``: median miss of the
+    next key pose, ``key_pose_found``: share that is missed by less than 40 mm; ``done``: share
+    of right answers to whether the task is done; ``imagined_db`` and ``copied_db``: PSNR at the
+    last imagined frame; ``surprise_95``: the latent error that 95 % stay under.
+    """
+    model.eval()
+    distance, gripper, imagined, copied, errors = [], [], [], [], []
+    missed: list[float] = []
+    done: list[float] = []
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(max(1, n // 32)):
+        rows = sampler.draw(32)
+        batch = move(sampler.batch(rows, augment=False), device)
+        chunk, latents, off_key, now = _sample(model, batch, generator)
+        done += ((now[:, 0] > 0) == (batch.now[:, 0] > 0.5)).float().tolist()
+        good = (batch.valid[:, 7] * batch.imitate).bool()
+        missed += off_key[batch.imitate.bool()].tolist()
+        off = (chunk[:, 7, :3] - batch.action[:, 7, :3]).norm(dim=1)
+        distance += (off * sampler.codec.position_scale[7] * 1000)[good].tolist()
+        gripper += ((chunk[:, 7, 6] > 0) == (batch.action[:, 7, 6] > 0))[good].float().tolist()
+        errors += (latents - batch.video).square().mean((2, 3)).sqrt().flatten().tolist()
+        last = sampler.cache.future(rows, sampler.config.frame_steps[-1])
+        true, present = _images(sampler, last), _images(sampler, rows)
+        drawn = renderer(latents[:, -1], batch.present, to_unit(present).to(device),
+                         tokeniser.decode(latents[:, -1]))
+        imagined += _error(to_uint8(drawn).cpu(), true)
+        copied += _error(present, true)
+    return {"action_mm": float(np.mean(distance)),
+            "key_pose_mm": float(np.median(missed)),
+            "key_pose_found": float(np.mean(np.array(missed) < 40)),
+            "done": float(np.mean(done)),
+            "action_mm_p90": float(np.quantile(distance, 0.9)),
+            "gripper": float(np.mean(gripper)),
+            "imagined_db": float(-10 * np.log10(np.mean(imagined))),
+            "copied_db": float(-10 * np.log10(np.mean(copied))),
+            "surprise_95": float(np.quantile(errors, 0.95))}
+
+
+def _sample(model: VideoNetwork, batch: Batch,
+            generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A chunk in policy mode, the frames in world-model mode under what was executed, by
+    how many mm the next key pose is missed, and what is read off the present."""
+    context, text = model.observe(*batch.inputs, text=batch.text), batch.text
+    zero = torch.zeros(len(text), device=text.device)
+    noise = 0.5 * torch.randn(batch.action.shape, generator=generator).to(text.device)
+    chunk = flow.euler(lambda a, t: model(context, text, a, t).action, noise, STEPS)
+    noise = torch.randn(batch.video.shape, generator=generator).to(text.device)
+    latents = flow.euler(
+        lambda v, t: model(context, text, batch.executed, zero, v, t, batch.present).video,
+        noise, STEPS)
+    missed = (context.key_poses.refined[:, 0] - batch.key_position[:, 0]).norm(dim=1)
+    return chunk, latents, missed * POINT_SCALE * 1000, context.now
+
+
+def _images(sampler: Sampler, rows: np.ndarray) -> Tensor:
+    """(B, H, W, 3) uint8 scene images."""
+    return torch.from_numpy(sampler.cache.scene[rows])
+
+
+def _error(a: Tensor, b: Tensor) -> list[float]:
+    """Mean squared error of each image, in units of its range."""
+    return ((a.float() - b.float()) / 255).square().mean((1, 2, 3)).tolist()

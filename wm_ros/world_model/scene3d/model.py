@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scene3d family behind the common interface: it sees in 3D and foresees by physics."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter, minimum_filter
+
+from wm_ros.errors import UserError
+from wm_ros.motion.kinematics import Kinematics
+from wm_ros.motion.pose import Pose
+from wm_ros.robot import load_robot
+from wm_ros.sim.schema import Camera
+from wm_ros.world_model.interface import (
+    ActionChunks,
+    Imagination,
+    ModelSpec,
+    Observation,
+    State,
+)
+from wm_ros.world_model.scene3d import perceived
+from wm_ros.world_model.scene3d.imagery import Imagery, Picture
+from wm_ros.world_model.scene3d.mapper import Mapper
+from wm_ros.world_model.scene3d.perceived import PerceivedScene
+from wm_ros.world_model.scene3d.surface import LEAST_WEIGHT
+from wm_ros.world_model.scene3d.tsdf import Volume
+from wm_ros.world_model.scene3d.twin import Futures, Twin
+from wm_ros.world_model.scene3d.view import View
+from wm_ros.world_model.video.checkpoint import read_config
+
+SEEN_ONCE = 0.1  # weight after one good look, which has to do where there is no scan
+DIFFERENT = 0.025  # m between the foretold and the measured depth
+LIMIT = 30.0  # differing pixels of a 96 x 96 picture that are one unit of surprise
+LATE = 0.25  # s
+
+
+class Scene3DWorldModel:
+    """A map, what stands in it, and a twin that foresees.
+
+    :param folder: a scan's folder (``wm scan``), or a checkpoint without a map, which starts
+        with what it sees
+    :param proposer: name or folder of a model that proposes chunks; scene3d has no policy
+    :param threads: for the twin's rollouts
+    """
+
+    def __init__(self, folder: Path, device: str = "cpu", proposer: str | None = None,
+                 threads: int = 2):
+        config = read_config(folder)
+        self.folder, self.card = Path(folder), config
+        self.spec = ModelSpec(family="scene3d", image_size=int(config.get("image_size", 96)))
+        self.robot = load_robot(str(config.get("robot", "panda")))
+        self.threads = threads
+        volume = None
+        if config.get("map"):
+            volume = Volume.load(self.folder / str(config["map"]))
+        self.mapper = Mapper(self.robot, volume=volume, wrist=_wrist(config))
+        if config.get("scene"):
+            self.mapper.scene = perceived.load(self.folder / str(config["scene"]))
+        self._scanned = self.mapper.scene is not None
+        self._kinematics = Kinematics(self.robot)
+        self._proposer: Any = None
+        if proposer is not None:
+            from wm_ros.world_model.loading import load_model
+
+            self._proposer = load_model(proposer, device)
+
+    # -- the four calls ------------------------------------------------------------------------
+    def observe(self, observation: Observation, state: State | None = None) -> State:
+        """Fuses the scene camera's RGB-D and finds the things again.
+
+        :raises UserError: if depth is missing, or numbers or sizes are wrong
+        """
+        self._check(observation)
+        view = _view(observation)
+        self.mapper.fuse(view, observation.q, observation.gripper, forget=True)
+        first = self.mapper.scene is None
+        scene = self.mapper.perceive(
+            furniture=first or not self._scanned,
+            least_weight=LEAST_WEIGHT if self._scanned else SEEN_ONCE)
+        memory = {} if state is None else {k: v for k, v in state.memory.items()
+                                           if k == "imagined"}
+        return State(observation, {**memory, "scene": scene})
+
+    def act(self, state: State, instruction: str, n: int = 1) -> ActionChunks:
+        """What the proposer proposes. :raises UserError: if there is none"""
+        if self._proposer is None:
+            raise UserError("scene3d foresees but has no policy: load it with proposer=\"video\", "
+                            "or hand chunks to imagine.")
+        chunks: ActionChunks = self._proposer.act(
+            self._proposer.observe(state.observation), instruction, n)
+        return chunks
+
+    def imagine(self, state: State, chunks: ActionChunks, instruction: str = "",
+                render: bool = True) -> Imagination:
+        """Rolls the chunks out in the twin.
+
+        latents are the poses (n, F, T, 7) of the ``T`` things of ``state.memory["scene"]``;
+        predicted success is the chunks' own, less where the arm would touch furniture or cannot
+        follow.
+        """
+        self._check_chunks(chunks)
+        o = state.observation
+        scene: PerceivedScene = state.memory["scene"]
+        twin = Twin(scene, self.robot, o.q, o.gripper, self._kinematics, self.threads)
+        try:
+            futures = twin.roll(chunks.position, chunks.quaternion, chunks.gripper, chunks.dt)
+            steps = [s for s in self.spec.frame_steps if s <= chunks.position.shape[1]]
+            drawer = Imagery(twin, self.mapper.volume, self._masked(o))
+            drawn = len(chunks) if render else 1
+            pictures = [[drawer.draw(futures.states[i, s]) for s in steps] for i in range(drawn)]
+        finally:
+            twin.close()
+        times = np.asarray(steps) * chunks.dt
+        frames = np.stack([[p.rgb for p in row] for row in pictures]) if render else None
+        state.memory["imagined"] = (o.stamp, times, pictures)
+        state.memory["chosen"] = 0
+        state.memory["futures"] = futures
+        return Imagination(frames, times, futures.poses[:, steps].astype(np.float32),
+                           _judged(chunks.success, futures), chunks.progress, chunks.uncertainty)
+
+    def surprise(self, state: State, observation: Observation) -> float:
+        """How much of the measured depth differs from the foretold one; 1 is the limit.
+
+        Colours and light play no part. 0 where nothing was imagined for about this moment.
+        """
+        if "imagined" not in state.memory:
+            return 0.0
+        stamp, times, pictures = state.memory["imagined"]
+        late = np.abs(times - (observation.stamp - stamp))
+        if not len(late) or late.min() > LATE:
+            return 0.0
+        chosen = min(int(state.memory.get("chosen", 0)), len(pictures) - 1)
+        told: Picture = pictures[chosen][int(late.argmin())]
+        seen = self._masked(observation)
+        share = difference(told, seen)
+        return share * (96 / observation.scene_depth.shape[0]) ** 2 / LIMIT
+
+    # -- inside ------------------------------------------------------------------------------
+    def _masked(self, o: Observation) -> View:
+        return self.mapper.masked(_view(o), o.q, o.gripper)
+
+    def _check(self, o: Observation) -> None:
+        for name, values in (("joint positions", o.q), ("tool pose", o.tcp_position),
+                             ("tool rotation", o.tcp_quaternion), ("wrench", o.wrench),
+                             ("gripper width", np.float32(o.gripper)),
+                             ("camera pose", o.scene_position)):
+            if not np.isfinite(values).all():
+                raise UserError(f"The {name} hold NaN: check the driver that publishes them.")
+        size = self.spec.image_size
+        if o.scene_rgb.shape != (size, size, 3) or o.scene_depth.shape != (size, size):
+            raise UserError(f"The scene image is {o.scene_rgb.shape} and its depth "
+                            f"{o.scene_depth.shape}, the model takes {size} x {size}: let "
+                            "perception resize them.")
+        with np.errstate(invalid="ignore"):
+            if not (np.isfinite(o.scene_depth) & (o.scene_depth > 0)).any():
+                raise UserError("scene3d needs the scene camera's depth: start the depth stream, "
+                                "or use a family that sees colours alone.")
+
+    def _check_chunks(self, chunks: ActionChunks) -> None:
+        for name in ("position", "quaternion", "gripper"):
+            if not np.isfinite(getattr(chunks, name)).all():
+                raise UserError(f"The chunks' {name} holds NaN: nothing is rolled out.")
+
+    def close(self) -> None:
+        """Frees the renderer's buffers."""
+        self.mapper.close()
+
+
+def _wrist(config: dict[str, Any]) -> Camera | None:
+    """The camera on the hand, as the checkpoint describes it."""
+    data = config.get("wrist")
+    if not data:
+        return None
+    x, y, z = (float(v) for v in data["position"])
+    a, b, c, d = (float(v) for v in data["quaternion"])
+    return Camera("wrist", (x, y, z), (a, b, c, d), float(data["fovy"]), True)
+
+
+def _view(o: Observation) -> View:
+    return View(o.scene_rgb, o.scene_depth, np.asarray(o.scene_K, float),
+                Pose.of(o.scene_position, o.scene_quaternion))
+
+
+def _judged(success: NDArray[np.floating], futures: Futures) -> NDArray[np.floating]:
+    """The chunks' own success, where unknown 1, times what physics leaves of it."""
+    own = np.nan_to_num(np.asarray(success, float), nan=1.0)
+    steps = futures.states.shape[1] - 1
+    return np.asarray(own * futures.reached * (1 - futures.touched / (steps + 1)))
+
+
+def difference(told: Picture, seen: View) -> float:
+    """Pixels whose measured depth is none of those foretold around them, nor the other way
+    round; the arm's own pixels do not count."""
+    assert seen.ignore is not None
+    with np.errstate(invalid="ignore"):
+        known = seen.known() & np.isfinite(told.depth) & (told.depth > 0) & ~told.robot
+    far = np.where(np.isfinite(seen.depth), seen.depth, 0.0)
+    low, high = minimum_filter(told.depth, 3), maximum_filter(told.depth, 3)
+    out = known & ((far < low - DIFFERENT) | (far > high + DIFFERENT))
+    low, high = minimum_filter(far, 3), maximum_filter(far, 3)
+    out &= (told.depth < low - DIFFERENT) | (told.depth > high + DIFFERENT)
+    return float(out.sum())

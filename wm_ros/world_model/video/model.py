@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The video family behind the common interface."""
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wm_ros.errors import UserError
+from wm_ros.world_model.interface import (
+    ActionChunks,
+    Imagination,
+    ModelSpec,
+    Observation,
+    State,
+)
+from wm_ros.world_model.text import TextEncoder
+from wm_ros.world_model.video import checkpoint, flow
+from wm_ros.world_model.video.config import VideoConfig
+from wm_ros.world_model.video.inputs import ActionCodec, prepare
+from wm_ros.world_model.video.network import ACTION_DIM, Context, VideoNetwork
+from wm_ros.world_model.video.renderer import Renderer
+from wm_ros.world_model.video.tokeniser import Tokeniser, to_uint8, to_unit
+
+REST = 0.01  # m that a chunk may move tool or fingers and still count as resting
+
+
+class VideoWorldModel:
+    """A trained checkpoint, ready to observe, act and imagine.
+
+    The same weights answer in five modes, by the noise levels of action and video:
+    :meth:`act` (policy), :meth:`imagine` (world model), :meth:`infer_actions` (inverse
+    dynamics), :meth:`generate` (video generator) and :meth:`dream` (joint).
+
+    :param folder: checkpoint folder
+    :param device: ``cpu`` or a torch device
+    :param action_steps: Euler steps for actions;  ``video_steps`` for frames
+    :param seed: of the candidates' noise; the same calls give the same chunks
+    """
+
+    def __init__(self, folder: Path, device: str = "cpu", action_steps: int = 2,
+                 video_steps: int = 4, seed: int = 0):
+        config = checkpoint.read_config(folder)
+        self.folder, self.device = Path(folder), torch.device(device)
+        self.config = VideoConfig.from_dict(config["network"])
+        self.spec = ModelSpec(family=config["family"], image_size=self.config.image_size,
+                              horizon=self.config.horizon,
+                              frame_steps=tuple(self.config.frame_steps))
+        self.action_steps, self.video_steps = action_steps, video_steps
+        self.network = VideoNetwork(self.config)
+        checkpoint.load_weights(self.network, self.folder / "model.safetensors")
+        self.network.to(self.device).eval()
+        self.tokeniser = load_tokeniser(folder, device)
+        self.renderer = Renderer(self.config)
+        checkpoint.load_weights(self.renderer, self.folder / "renderer.safetensors")
+        self.renderer.to(self.device).eval()
+        text = checkpoint.read_tensors(self.folder / "text.safetensors")
+        self.text = TextEncoder(config["phrases"], text["embeddings"])
+        scales = config["scales"]
+        self.codec = ActionCodec(torch.tensor(scales["position"]).to(self.device),
+                                 torch.tensor(scales["rotation"]).to(self.device))
+        self.surprise_scale = float(scales["surprise"])
+        self.tasks: list[str] = config["tasks"]
+        self.card = config
+        self._generator = torch.Generator(self.device).manual_seed(seed)
+
+    @torch.inference_mode()
+    def observe(self, observation: Observation, state: State | None = None) -> State:
+        """Check and keep the newest observation; the last imagined future stays in memory."""
+        self._check(observation)
+        memory = {} if state is None else {k: v for k, v in state.memory.items()
+                                           if k == "imagined"}
+        return State(observation, memory)
+
+    @torch.inference_mode()
+    def act(self, state: State, instruction: str, n: int = 1,
+            temperature: float = 0.0) -> ActionChunks:
+        """Propose ``n`` chunks; the first starts from noise of ``temperature``, none as it comes.
+
+        :raises UserError: if the words resemble no task the model was trained on
+        """
+        context, words = self._context(state, instruction)
+        # candidate 0 is the mode's best guess; the others spread out
+        spread = torch.linspace(temperature, 1.0, n, device=self.device)[:, None, None]
+        many, text = context.repeat(n), words.expand(n, -1)
+        x = flow.euler(lambda a, t: self.network(many, text, a, t).action,
+                       spread * self._noise(n, self.config.horizon, ACTION_DIM),
+                       self.action_steps)
+        return self._decode(state.observation, many, text, x)
+
+    @torch.inference_mode()
+    def imagine(self, state: State, chunks: ActionChunks, instruction: str,
+                render: bool = True) -> Imagination:
+        """World-model mode: future frames under given actions (their noise level is 0)."""
+        context, words = self._context(state, instruction)
+        o, n = state.observation, len(chunks)
+        actions = self._encode(o, chunks)
+        many, text = context.repeat(n), words.expand(n, -1)
+        # the same noise for all: what differs comes from the actions
+        noise = self._noise(1, *self._frames()).expand(n, -1, -1, -1)
+        latents = flow.euler(self._frame_flow(o, many, text, actions, 0.0), noise,
+                             self.video_steps)
+        success, progress = self._outcome(o, many, text, actions)
+        return self._remember(state, Imagination(
+            None, self._times(), _numpy(latents), success, progress, chunks.uncertainty),
+            latents if render else None)
+
+    @torch.inference_mode()
+    def generate(self, state: State, instruction: str, n: int = 1) -> Imagination:
+        """Video-generator mode: futures of the words alone, no action known (its level is 1)."""
+        context, words = self._context(state, instruction)
+        o, many, text = state.observation, context.repeat(n), words.expand(n, -1)
+        actions = self._noise(n, self.config.horizon, ACTION_DIM)
+        latents = flow.euler(self._frame_flow(o, many, text, actions, 1.0),
+                             self._noise(n, *self._frames()), self.video_steps)
+        unknown = np.full(n, np.nan, np.float32)
+        return Imagination(self._draw(o, latents), self._times(), _numpy(latents), unknown,
+                           unknown, unknown)
+
+    @torch.inference_mode()
+    def infer_actions(self, state: State, latents: np.ndarray, instruction: str) -> ActionChunks:
+        """Inverse-dynamics mode: the chunks that lead to given frames (their level is 0).
+
+        :param latents: (n, F, T, C) of the future frames, see :meth:`encode_frames`
+        """
+        context, words = self._context(state, instruction)
+        video, n = self._tensor(latents), len(latents)
+        many, text = context.repeat(n), words.expand(n, -1)
+        zero, present = torch.zeros(n, device=self.device), self._present(state.observation)
+
+        def velocity(actions: Tensor, level: Tensor) -> Tensor:
+            return self.network(many, text, actions, level, video, zero,
+                                present.expand(n, -1, -1)).action
+
+        x = flow.euler(velocity, 0.5 * self._noise(n, self.config.horizon, ACTION_DIM),
+                       self.action_steps)
+        return self._decode(state.observation, many, text, x)
+
+    @torch.inference_mode()
+    def dream(self, state: State, instruction: str,
+              n: int = 1) -> tuple[ActionChunks, Imagination]:
+        """Joint mode: chunks and their futures from noise together, at the same level."""
+        context, words = self._context(state, instruction)
+        o, many, text = state.observation, context.repeat(n), words.expand(n, -1)
+        present = self._present(o).expand(n, -1, -1)
+        x, video = self._noise(n, self.config.horizon, ACTION_DIM), self._noise(n, *self._frames())
+        levels = torch.linspace(1, 0, self.video_steps + 1, device=self.device)
+        for now, then in zip(levels[:-1], levels[1:], strict=True):
+            out = self.network(many, text, x, now.expand(n), video, now.expand(n), present)
+            assert out.video is not None
+            x, video = x + (then - now) * out.action, video + (then - now) * out.video
+        chunks = self._decode(o, many, text, x)
+        return chunks, self._remember(state, Imagination(
+            None, self._times(), _numpy(video), chunks.success, chunks.progress,
+            chunks.uncertainty), video)
+
+    @torch.inference_mode()
+    def encode_frames(self, frames: np.ndarray) -> np.ndarray:
+        """(..., H, W, 3) uint8 scene images -> (..., T, C) latents."""
+        flat = self._tensor(frames.reshape(-1, *frames.shape[-3:]))
+        return _numpy(self.tokeniser.encode(to_unit(flat))).reshape(
+            *frames.shape[:-3], self.config.latent_tokens, self.config.latent_channels)
+
+    @torch.inference_mode()
+    def surprise(self, state: State, observation: Observation) -> float:
+        """Error of the imagined latents nearest in time, in units of the calibrated limit.
+
+        0 where nothing was imagined for about this moment.
+        """
+        if "imagined" not in state.memory:
+            return 0.0
+        stamp, times, latents = state.memory["imagined"]
+        late = np.abs(times - (observation.stamp - stamp))
+        if late.min() > 0.25:
+            return 0.0
+        imagined = latents[state.memory.get("chosen", 0), int(late.argmin())]
+        seen = _numpy(self._present(observation))[0]
+        return float(np.sqrt(np.square(imagined - seen).mean()) / self.surprise_scale)
+
+    def _frame_flow(self, o: Observation, context: Context, text: Tensor, actions: Tensor,
+                    action_level: float) -> Callable[[Tensor, Tensor], Tensor]:
+        """Velocity of the frames' flow beside ``actions`` (n, H, 7) at a fixed level."""
+        n = len(actions)
+        present = self._present(o).expand(n, -1, -1)
+        at = torch.full((n,), action_level, device=self.device)
+
+        def velocity(video: Tensor, level: Tensor) -> Tensor:
+            out = self.network(context, text, actions, at, video, level, present).video
+            assert out is not None
+            return out
+        return velocity
+
+    def _remember(self, state: State, imagined: Imagination,
+                  draw: Tensor | None) -> Imagination:
+        """Keep an imagined future, to be surprised by what then happens; draw it if wanted."""
+        o = state.observation
+        # candidate 0 is what will be executed unless the caller chooses otherwise
+        state.memory["imagined"] = (o.stamp, imagined.times, imagined.latents)
+        state.memory["chosen"] = 0
+        imagined.frames = None if draw is None else self._draw(o, draw)
+        return imagined
+
+    def _times(self) -> np.ndarray:
+        return np.asarray(self.config.frame_steps) * self.spec.dt
+
+    def _frames(self) -> tuple[int, int, int]:
+        c = self.config
+        return len(c.frame_steps), c.latent_tokens, c.latent_channels
+
+    def _noise(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self._generator, device=self.device)
+
+    def _encode(self, o: Observation, chunks: ActionChunks) -> Tensor:
+        return self.codec.encode(self._tensor(chunks.position), self._tensor(chunks.quaternion),
+                                 self._tensor(chunks.gripper), *self._tcp(o, len(chunks)))
+
+    def _decode(self, o: Observation, context: Context, text: Tensor, x: Tensor) -> ActionChunks:
+        """Normalised chunks (n, H, 7), with what they are expected to lead to."""
+        position, quaternion, gripper = self.codec.decode(x, *self._tcp(o, len(x)))
+        success, progress = self._outcome(o, context, text, x)
+        spread = (position - position.mean(0)).norm(dim=-1).mean(1)  # 0 for one
+        return ActionChunks(_numpy(position), _numpy(quaternion), _numpy(gripper), self.spec.dt,
+                            success, progress, _numpy(spread))
+
+    def _outcome(self, o: Observation, context: Context, text: Tensor,
+                 x: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) success and progress at the end of chunks (n, H, 7)."""
+        n = len(x)
+        value = self.network(context, text, x, torch.zeros(n, device=self.device)).value
+        progress = value[:, 1].clamp(0, 1)
+        success = value[:, 0].sigmoid() * progress  # it goes well, and this is its end
+        tcp, rotation = self._tcp(o, n)
+        position, _, gripper = self.codec.decode(x, tcp, rotation)
+        # a chunk that changes nothing ends as things stand now
+        rests = (((position - tcp[:, None]).norm(dim=-1).amax(1) < REST)
+                 & ((gripper - o.gripper).abs().amax(1) < REST))
+        success = torch.where(rests, context.now[:, 0].sigmoid(), success)
+        progress = torch.where(rests, context.now[:, 1].clamp(0, 1), progress)
+        return _numpy(success), _numpy(progress)
+
+    def _context(self, state: State, instruction: str) -> tuple[Context, Tensor]:
+        words = self.text.check_known(instruction)[None].to(self.device)
+        key = f"context of {instruction}"
+        if key not in state.memory:
+            o = state.observation
+            inputs = prepare(*(self._tensor(x)[None] for x in (
+                o.scene_rgb, o.wrist_rgb, o.scene_depth, o.scene_K, o.scene_position,
+                o.scene_quaternion, o.tcp_position, o.tcp_quaternion, np.asarray(o.gripper),
+                o.wrench)))
+            state.memory[key] = self.network.observe(*inputs, words)
+        return state.memory[key], words
+
+    def _present(self, o: Observation) -> Tensor:
+        """(1, T, C) latents of the scene image."""
+        if o.latent is None:
+            o.latent = _numpy(self.tokeniser.encode(to_unit(self._tensor(o.scene_rgb)[None]))[0])
+        return self._tensor(o.latent)[None]
+
+    def _draw(self, o: Observation, latents: Tensor) -> np.ndarray:
+        """(n, F, T, C) -> (n, F, H, W, 3) uint8: the present image with what will have changed."""
+        flat = latents.flatten(0, 1)
+        image = to_unit(self._tensor(o.scene_rgb)[None]).expand(len(flat), -1, -1, -1)
+        present = self._present(o).expand(len(flat), -1, -1)
+        drawn = self.renderer(flat, present, image, self.tokeniser.decode(flat))
+        return to_uint8(drawn).unflatten(0, latents.shape[:2]).cpu().numpy()
+
+    def _tcp(self, o: Observation, n: int) -> tuple[Tensor, Tensor]:
+        return (self._tensor(o.tcp_position).expand(n, -1),
+                self._tensor(o.tcp_quaternion).expand(n, -1))
+
+    def _tensor(self, x: np.ndarray) -> Tensor:
+        x = np.asarray(x)
+        return torch.from_numpy(x if x.dtype == np.uint8 else x.astype(np.float32)).to(self.device)
+
+    def _check(self, o: Observation) -> None:
+        size = self.config.image_size
+        for name, image in (("scene", o.scene_rgb), ("wrist", o.wrist_rgb)):
+            if image.shape != (size, size, 3):
+                raise UserError(f"The {name} image is {image.shape}, the model was trained on "
+                                f"({size}, {size}, 3): let perception resize it.")
+        for name, values in (("joint positions", o.q), ("tool pose", o.tcp_position),
+                             ("tool rotation", o.tcp_quaternion), ("wrench", o.wrench),
+                             ("gripper width", np.float32(o.gripper)),
+                             ("camera pose", o.scene_position)):
+            if not np.isfinite(values).all():
+                raise UserError(f"The {name} hold NaN: check the driver that publishes them.")
+
+
+def load_tokeniser(folder: Path, device: str = "cpu") -> Tokeniser:
+    """Only the image tokeniser of a checkpoint, for nodes that encode but do not predict."""
+    tokeniser = Tokeniser(VideoConfig.from_dict(checkpoint.read_config(folder)["network"]))
+    checkpoint.load_weights(tokeniser, Path(folder) / "tokeniser.safetensors")
+    return tokeniser.to(device).eval()
+
+
+def fingerprint(folder: Path) -> str:
+    """Short checksum of the weights, for reports."""
+    data = (Path(folder) / "model.safetensors").read_bytes()
+    return f"{zlib.crc32(data):08x}"
+
+
+def _numpy(x: Tensor) -> np.ndarray:
+    return x.float().cpu().numpy()

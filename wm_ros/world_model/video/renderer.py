@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Draws imagined frames: what stays is copied from the present image, what moves is painted.
+
+A few latents a frame cannot hold the grain of a table; the camera has just seen it. So the
+renderer gets the present image beside the imagined latents and decides for each pixel how much
+of it still holds (cf. Finn et al. 2016, masks over moved pixels; reference decoders of video
+codecs).
+"""
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from wm_ros.world_model.video.config import VideoConfig
+from wm_ros.world_model.video.tokeniser import Residual
+
+
+class Renderer(nn.Module):
+    """Latents of a future frame, with the present frame and its latents -> that frame."""
+
+    def __init__(self, config: VideoConfig):
+        super().__init__()
+        c, z = config.tokeniser_conv, config.latent_channels
+        self.side = config.latent_side
+        self.change = nn.Sequential(nn.Conv2d(3 * z, 4 * c, 3, padding=1), Residual(4 * c),
+                                    Residual(4 * c))
+        self.up_a = nn.ConvTranspose2d(4 * c, 2 * c, 2, 2)
+        self.middle = Residual(2 * c)
+        self.up_b = nn.ConvTranspose2d(2 * c, c, 2, 2)
+        # what the present image shows around each place, at a quarter of its size
+        self.look = nn.Sequential(nn.Conv2d(3, c, 4, 4), Residual(c))
+        self.fine = nn.Sequential(nn.Conv2d(2 * c, 2 * c, 3, padding=1), Residual(2 * c),
+                                  Residual(2 * c))
+        # painted colour, and how much of it: (3 + 1) numbers a pixel
+        self.paint = nn.Sequential(nn.Conv2d(2 * c, 4 * 16, 3, padding=1), nn.PixelShuffle(4))
+
+    def forward(self, latents: Tensor, present: Tensor, image: Tensor,
+                coarse: Tensor) -> Tensor:
+        """Draw.
+
+        :param latents: (B, T, C) of the future frame;  ``present`` (B, T, C) of the present one
+        :param image: (B, 3, H, W) the present frame in [-1, 1]
+        :param coarse: (B, 3, H, W) what the tokeniser makes of ``latents`` alone
+        :returns: (B, 3, H, W), about [-1, 1]
+        """
+        cells = torch.cat([latents, present, latents - present], -1)
+        cells = cells.transpose(1, 2).unflatten(2, (self.side, self.side))
+        x = self.up_b(self.middle(self.up_a(self.change(
+            cells.contiguous(memory_format=torch.channels_last)))))
+        x = self.fine(torch.cat([x, self.look(
+            image.contiguous(memory_format=torch.channels_last))], 1))
+        painted = self.paint(x)
+        share = torch.sigmoid(painted[:, 3:] - 1)
+        return image + share * (coarse + painted[:, :3] - image)
+
+    def loss(self, latents: Tensor, present: Tensor, image: Tensor, coarse: Tensor,
+             target: Tensor) -> Tensor:
+        """Distance of the drawing to the true frame ``target`` (B, 3, H, W)."""
+        error = self(latents, present, image, coarse).float() - target
+        return error.abs().mean() + 4 * error.square().mean()
+
+
+def noisy(latents: Tensor, most: float = 0.5) -> Tensor:
+    """Latents as uncertain as imagined ones: what has not changed must be copied all the same."""
+    spread = most * torch.rand(len(latents), 1, 1, device=latents.device)
+    return latents + spread * torch.randn_like(latents)
