@@ -145,6 +145,7 @@ def training(_: argparse.Namespace) -> dict[str, Any]:
     from wm_ros.training.batches import Batch
     from wm_ros.training.config import load
     from wm_ros.training.losses import losses
+    from wm_ros.training.precision import autocast
     from wm_ros.world_model.video.inputs import Inputs
     from wm_ros.world_model.video.network import VideoNetwork
 
@@ -161,7 +162,7 @@ def training(_: argparse.Namespace) -> dict[str, Any]:
                   torch.ones(b))
 
     def step() -> None:
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast(torch.device("cpu")):
             parts = losses(network, batch, settings.draws, round(b * settings.video_share))
         torch.stack(list(parts.values())).sum().backward()
         optimizer.step()
