@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from functools import cache
 
 from wm_ros.evaluation.closed_loop import actions, to_observation
+from wm_ros.evaluation.evaluate import load_once
 from wm_ros.motion.chunks import Patience
 from wm_ros.motion.pose import Pose
 from wm_ros.sim.env import Obs
-from wm_ros.world_model.interface import WorldModel
 
 
 class ModelDriver:
@@ -20,7 +19,7 @@ class ModelDriver:
     """
 
     def __init__(self, checkpoint: str, execute: int = 3):
-        self._model, self._execute = _load(checkpoint), execute
+        self._model, self._execute = load_once(checkpoint), execute
         self._queue: deque[tuple[Pose, float]] = deque()
         self._patience = Patience()
 
@@ -36,11 +35,3 @@ class ModelDriver:
             self._queue.extend(actions(chunks, 0, width, self._execute, self._patience))
         return self._queue.popleft()
 
-
-@cache
-def _load(checkpoint: str) -> WorldModel:
-    import torch
-
-    from wm_ros.world_model import load_model
-    torch.set_num_threads(1)
-    return load_model(checkpoint)

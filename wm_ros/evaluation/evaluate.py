@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     if args.seeds < 1 or args.workers < 1 or args.candidates < 1:
         raise UserError("--seeds, --workers and --candidates must be at least 1.")
     tasks = task_names(args.tasks)
-    _model(args.model)  # a broken checkpoint is told once, before any process starts
+    load_once(args.model)  # a broken checkpoint is told once, before any process starts
     jobs = [(args.model, task, args.first_seed + i, args.split, args.candidates, args.execute,
              i < args.films) for task in tasks for i in range(args.seeds)]
     outcomes: list[Outcome] = []
@@ -68,11 +68,11 @@ def run(args: argparse.Namespace) -> int:
             bar.update(len(outcomes), note=f"{done}/{len(outcomes)} succeeded")
         scored = [pool.submit(_score, (args.model, task, args.first_seed + i, args.split))
                   for task in tasks for i in range(args.open_loop)
-                  if hasattr(_model(args.model), "infer_actions")]
+                  if hasattr(load_once(args.model), "infer_actions")]
         moments = [moment for answer in scored for moment in answer.result()]
     summary = summarise(outcomes, tasks) | {
         "model": str(args.model), "split": args.split, "candidates": args.candidates,
-        "calibration": calibrate(outcomes, _model(args.model).spec.horizon),
+        "calibration": calibrate(outcomes, load_once(args.model).spec.horizon),
         "open_loop": open_loop.summarise(moments)}
     (args.out / "eval.json").write_text(json.dumps(summary, indent=1))
     print(table(summary))
@@ -131,7 +131,8 @@ def save_film(outcome: Outcome, folder: Path) -> None:
                    append_images=images[1:], duration=100, loop=0)
 
 
-def _model(name: str) -> Any:
+def load_once(name: str) -> Any:
+    """A checkpoint with one thread, kept for the process's next episodes."""
     if name not in _MODEL:
         import torch
 
@@ -143,9 +144,9 @@ def _model(name: str) -> Any:
 
 def _episode(job: tuple[Any, ...]) -> Outcome:
     name, task, seed, split, candidates, execute, film = job
-    return run_episode(_model(name), task, seed, split, candidates, execute, film)
+    return run_episode(load_once(name), task, seed, split, candidates, execute, film)
 
 
 def _score(job: tuple[Any, ...]) -> list[dict[str, Any]]:
     name, task, seed, split = job
-    return open_loop.score(_model(name), task, seed, split)
+    return open_loop.score(load_once(name), task, seed, split)
