@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,15 @@ def find(folder: str | Path) -> Path:
     return path if path.exists() or path.is_absolute() else checkpoints() / path
 
 
-def load_model(folder: str | Path, device: str = "cpu", **options: Any) -> WorldModel:
+def load_model(folder: str | Path, device: str = "cpu", precision: str = "auto",
+               **options: Any) -> WorldModel:
     """Load a checkpoint of any family.
 
-    :raises UserError: if the folder is no checkpoint, is damaged, or names an unknown family
+    :param precision: ``auto`` (bf16 where the device is made for it, else fp32), ``fp32``,
+        ``bf16`` or ``int8``; families without a network know ``auto`` alone
+    :param options: of the family, for example ``action_steps`` of ``video``
+    :raises UserError: if the folder is no checkpoint, is damaged, or names an unknown family, or
+        the family has no such option
     """
     from wm_ros.world_model.video.checkpoint import read_config
 
@@ -35,7 +41,16 @@ def load_model(folder: str | Path, device: str = "cpu", **options: Any) -> World
         raise UserError(f"{path} is of family {family!r}; this version knows "
                         f"{', '.join(sorted(FAMILIES))}.")
     module, name = FAMILIES[family].split(":")
-    return getattr(importlib.import_module(module), name)(path, device=device, **options)
+    make = getattr(importlib.import_module(module), name)
+    known = inspect.signature(make).parameters
+    if "precision" in known:
+        options["precision"] = precision
+    elif precision != "auto":
+        raise UserError(f"{path} is of family {family}, which has no network to run in "
+                        f"{precision}: leave its precision at auto.")
+    if unknown := sorted(set(options) - set(known)):
+        raise UserError(f"Models of family {family} have no option {unknown[0]!r}.")
+    return make(path, device=device, **options)
 
 
 def load_tokeniser(folder: str | Path, device: str = "cpu") -> Any:

@@ -18,6 +18,7 @@ from wm_ros.world_model.interface import (
     Observation,
     State,
 )
+from wm_ros.world_model.precision import NAMES, lower, resolve, weight_bytes
 from wm_ros.world_model.text import TextEncoder
 from wm_ros.world_model.video import checkpoint, flow
 from wm_ros.world_model.video.config import VideoConfig
@@ -40,10 +41,12 @@ class VideoWorldModel:
     :param device: ``cpu`` or a torch device
     :param action_steps: Euler steps for actions;  ``video_steps`` for frames
     :param seed: of the candidates' noise; the same calls give the same chunks
+    :param precision: ``auto``, ``fp32``, ``bf16`` or ``int8`` (see :mod:`..precision`)
     """
 
     def __init__(self, folder: Path, device: str = "cpu", action_steps: int = 2,
-                 video_steps: int = 4, seed: int = 0):
+                 video_steps: int = 4, seed: int = 0, precision: str = "auto"):
+        chosen = resolve(precision, device)
         config = checkpoint.read_config(folder)
         self.folder, self.device = Path(folder), torch.device(device)
         self.config = VideoConfig.from_dict(config["network"])
@@ -58,6 +61,10 @@ class VideoWorldModel:
         self.renderer = Renderer(self.config)
         checkpoint.load_weights(self.renderer, self.folder / "renderer.safetensors")
         self.renderer.to(self.device).eval()
+        # the tokeniser stays as it was trained: surprise is measured in its latents
+        lower(self.network, chosen, ("observe", "forward"), linear=("blocks",))
+        lower(self.renderer, chosen)
+        self.precision = NAMES[chosen]
         text = checkpoint.read_tensors(self.folder / "text.safetensors")
         self.text = TextEncoder(config["phrases"], text["embeddings"])
         scales = config["scales"]
@@ -180,6 +187,11 @@ class VideoWorldModel:
         imagined = latents[state.memory.get("chosen", 0), int(late.argmin())]
         seen = _numpy(self._present(observation))[0]
         return float(np.sqrt(np.square(imagined - seen).mean()) / self.surprise_scale)
+
+    @property
+    def bytes(self) -> int:
+        """Memory of all weights."""
+        return weight_bytes(self.network, self.tokeniser, self.renderer)
 
     def _frame_flow(self, o: Observation, context: Context, text: Tensor, actions: Tensor,
                     action_level: float) -> Callable[[Tensor, Tensor], Tensor]:
