@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,38 +18,34 @@ from wm_ros.world_model.interface import (
     WorldModel,
 )
 
-REMEMBERED = 12  # durations kept for each number of candidates
+REMEMBERED = 7  # decisions whose durations count
 HEADROOM = 0.9  # share of the budget that is planned with
 
 
 class Anytime:
     """How many candidates fit into a time budget, learnt from how long they took.
 
-    The duration is taken for ``fixed + each * n``, fitted to the median of the newest durations
-    of every ``n`` that was tried.
+    The time of a candidate is the median share it had in the newest decisions. What a decision
+    costs besides its candidates makes that share fall as they become more, so the number climbs
+    to where the budget is spent, and gives way when the machine gets busy.
 
     :param budget: s;  ``most`` candidates at any rate
     """
 
     def __init__(self, budget: float, most: int):
         self.budget, self.most = budget, most
-        self._seen: dict[int, deque[float]] = defaultdict(lambda: deque(maxlen=REMEMBERED))
+        self._shares: deque[float] = deque(maxlen=REMEMBERED)
 
     def learn(self, n: int, seconds: float) -> None:
         """``n`` candidates took so long."""
-        self._seen[n].append(seconds)
+        self._shares.append(seconds / n)
 
     def count(self) -> int:
         """Candidates that should fit, at least 1."""
-        if not self._seen:
+        if not self._shares:
             return 1
-        n = np.array(sorted(self._seen), float)
-        seconds = np.array([np.median(self._seen[int(k)]) for k in n])
-        each, fixed = np.polyfit(n, seconds, 1) if len(n) > 1 else (0.0, 0.0)
-        if each <= 0:  # one number tried, or noise: take all of it for the candidates' own
-            each, fixed = float(np.median(seconds / n)), 0.0
-        fit = (HEADROOM * self.budget - fixed) / max(each, 1e-9)
-        return int(np.clip(fit + 1e-6, 1, self.most))
+        fit = HEADROOM * self.budget / max(float(np.median(self._shares)), 1e-9)
+        return int(np.clip(fit, 1, self.most))
 
 
 @dataclass
@@ -100,6 +96,8 @@ class Decider:
         futures = self.imagine(state, chunks, instruction, render) if render or n > 1 else None
         doubt = doubted(self.model, state, chunks, futures, instruction) if self.limit else None
         order = rank(chunks, futures, doubt, self.limit)
+        if futures is not None:
+            state.memory["chosen"] = order[0]  # whose future surprise is about
         if self.anytime is not None:
             self.anytime.learn(n, self._clock() - begin)
         return Decision(state, chunks, futures, order)

@@ -14,7 +14,8 @@ from wm_ros.world_model.interface import WorldModel
 #: family -> where its class lives; each is ``Class(folder, device=..., **options)``
 FAMILIES = {"scene3d": "wm_ros.world_model.scene3d.model:Scene3DWorldModel",
             "video": "wm_ros.world_model.video.model:VideoWorldModel",
-            "twin": "wm_ros.world_model.video.twin:ActionOnlyTwin"}
+            "twin": "wm_ros.world_model.video.twin:ActionOnlyTwin",
+            "ensemble": "wm_ros.world_model.ensemble:Ensemble"}
 
 
 def find(folder: str | Path) -> Path:
@@ -33,15 +34,8 @@ def load_model(folder: str | Path, device: str = "cpu", precision: str = "auto",
     :raises UserError: if the folder is no checkpoint, is damaged, or names an unknown family, or
         the family has no such option
     """
-    from wm_ros.world_model.video.checkpoint import read_config
-
     path = find(folder)
-    family = read_config(path)["family"]
-    if family not in FAMILIES:
-        raise UserError(f"{path} is of family {family!r}; this version knows "
-                        f"{', '.join(sorted(FAMILIES))}.")
-    module, name = FAMILIES[family].split(":")
-    make = getattr(importlib.import_module(module), name)
+    family, make = _class_of(path)
     known = inspect.signature(make).parameters
     if "precision" in known:
         options["precision"] = precision
@@ -51,6 +45,23 @@ def load_model(folder: str | Path, device: str = "cpu", precision: str = "auto",
     if unknown := sorted(set(options) - set(known)):
         raise UserError(f"Models of family {family} have no option {unknown[0]!r}.")
     return make(path, device=device, **options)
+
+
+def takes_precision(folder: str | Path) -> bool:
+    """Whether a checkpoint's family has a network whose precision can be chosen."""
+    return "precision" in inspect.signature(_class_of(find(folder))[1]).parameters
+
+
+def _class_of(path: Path) -> tuple[str, Any]:
+    """Family and class of a checkpoint folder. :raises UserError: see :func:`load_model`"""
+    from wm_ros.world_model.video.checkpoint import read_config
+
+    family = read_config(path)["family"]
+    if family not in FAMILIES:
+        raise UserError(f"{path} is of family {family!r}; this version knows "
+                        f"{', '.join(sorted(FAMILIES))}.")
+    module, name = FAMILIES[family].split(":")
+    return family, getattr(importlib.import_module(module), name)
 
 
 def load_tokeniser(folder: str | Path, device: str = "cpu") -> Any:
