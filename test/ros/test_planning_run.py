@@ -219,7 +219,8 @@ class TwoWays:
         if not whole:
             return None, 0.0, "blocked"
         zero = np.zeros((2, 7))
-        return joints.JointPath(tuple("abcdefg"), np.array([0.0, 0.5]), zero, zero, zero), whole, ""
+        path = joints.JointPath(tuple("abcdefg"), np.array([0.0, 0.5]), zero, zero, zero)
+        return path, whole, ""
 
 
 def sideways(name: str, side: float) -> chunks.Chunk:

@@ -42,7 +42,8 @@ def test_the_backward_pass_is_counted():
 def test_a_size_has_the_parameters_that_its_file_claims(name):
     with torch.device("meta"):
         network = VideoNetwork(load(name)[1])
-    claimed = re.search(r"([\d.]+) million parameters", config("models", f"{name}.yaml").read_text())
+    claimed = re.search(r"([\d.]+) million parameters",
+                        config("models", f"{name}.yaml").read_text())
     assert claimed is not None
     count = sum(p.numel() for p in network.parameters()) / 1e6
     assert count == pytest.approx(float(claimed[1]), rel=0.005)

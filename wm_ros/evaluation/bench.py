@@ -125,16 +125,17 @@ def precision(args: argparse.Namespace) -> dict[str, Any]:
     from wm_ros.world_model import load_model
 
     observation, words = costs.example("put_mug_on_tray")
-    models, failed = {}, {}
+    models: dict[str, WorldModel] = {}
+    failed: dict[str, Any] = {}
     for name, options in VARIANTS.items():
         try:
-            models[name] = load_model(args.model, **options)
+            models[name] = load_model(args.model, **options)  # type: ignore[arg-type]
         except UserError as error:
             failed[name] = {"error": str(error)}
     times = costs.latency(models, observation, words, rounds=30, candidates=(1, 8))
-    found = {name: {"weights_mib": round(models[name].bytes * costs.MIB, 1), **calls}
+    found = {name: {"weights_mib": costs.weights_mib(models[name]), **calls}
              for name, calls in times.items()}
-    columns = [call for call in next(iter(times.values()), {})]
+    columns = list(next(iter(times.values()), {}))
     print("| precision, backend | weights | " + " | ".join(columns) + " |\n|---|---|"
           + "---|" * len(columns))
     for name, row in found.items():
@@ -223,5 +224,5 @@ VARIANTS: dict[str, dict[str, str]] = {
     "fp32, torch": {"precision": "fp32"}, "bf16, torch": {"precision": "bf16"},
     "int8, torch": {"precision": "int8"}, "fp32, onnx": {"backend": "onnx"}}
 PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
-    "model": model, "precision": precision, "planner": planner, "renderer": renderer, "training": training,
-    "images": images, "loop": loop}
+    "model": model, "precision": precision, "planner": planner, "renderer": renderer,
+    "training": training, "images": images, "loop": loop}

@@ -53,7 +53,13 @@ def memory(load: Callable[[], WorldModel], observation: Observation,
     for call in calls(model, observation, words).values():
         call()
     return {"peak_mib": round(_peak() - before, 1), "load_s": round(seconds, 2),
-            "weights_mib": round(model.bytes * MIB, 1) if hasattr(model, "bytes") else None}
+            "weights_mib": weights_mib(model)}
+
+
+def weights_mib(model: WorldModel) -> float | None:
+    """Size of a model's weights; None where the family does not tell."""
+    size = getattr(model, "bytes", None)
+    return None if size is None else round(size * MIB, 1)
 
 
 def calls(model: WorldModel, observation: Observation, words: str,

@@ -78,8 +78,9 @@ def score(model: WorldModel, task: str, seed: int, split: str) -> dict[str, Any]
             break
         if imagined.frames is not None:
             out["frames"].append([
-                [round(float(time), 2), _db(image, later), _db(moment.now.scene_rgb, later)] for time, image, later in zip(
-                    imagined.times, imagined.frames[0], moment.later, strict=False)])
+                [round(float(time), 2), _db(image, later), _db(moment.now.scene_rgb, later)]
+                for time, image, later in zip(imagined.times, imagined.frames[0], moment.later,
+                                              strict=False)])
         if moment.moved is not None:
             out["surprise"].append([float(model.surprise(state, moment.later[0])),
                                     float(model.surprise(state, moment.moved))])

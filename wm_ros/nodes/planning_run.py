@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -267,9 +268,11 @@ class Run:
 
         :raises UserError: the best candidate's, when nothing of any can be driven
         """
-        partial: list[Segment] = []
+        before = self._patience
+        partial: list[tuple[Segment, Patience]] = []
         errors: list[UserError] = []
         for chunk in candidates:
+            self._patience = copy(before)  # a look counts once, whichever candidate is taken
             try:
                 segment = self._segment(chunk, start, begins)
             except UserError as error:
@@ -277,10 +280,10 @@ class Run:
                 continue
             if segment.free >= COMPLETE:
                 return segment
-            partial.append(segment)
+            partial.append((segment, self._patience))
         if not partial:
             raise errors[0]
-        best = max(partial, key=lambda segment: segment.free)
+        best, self._patience = max(partial, key=lambda pair: pair[0].free)
         self.report.chunk_id, self.report.predicted = best.chunk.id, best.chunk.success
         return best
 
