@@ -25,6 +25,9 @@ class Expert:
         self.spec = ModelSpec(family="expert", image_size=64 if folder.name == "small" else 96)
         Expert.made.append(self)
 
+    def forget(self):
+        self.asked.append("forgot")
+
     def observe(self, o, state=None):
         return State(o, {"looks": 1 + (state.memory["looks"] if state else 0)})
 
@@ -94,6 +97,11 @@ def test_every_member_keeps_its_own_memory_and_one_is_surprised(folder):
     again = model.observe(observation(1), state)
     assert again.memory["members"]["geometry"].memory["looks"] == 2
     assert model.surprise(again, observation()) == 7.0
+
+
+def test_a_new_room_is_new_to_every_member(folder):
+    build(folder, judge="judge", geometry="geometry").forget()
+    assert [e.asked for e in Expert.made] == [["forgot"], ["forgot"]]
 
 
 def test_a_proposer_alone_is_the_model_itself(folder):

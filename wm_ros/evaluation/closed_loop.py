@@ -16,7 +16,7 @@ from wm_ros.motion.chunks import Grip, Patience, split_at_gripper
 from wm_ros.motion.pose import Pose
 from wm_ros.sim.env import Obs, TaskEnv
 from wm_ros.world_model.deciding import Decider
-from wm_ros.world_model.interface import ActionChunks, Observation, WorldModel
+from wm_ros.world_model.interface import ActionChunks, Observation, WorldModel, new_room
 
 GRIPPER_STEPS = 5  # control steps in which the fingers surely arrive
 
@@ -72,6 +72,7 @@ def run_episode(model: WorldModel, task: str, seed: int, split: str = "held_out"
     :param candidates: chunks proposed and imagined at a time; the best is followed, chosen as
         the imagination node chooses
     """
+    new_room(model)
     env = TaskEnv(task, seed, split, image_size=model.spec.image_size)
     outcome = Outcome(task, seed, env.instruction, False, 0.0, 0.0)
     width = float(env.sim.gripper_width)

@@ -75,9 +75,13 @@ def run(args: argparse.Namespace) -> int:
     with ProcessPoolExecutor(args.workers, get_context("spawn"), end_with_parent) as pool, \
             Progress("compare", len(jobs), "episodes", start=len(jobs) - len(open_jobs)) as bar:
         left = [pool.submit(_cell, job) for job in open_jobs]
-        for done, future in enumerate(as_completed(left), len(jobs) - len(open_jobs) + 1):
-            future.result()
-            bar.update(done)
+        try:
+            for done, future in enumerate(as_completed(left), len(jobs) - len(open_jobs) + 1):
+                future.result()
+                bar.update(done)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     results = {entry.label: measured(entry, tasks, args) for entry in entries}
     for label, cost in take_costs(entries, tasks[0]).items():
         results[label]["cost"] = cost

@@ -17,7 +17,13 @@ from wm_ros.evaluation.closed_loop import to_observation
 from wm_ros.evaluation.imagine import psnr
 from wm_ros.motion.pose import Pose
 from wm_ros.sim.env import TaskEnv
-from wm_ros.world_model.interface import ActionChunks, ModelSpec, Observation, WorldModel
+from wm_ros.world_model.interface import (
+    ActionChunks,
+    ModelSpec,
+    Observation,
+    WorldModel,
+    new_room,
+)
 
 LOOKS = 4  # moments of an episode that are scored
 ASIDE = 0.15  # m that the unseen hand moves a thing, towards the middle of the table
@@ -69,6 +75,7 @@ def score(model: WorldModel, task: str, seed: int, split: str) -> dict[str, Any]
     """Scores of one episode's moments; ``frames`` and ``surprise`` are empty where the family
     gives none, and ``refused`` says why."""
     out: dict[str, Any] = {"frames": [], "surprise": [], "refused": ""}
+    new_room(model)
     for moment in moments(model.spec, task, seed, split):
         try:
             state = model.observe(moment.now)

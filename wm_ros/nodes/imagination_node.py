@@ -103,7 +103,7 @@ class ImaginationNode(WmNode):
                             f"({type(error).__name__}: {_first_line(error)}); fetch or train it "
                             "again.") from error
         self._decider = Decider(self._model, int(self.value("n_candidates")),
-                                self.number("budget_ms") / 1000.0, self.number("doubt_limit"))
+                                self.number("budget"), self.number("doubt_limit"))
         self._warm_up()
         self._info.family = str(self._model.spec.family)
         self._info.device = device
@@ -118,13 +118,12 @@ class ImaginationNode(WmNode):
         seen = Input(blank, np.ones((size, size), np.float32), blank, np.diag([size, size, 1.0]),
                      np.zeros(3), unit, np.array(self.robot.home), np.array([0.4, 0.0, 0.3]), unit,
                      self.robot.gripper.open_width, np.zeros(6))
-        phrases = getattr(getattr(self._model, "text", None), "phrases", None)
-        for words in list(phrases or [])[:1] * 2:
+        phrases = list(getattr(getattr(self._model, "text", None), "phrases", None) or [])[:1]
+        for words in phrases * 2:
             state = self._model.observe(seen)
             self._model.imagine(state, self._model.act(state, words, 1), words, render=True)
-        if self._decider.anytime is not None:  # from how long one takes and how long some
-            for count in (1, 1, min(4, self._decider.anytime.most)):
-                self._decider.decide(seen, (phrases or [""])[0], count)
+            if self._decider.anytime is not None:
+                self._decider.decide(seen, words, min(4, self._decider.anytime.most))
 
     def _tell(self, ready: bool, message: str) -> None:
         status = getattr(self, "_info", ModelStatus(act_ms=math.nan, imagine_ms=math.nan))

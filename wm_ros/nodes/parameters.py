@@ -111,8 +111,8 @@ IMAGINATION = (
     P("video_steps", 0, "Sampler steps of imagined frames; 0: the model's own number.", 0, 64),
     P("n_candidates", 1, "Chunks that are proposed when the caller does not say; with a budget "
       "at most so many.", 1, 64),
-    P("budget_ms", 0.0, "Time for a decision (ms): as many candidates are imagined as fit; "
-      "0: no limit.", 0.0, 10000.0),
+    P("budget", 0.0, "Time for a decision (s): as many candidates are imagined as fit; "
+      "0: no limit.", 0.0, 10.0),
     P("doubt_limit", 1.0, "Of several candidates, those whose imagined future is doubted more "
       "than this are rejected; 0: none.", 0.0, 100.0),
     P("validity", 0.6, "How long after its start a chunk may be begun (s).", 0.05, 10.0),

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -29,6 +28,7 @@ from wm_ros.world_model.interface import (
     Observation,
     State,
     WorldModel,
+    new_room,
 )
 
 ROLES = ("propose", "judge", "geometry", "show", "watch")
@@ -64,7 +64,11 @@ class Ensemble:
         self.spec: ModelSpec = replace(self._member("propose").spec, family="ensemble")
         self._check_fit()
         self.precision = str(getattr(self._member("propose"), "precision", "float32"))
-        self.text: Any = getattr(self._member("propose"), "text", None)
+
+    def forget(self) -> None:
+        """Every member that keeps a map starts anew."""
+        for member in self.members.values():
+            new_room(member)
 
     def observe(self, observation: Observation, state: State | None = None) -> State:
         """Every member looks."""

@@ -136,6 +136,13 @@ class WorldModel(Protocol):
         """How far reality left the last imagined future; 1 is the calibrated limit."""
 
 
+def new_room(model: WorldModel) -> None:
+    """Tell a model that keeps a map (it has ``forget``) that the next look is of another room."""
+    forget = getattr(model, "forget", None)
+    if forget is not None:
+        forget()
+
+
 @runtime_checkable
 class Sceptic(Protocol):
     """Families that can tell an implausible future from a plausible one."""
