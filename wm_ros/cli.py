@@ -23,6 +23,7 @@ COMMANDS = {
     "collect": "wm_ros.data.collect",
     "train": "wm_ros.training.train",
     "eval": "wm_ros.evaluation.evaluate",
+    "calibrate": "wm_ros.evaluation.calibrate",
     "compare": "wm_ros.evaluation.compare",
     "imagine": "wm_ros.evaluation.imagine",
     "scan": "wm_ros.evaluation.scan",

@@ -80,3 +80,17 @@ class KilledEnv(FakeEnv):
         super().step(action)
         if self.seed == 2:
             os._exit(9)
+
+
+class FakeDriver:
+    """A model that drives the hand backwards."""
+
+    def __init__(self, checkpoint: str) -> None:
+        assert checkpoint == "some model"
+
+    def take_over(self) -> None:
+        pass
+
+    def __call__(self, obs: SimpleNamespace, instruction: str,
+                 width: float) -> tuple[Pose, float]:
+        return Pose(obs.tcp.position - np.array([0.001, 0.0, 0.0]), DOWN), 0.02

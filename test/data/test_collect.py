@@ -53,6 +53,27 @@ def test_pushes_are_recorded_apart_from_what_the_expert_wanted(tmp_path: Path) -
     assert any(not np.array_equal(e.action, e.executed) for e in episodes)
 
 
+def test_a_model_that_drives_is_corrected_and_never_imitated(tmp_path: Path) -> None:
+    settings = Settings(perturb=0.0, failures=0.0, corrected=1.0, model="some model")
+    collect(tmp_path / "set", ["a"], 2, settings, 1, env="fake_env:FakeEnv",
+            driver="fake_env:FakeDriver")
+    data = Dataset(tmp_path / "set")
+    for i in range(2):
+        e = data.episode(i)
+        drove = np.abs(e.executed - e.action).max(1) > 1e-4
+        assert e.perturbed and not e.deliberate_failure
+        assert drove[:8].all() and not drove.all()  # the model begins, the expert has its turn
+        assert np.allclose(e.action[:, 0], e.state[:, 8] + 0.02, atol=1e-5)  # always the expert's
+        assert np.allclose(e.executed[drove, 7], 0.02, atol=1e-5)
+
+
+def test_corrections_without_a_model_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="belong together"):
+        Settings(perturb=0.2, corrected=0.5)
+    with pytest.raises(UserError, match="belong together"):
+        Settings(model="video")
+
+
 def test_the_kind_of_an_episode_follows_from_its_seed() -> None:
     kinds = [kind_of("a", seed, 0.5, 0.1) for seed in range(2000)]
     assert kinds == [kind_of("a", seed, 0.5, 0.1) for seed in range(2000)]

@@ -79,6 +79,29 @@ def test_a_run_that_was_stopped_goes_on_and_ships_a_checkpoint(data, tmp_path):
     assert not list(tmp_path.glob("*.partial"))
 
 
+def test_a_run_starts_from_another_checkpoint_and_keeps_the_meaning_of_its_actions(data, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    train.run(arguments(data, first, processes=1, steps=3))
+    before = read_tensors(first / "model.safetensors")
+    scales = load_model(first).codec
+    train.run(arguments(data, second, processes=1, steps=1, init=str(first), tasks="open_drawer"))
+    model = load_model(second)
+    assert torch.allclose(model.codec.position_scale, scales.position_scale)
+    assert read_tensors(second / "tokeniser.safetensors").keys()
+    after = read_tensors(second / "model.safetensors")
+    far = max(float((after[k].float() - before[k].float()).abs().max()) for k in before)
+    assert 0 < far < 0.02  # one step away from where it began
+    # going on does not begin anew
+    train.run(arguments(data, second, processes=1, steps=2, init=str(first)))
+    assert int(read_tensors(second / "state.safetensors")["step"]) == 2
+
+
+def test_a_checkpoint_of_another_size_is_no_start(data, tmp_path):
+    train.run(arguments(data, tmp_path / "a", processes=1, steps=1))
+    with pytest.raises(UserError, match="another size"):
+        train.run(arguments(data, tmp_path / "b", init=str(tmp_path / "a"), config="video_small"))
+
+
 def test_an_episode_keeps_its_side_when_data_are_added(data, cache, tmp_path):
     _, _, settings = load("video_tiny")
     training, validation = train.split(cache, settings)

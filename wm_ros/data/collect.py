@@ -37,11 +37,17 @@ class Settings:
     failures: float = 0.1
     image_size: int = 96
     robot: str = "panda"
+    corrected: float = 0.0
+    model: str = ""
 
     def __post_init__(self) -> None:
-        if not (0 <= self.perturb <= 1 and 0 <= self.failures <= 1
-                and self.perturb + self.failures <= 1):
-            raise UserError("--perturb and --failures are shares: 0 to 1, and 1 at most together.")
+        shares = (self.perturb, self.failures, self.corrected)
+        if not (all(0 <= share <= 1 for share in shares) and sum(shares) <= 1 + 1e-9):
+            raise UserError("--perturb, --failures and --corrected are shares: 0 to 1, and 1 at "
+                            "most together.")
+        if bool(self.model) != (self.corrected > 0):
+            raise UserError("--corrected and --model belong together: the share of episodes in "
+                            "which the model drives in turns with the expert, and which model.")
         if not 16 <= self.image_size <= 1024 or self.image_size % 2:
             raise UserError("--image-size must be an even number from 16 to 1024.")
 
@@ -59,13 +65,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "recovers (default 0.5)")
     parser.add_argument("--failures", type=float, default=0.1, metavar="SHARE",
                         help="share of episodes spoiled on purpose (default 0.1)")
+    parser.add_argument("--corrected", type=float, default=0.0, metavar="SHARE",
+                        help="share of episodes in which a model drives in turns with the "
+                        "expert, who corrects it (default 0)")
+    parser.add_argument("--model", default="", help="checkpoint that drives in those")
     parser.add_argument("--seed0", type=int, default=0, help="first seed (default 0)")
     parser.add_argument("--image-size", type=int, default=96, help="pixels (default 96)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    settings = Settings(args.perturb, args.failures, args.image_size)
+    settings = Settings(args.perturb, args.failures, args.image_size, corrected=args.corrected,
+                        model=args.model)
     if args.episodes < 1 or args.workers < 1 or args.seed0 < 0:
         raise UserError("--episodes and --workers must be at least 1 and --seed0 at least 0.")
     summary = collect(args.out, task_names(args.tasks), args.episodes, settings, args.workers,
@@ -92,6 +103,7 @@ def collect(
     workers: int = 2,
     seed0: int = 0,
     env: str = "wm_ros.sim.env:TaskEnv",
+    driver: str = "wm_ros.evaluation.driver:ModelDriver",
 ) -> dict[str, Any]:
     """Collect what is missing of seeds seed0 .. seed0 + episodes - 1 of every task.
 
@@ -99,6 +111,7 @@ def collect(
     same call goes on where the last one ended, whatever ended it.
 
     :param env: module:class of the environment
+    :param driver: module:class of what drives in corrected episodes
     :return: the summary, which is also written to collect.json in the data set
     :raises UserError: the set was made with other settings, the disk is full
     """
@@ -112,7 +125,7 @@ def collect(
         started = time.monotonic()
         wanted = len(tasks) * episodes
         with _Display(root, len(todo), wanted - len(todo)) as display:
-            result = _work(root, todo, settings, workers, env, display)
+            result = _work(root, todo, settings, workers, (env, driver), display)
             display.say("putting the episodes into files")
             total = writer.merge()
         summary = _summary(root, settings, result, time.monotonic() - started)
@@ -141,7 +154,7 @@ def _work(
     todo: list[tuple[str, int]],
     settings: Settings,
     workers: int,
-    env: str,
+    classes: tuple[str, str],
     display: _Display,
 ) -> dict[str, Any]:
     """Run the missing episodes; returns errors, frames, episodes and whether it was stopped."""
@@ -156,7 +169,7 @@ def _work(
     try:
         while True:
             for task, seed in islice(jobs, 3 * workers - len(running)):
-                running.add(pool.submit(_episode, root, task, seed, settings, env))
+                running.add(pool.submit(_episode, root, task, seed, settings, *classes))
             if not running:
                 break
             finished, running = wait(running, return_when=FIRST_COMPLETED)
@@ -194,17 +207,23 @@ def _quiet() -> None:
     end_with_parent()
 
 
-def _episode(root: Path, task: str, seed: int, settings: Settings, env: str) -> dict[str, Any]:
+def _class(name: str) -> Any:
+    module, attribute = name.split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _episode(root: Path, task: str, seed: int, settings: Settings, env: str,
+             driver: str) -> dict[str, Any]:
     """One episode, in a worker."""
-    module, name = env.split(":")
     about = {"task": task, "seed": seed}
-    kind = kind_of(task, seed, settings.perturb, settings.failures)
+    kind = kind_of(task, seed, settings.perturb, settings.failures, settings.corrected)
     try:
-        made = getattr(importlib.import_module(module), name)(
+        model = _class(driver)(settings.model) if kind == "corrected" else None
+        made = _class(env)(
             task, seed, split="train", robot=settings.robot, image_size=settings.image_size
         )
         try:
-            episode = rollout(made, task, seed, kind)
+            episode = rollout(made, task, seed, kind, model)
         finally:
             made.close()
     except UserError:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One episode of an expert: as it is, pushed off its way, or spoiled on purpose."""
+"""One episode of an expert: as it is, pushed off its way, spoiled on purpose, or taking turns with
+a model that it corrects."""
 
 from __future__ import annotations
 
@@ -10,28 +11,37 @@ import numpy as np
 
 from wm_ros.data.episode import Episode, EpisodeBuilder
 
-KINDS = ("clean", "perturbed", "failure")
+KINDS = ("clean", "perturbed", "failure", "corrected")
+TURN = {"model": (8, 40), "expert": (16, 32)}  # control steps that each drives before the other
 TAIL = 10  # control steps recorded after success: the expert retreats and rests
 Change = Callable[[Any, Any, float], tuple[Any, float]]  # (obs, action's pose, width) -> executed
 
 
-def kind_of(task: str, seed: int, perturb: float, failures: float) -> str:
+def kind_of(task: str, seed: int, perturb: float, failures: float,
+            corrected: float = 0.0) -> str:
     """Which kind of episode a seed gives; the same for every run of a collection."""
     u = np.random.default_rng([seed, *task.encode()]).random()
-    if u < failures:
-        return "failure"
-    return "perturbed" if u < failures + perturb else "clean"
+    for kind, share in (("failure", failures), ("perturbed", perturb), ("corrected", corrected)):
+        if u < share:
+            return kind
+        u -= share
+    return "clean"
 
 
-def rollout(env: Any, task: str, seed: int, kind: str) -> Episode:
+def rollout(env: Any, task: str, seed: int, kind: str, driver: Any = None) -> Episode:
     """Let the expert of `env` (see `wm_ros.sim.env.TaskEnv`) act and record it at 10 Hz.
 
     In perturbed episodes the recorded action is the expert's while the executed one drifts off
-    (DART, arXiv 1703.09327). In failures both are the spoiled ones.
+    (DART, arXiv 1703.09327). In corrected ones a model drives in turns with the expert, whose
+    action is recorded all the time: what to do where the model's own mistakes lead (DAgger,
+    arXiv 1011.0686; in turns as in HG-DAgger, arXiv 1810.02890). In failures both are the
+    spoiled ones.
+
+    :param driver: see `wm_ros.evaluation.driver.ModelDriver`; needed for corrected episodes
     """
     rng = np.random.default_rng([seed, 31, *task.encode()])
     expert = env.expert()
-    change = _change(kind, rng)
+    change = _turns(rng, driver, env.instruction) if kind == "corrected" else _change(kind, rng)
     limit = env.max_steps
     if kind == "failure":
         limit = min(limit, int(rng.integers(40, 90)))
@@ -51,7 +61,7 @@ def rollout(env: Any, task: str, seed: int, kind: str) -> Episode:
         instruction=env.instruction,
         seed=seed,
         success=bool(env.success()),
-        perturbed=kind == "perturbed",
+        perturbed=kind in ("perturbed", "corrected"),
         deliberate_failure=kind == "failure",
         room=getattr(getattr(env, "task", None), "room", ""),
     )
@@ -71,6 +81,25 @@ def _change(kind: str, rng: np.random.Generator) -> Change:
     if kind == "failure":
         return _SPOILERS[rng.integers(len(_SPOILERS))](rng)
     return lambda obs, pose, width: (pose, width)
+
+
+def _turns(rng: np.random.Generator, driver: Any, instruction: str) -> Change:
+    """The model drives some steps, then the expert, and so on; the model begins."""
+    who, left, told = "expert", 0, 0.08
+
+    def change(obs: Any, pose: Any, width: float) -> tuple[Any, float]:
+        nonlocal who, left, told
+        if left == 0:
+            who = "model" if who == "expert" else "expert"
+            left = int(rng.integers(*TURN[who]))
+            driver.take_over()
+        left -= 1
+        if who == "model":
+            pose, width = driver(obs, instruction, told)
+        told = width
+        return pose, width
+
+    return change
 
 
 def _beside(rng: np.random.Generator) -> Change:

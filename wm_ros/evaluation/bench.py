@@ -19,7 +19,7 @@ import numpy as np
 from wm_ros.errors import UserError
 from wm_ros.paths import share
 from wm_ros.world_model.interface import Observation, WorldModel
-from wm_ros.world_model.precision import CHOICES
+from wm_ros.world_model.precision import CHOICES, best_dtype
 
 HELP = "Measure model, planner, renderer, images over ROS and training; write JSON."
 
@@ -166,6 +166,7 @@ def training(_: argparse.Namespace) -> dict[str, Any]:
     from wm_ros.training.batches import Batch
     from wm_ros.training.config import load
     from wm_ros.training.losses import losses
+    from wm_ros.training.precision import autocast
     from wm_ros.training.throughput import matmul_rate
     from wm_ros.world_model.video.inputs import Inputs
     from wm_ros.world_model.video.network import VideoNetwork
@@ -183,7 +184,7 @@ def training(_: argparse.Namespace) -> dict[str, Any]:
                   torch.ones(b))
 
     def step() -> None:
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast(torch.device("cpu")):
             parts = losses(network, batch, settings.draws, round(b * settings.video_share))
         torch.stack(list(parts.values())).sum().backward()
         optimizer.step()
@@ -192,9 +193,10 @@ def training(_: argparse.Namespace) -> dict[str, Any]:
     with FlopCounterMode(display=False) as counter:
         step()
     seconds = float(np.median(times_of(step, 6.0)))
-    rate = counter.get_total_flops() / seconds / 1e9
+    rate, dtype = counter.get_total_flops() / seconds / 1e9, best_dtype("cpu")
     return {"samples_per_s": round(b / seconds, 1), "gflops": round(rate, 1),
-            "share_of_bf16_matmul": round(rate / matmul_rate(torch.bfloat16), 3)}
+            "dtype": str(dtype).removeprefix("torch."),
+            "share_of_matmul": round(rate / matmul_rate(dtype), 3)}
 
 
 def images(_: argparse.Namespace) -> dict[str, Any]:

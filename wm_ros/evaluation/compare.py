@@ -170,18 +170,18 @@ def _alone(work: Callable[..., Any], *args: Any) -> Any:
 
 def _memory(entry: Entry, task: str) -> dict[str, Any]:
     observation, words = costs.example(task)
-    return costs.memory(lambda: load_once(entry.load), observation, words)
+    return costs.memory(lambda: load_once(*entry.load), observation, words)
 
 
 def _latency(entries: list[Entry], task: str) -> dict[str, dict[str, Any]]:
     observation, words = costs.example(task)
-    return costs.latency({e.label: load_once(e.load) for e in entries}, observation, words)
+    return costs.latency({e.label: load_once(*e.load) for e in entries}, observation, words)
 
 
 def _cell(job: tuple[Any, ...]) -> None:
     """Run one episode and keep its result."""
     path, kind, load, task, seed, split, candidates, execute = job
-    model = load_once(load)
+    model = load_once(*load)
     if kind == "foresight":
         write_json(path, foresight.score(model, task, seed, split))
         return

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--seeds, --workers and --candidates must be at least 1.")
     tasks = task_names(args.tasks)
     load = Load(args.model, args.precision, args.backend)
-    model = load_once(load)  # a broken checkpoint is told once, before any process starts
+    model = load_once(*load)  # a broken checkpoint is told once, before any process starts
     jobs = [(load, task, args.first_seed + i, args.split, args.candidates, args.execute,
              i < args.films) for task in tasks for i in range(args.seeds)]
     outcomes: list[Outcome] = []
@@ -147,23 +147,24 @@ def save_film(outcome: Outcome, folder: Path) -> None:
                    append_images=images[1:], duration=100, loop=0)
 
 
-def load_once(load: Load) -> Any:
-    """The model, loaded once a process; one thread, for the workers share the cores."""
+def load_once(model: str, precision: str = "auto", backend: str = "torch") -> Any:
+    """A checkpoint with one thread, kept for the process's next episodes."""
+    load = Load(model, precision, backend)
     if load not in _MODEL:
         import torch
 
         from wm_ros.world_model import load_model
         torch.set_num_threads(1)
-        options = {} if load.backend == "torch" else {"backend": load.backend}
-        _MODEL[load] = load_model(load.model, precision=load.precision, **options)
+        options = {} if backend == "torch" else {"backend": backend}
+        _MODEL[load] = load_model(model, precision=precision, **options)
     return _MODEL[load]
 
 
 def _episode(job: tuple[Any, ...]) -> Outcome:
     load, task, seed, split, candidates, execute, film = job
-    return run_episode(load_once(load), task, seed, split, candidates, execute, film)
+    return run_episode(load_once(*load), task, seed, split, candidates, execute, film)
 
 
 def _score(job: tuple[Any, ...]) -> list[dict[str, Any]]:
     load, task, seed, split = job
-    return open_loop.score(load_once(load), task, seed, split)
+    return open_loop.score(load_once(*load), task, seed, split)

@@ -10,6 +10,7 @@ import torch
 from wm_ros.data.cache import EpisodeCache
 from wm_ros.training import parallel
 from wm_ros.training.config import TrainingConfig
+from wm_ros.training.precision import autocast
 from wm_ros.world_model.video.renderer import Renderer, noisy
 from wm_ros.world_model.video.tokeniser import Tokeniser, to_unit
 
@@ -34,7 +35,7 @@ def train(renderer: Renderer, tokeniser: Tokeniser, cache: EpisodeCache, latents
         present, future = (torch.from_numpy(latents[r].astype(np.float32)).to(device)
                            for r in (now, then))
         imagined = noisy(future)
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             with torch.no_grad():
                 coarse = tokeniser.decode(imagined)
             loss = renderer.loss(imagined, present, image, coarse, target)

@@ -10,6 +10,7 @@ import torch
 
 from wm_ros.data.cache import EpisodeCache
 from wm_ros.training import parallel
+from wm_ros.training.precision import autocast
 from wm_ros.world_model.video.checkpoint import save_tensors
 from wm_ros.world_model.video.tokeniser import Tokeniser, to_uint8, to_unit
 
@@ -27,7 +28,7 @@ def train(tokeniser: Tokeniser, cache: EpisodeCache, rows: np.ndarray, steps: in
     for step in range(steps):
         picked = np.sort(random.choice(rows, batch))
         images = to_unit(torch.from_numpy(cache.scene[picked]).to(device))
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             loss = tokeniser.loss(images)
         loss.backward()
         parallel.average_gradients(tokeniser)
@@ -52,7 +53,7 @@ def encode_all(tokeniser: Tokeniser, cache: EpisodeCache, path: Path, device: to
     out = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
     for start in range(0, len(cache), 128):
         images = torch.from_numpy(np.array(cache.scene[start:start + 128])).to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             z = tokeniser.encode(to_unit(images))
         out[start:start + len(images)] = z.float().cpu().numpy()
         report(start + len(images))

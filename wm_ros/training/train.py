@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import os
+import shutil
 import time
 import zlib
 from dataclasses import asdict
@@ -24,12 +25,15 @@ from wm_ros.training import tokeniser as tokenising
 from wm_ros.training.batches import POSITION, QUATERNION, Sampler, move
 from wm_ros.training.config import TrainingConfig, load
 from wm_ros.training.losses import losses
+from wm_ros.training.precision import autocast
 from wm_ros.training.progress import Progress
 from wm_ros.training.state import Ema, load_state, save_state
 from wm_ros.training.validation import validate
+from wm_ros.world_model.loading import find
 from wm_ros.world_model.text import TextEncoder, normalise
 from wm_ros.world_model.video.checkpoint import (
     load_weights,
+    read_config,
     read_tensors,
     save_config,
     save_tensors,
@@ -42,6 +46,7 @@ from wm_ros.world_model.video.tokeniser import Tokeniser
 
 HELP = "Train a world model on collected episodes; stop with Ctrl-C, go on with the same command."
 SAVE_SECONDS = 120
+INITIAL = "initial"  # folder in OUT that keeps what a run began from
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--family", choices=("video", "twin"),
                         help="twin: the action-only yardstick, the same network without video "
                         "(default: what the config names)")
+    parser.add_argument("--init", default="", metavar="CHECKPOINT",
+                        help="start from the weights of this checkpoint (name or folder) and fit "
+                        "them to the data: your own robot's, or corrections of its mistakes")
     parser.add_argument("--tasks", default="all",
                         help="train on these tasks of the data alone, names with commas")
     parser.add_argument("--cache", type=Path, help="where decoded data goes (default OUT/cache)")
@@ -73,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
     processes = args.processes or (1 if cuda else os.cpu_count() or 1)
     cache_folder = args.cache or args.out / "cache"
     args.out.mkdir(parents=True, exist_ok=True)
+    if args.init:
+        begin_from(find(args.init), args.out, network)
     with Progress("decode", unit="frames") as bar:
         build_cache(args.data, cache_folder, depth=True, progress=bar.update)
     parallel.launch(work, processes, args.out, cache_folder, family, network, settings,
@@ -87,7 +97,8 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     device, cache = torch.device(device_name), load_cache(cache_folder)
     chosen = choose(cache, tasks)
     every_row = split(cache, settings)
-    codec = fit_codec(cache, every_row[0], network)  # the same whatever tasks are chosen
+    # the same whatever tasks are chosen
+    codec = initial_codec(out) or fit_codec(cache, every_row[0], network)
     training_rows, validation_rows = (r[np.isin(cache.task[r], chosen)] for r in every_row)
     text = embed(cache, out)
     tokeniser, latents = prepare_tokeniser(out, cache_folder, cache, network, settings,
@@ -97,6 +108,8 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
                       settings.task_weights)
     checker = Sampler(cache, validation_rows, network, codec, text, latents, 1)
     model = VideoNetwork(network).to(device)
+    if (out / INITIAL / "model.safetensors").exists():
+        load_weights(model, out / INITIAL / "model.safetensors")
     for tensor in model.state_dict().values():  # all processes start alike
         if parallel.size() > 1:
             torch.distributed.broadcast(tensor, 0)
@@ -111,6 +124,39 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
         scores = validate(model, checker, tokeniser, renderer, device)
         export(out, family, network, settings, cache, chosen, codec, model, scores, step)
         print(json.dumps(scores, indent=1))
+
+
+def begin_from(source: Path, out: Path, network: VideoConfig) -> None:
+    """Copy what a run starts from, once: a resumed run keeps what it began with.
+
+    Tokeniser and renderer stay as they are; the action's scales do too, so that the weights keep
+    their meaning.
+
+    :raises UserError: if the checkpoint is another family's or size
+    """
+    config = read_config(source)
+    if config["family"] not in ("video", "twin"):
+        raise UserError(f"{source} is of family {config['family']!r}: --init takes video or twin.")
+    if VideoConfig.from_dict(config["network"]) != network:
+        raise UserError(f"{source} has another size than the configuration: name the one that it "
+                        "was trained with.")
+    kept = out / INITIAL
+    if (kept / "config.yaml").exists():
+        return
+    kept.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source / "model.safetensors", kept)
+    for name in ("tokeniser.safetensors", "renderer.safetensors"):
+        if not (out / name).exists():
+            shutil.copy(source / name, out)
+    shutil.copy(source / "config.yaml", kept)  # last: it says that the rest is whole
+
+
+def initial_codec(out: Path) -> ActionCodec | None:
+    """The scales of the checkpoint that the run began from, if it did."""
+    if not (out / INITIAL / "config.yaml").exists():
+        return None
+    scales = read_config(out / INITIAL)["scales"]
+    return ActionCodec(torch.tensor(scales["position"]), torch.tensor(scales["rotation"]))
 
 
 def split(cache: EpisodeCache, settings: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -226,7 +272,7 @@ def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, ou
             for group in optimizer.param_groups:
                 group["lr"] = rate
             batch = move(sampler.batch(sampler.draw(share)), device)
-            with torch.autocast(device.type, torch.bfloat16):
+            with autocast(device):
                 parts = losses(model, batch, settings.draws, round(share * settings.video_share),
                                video)
             total = sum(weights.get(k, 1.0) * v for k, v in parts.items())

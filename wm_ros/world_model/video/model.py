@@ -82,6 +82,8 @@ class VideoWorldModel:
                                  torch.tensor(scales["rotation"]).to(self.device))
         self.surprise_scale = float(scales["surprise"])
         self.doubt_scale = float(scales["doubt"]) if "doubt" in scales else None  # m
+        #: weights of success logit, log-odds of progress and 1, see ``wm calibrate``
+        self.calibration: list[float] | None = scales.get("success")
         self.tasks: list[str] = config["tasks"]
         self.card = config
         self._generator = torch.Generator(self.device).manual_seed(seed)
@@ -269,15 +271,27 @@ class VideoWorldModel:
         n = len(x)
         value = self.network(context, text, x, torch.zeros(n, device=self.device)).value
         progress = value[:, 1].clamp(0, 1)
-        success = value[:, 0].sigmoid() * progress  # it goes well, and this is its end
-        tcp, rotation = self._tcp(o, n)
-        position, _, gripper = self.codec.decode(x, tcp, rotation)
+        if self.calibration is None:
+            success = value[:, 0].sigmoid() * progress  # it goes well, and this is its end
+        else:
+            a, b, c = self.calibration
+            success = (a * value[:, 0] + b * progress.clamp(0.01, 0.99).logit() + c).sigmoid()
         # a chunk that changes nothing ends as things stand now
-        rests = (((position - tcp[:, None]).norm(dim=-1).amax(1) < REST)
-                 & ((gripper - o.gripper).abs().amax(1) < REST))
+        position, _, gripper = self.codec.decode(x, *self._tcp(o, n))
+        rests = self._rests(o, position, gripper)
         success = torch.where(rests, context.now[:, 0].sigmoid(), success)
         progress = torch.where(rests, context.now[:, 1].clamp(0, 1), progress)
         return _numpy(success), _numpy(progress)
+
+    def rests(self, state: State, chunks: ActionChunks) -> np.ndarray:
+        """(n,) whether a chunk moves neither tool nor fingers."""
+        return self._rests(state.observation, self._tensor(chunks.position),
+                           self._tensor(chunks.gripper)).cpu().numpy()
+
+    def _rests(self, o: Observation, position: Tensor, gripper: Tensor) -> Tensor:
+        tcp = self._tensor(o.tcp_position)
+        return (((position - tcp).norm(dim=-1).amax(1) < REST)
+                & ((gripper - o.gripper).abs().amax(1) < REST))
 
     def _context(self, state: State, instruction: str) -> tuple[Context, Tensor]:
         words = self.text.check_known(instruction)[None].to(self.device)

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``wm calibrate``: lets a checkpoint's predicted success mean what it says."""
+from __future__ import annotations
+
+import argparse
+import json
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from wm_ros.environment import end_with_parent
+from wm_ros.errors import UserError
+from wm_ros.evaluation.calibration import calibration
+from wm_ros.evaluation.closed_loop import run_episode
+from wm_ros.training.progress import Progress
+from wm_ros.world_model.interface import ActionChunks, Observation, State, WorldModel
+
+HELP = "Fit a checkpoint's predicted success to what then happens, and write it into config.yaml."
+DESCRIPTION = """\
+Lets the model do its tasks on layouts of the training split, compares what it predicted at each
+look with what happened, and fits three numbers (Platt 1999) that it applies from then on.
+`wm eval` tells on held-out layouts how far the prediction is to be trusted."""
+
+
+class Look(NamedTuple):
+    """What was predicted at one look, and whether the task was done when the chunk ended."""
+
+    logit: float
+    progress: float
+    happened: bool
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.description = DESCRIPTION
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--model", default="video", help="checkpoint name or folder")
+    parser.add_argument("--tasks", default="all", help="all, home, office, or names with commas")
+    parser.add_argument("--seeds", type=int, default=8, help="layouts a task (default 8)")
+    parser.add_argument("--first-seed", type=int, default=90000,
+                        help="first seed of the training split (default 90000)")
+    parser.add_argument("--workers", type=int, default=2)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    from wm_ros.data.collect import task_names
+    from wm_ros.world_model.loading import find
+    from wm_ros.world_model.video.checkpoint import read_config, save_config
+
+    if args.seeds < 1 or args.workers < 1:
+        raise UserError("--seeds and --workers must be at least 1.")
+    folder = find(args.model)
+    config = read_config(folder)
+    if "scales" not in config:
+        raise UserError(f"{folder} is of family {config['family']!r}, which predicts no success "
+                        "that could be fitted.")
+    jobs = [(str(folder), task, args.first_seed + i) for task in task_names(args.tasks)
+            for i in range(args.seeds)]
+    looks: list[Look] = []
+    with ProcessPoolExecutor(args.workers, get_context("spawn"), end_with_parent) as pool, \
+            Progress("calibrate", len(jobs), "episodes") as bar:
+        for done, future in enumerate(as_completed([pool.submit(_looks, j) for j in jobs]), 1):
+            looks += future.result()
+            bar.update(done)
+    numbers = fit(looks)
+    before, after = (calibration(p, np.array([look.happened for look in looks]))
+                     for p in (predicted(looks, None), predicted(looks, numbers)))
+    config["scales"]["success"] = numbers
+    save_config({k: v for k, v in config.items() if k != "format"}, folder)
+    print(json.dumps({"success": numbers, "before": _short(before), "after": _short(after)},
+                     indent=1))
+    return 0
+
+
+def fit(looks: list[Look]) -> list[float]:
+    """Weights of logit, log-odds of progress, and 1, by maximum likelihood.
+
+    A weak prior pulls to what is predicted as it is, so that few looks do no harm.
+
+    :raises UserError: if the task was never, or always, done
+    """
+    from scipy.optimize import minimize
+
+    happened = np.array([look.happened for look in looks], float)
+    if len(set(happened)) < 2:
+        raise UserError("Nothing can be fitted: in all the looks the same happened; take more "
+                        "--seeds or other --tasks.")
+    x = _features(looks)
+
+    def loss(w: np.ndarray) -> float:
+        z = x @ w
+        return float(np.mean(np.logaddexp(0, z) - happened * z)
+                     + 1e-3 * np.square(w - [1, 1, 0]).sum())
+
+    return [round(float(v), 4) for v in minimize(loss, np.array([1.0, 1.0, 0.0])).x]
+
+
+def predicted(looks: list[Look], numbers: list[float] | None) -> np.ndarray:
+    """(N,) probabilities, as the model gives them with these numbers or with none."""
+    if numbers is None:
+        logits, progress = np.array([look[:2] for look in looks]).T
+        return progress / (1 + np.exp(-logits))
+    return 1 / (1 + np.exp(-_features(looks) @ numbers))
+
+
+def _features(looks: list[Look]) -> np.ndarray:
+    logit, progress = np.array([look[:2] for look in looks]).T
+    p = np.clip(progress, 0.01, 0.99)
+    return np.stack([logit, np.log(p / (1 - p)), np.ones(len(p))], 1)
+
+
+def _short(scores: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in scores.items() if k != "bins"}
+
+
+class _Listener:
+    """A model whose raw predictions are kept."""
+
+    def __init__(self, model: WorldModel):
+        self.model, self.spec = model, model.spec
+        self.heard: list[tuple[float, float]] = []
+
+    def observe(self, observation: Observation, state: State | None = None) -> State:
+        return self.model.observe(observation, state)
+
+    def act(self, state: State, instruction: str, n: int = 1) -> ActionChunks:
+        chunks = self.model.act(state, instruction, n)
+        progress = float(chunks.progress[0])
+        p = np.clip(float(chunks.success[0]) / max(progress, 1e-3), 1e-4, 1 - 1e-4)
+        resting = bool(self.model.rests(state, chunks)[0])  # type: ignore[attr-defined]
+        self.heard.append((np.nan if resting else float(np.log(p / (1 - p))), progress))
+        return chunks
+
+
+def _looks(job: tuple[str, str, int]) -> list[Look]:
+    """The looks of one episode, in a worker; those at rest are told by another head."""
+    from wm_ros.evaluation.evaluate import load_once
+
+    folder, task, seed = job
+    model = load_once(folder)
+    model.calibration = None
+    listener = _Listener(model)
+    outcome = run_episode(listener, task, seed, "train")  # type: ignore[arg-type]
+    end = round(outcome.seconds / 0.1)
+    return [Look(logit, progress, outcome.success and end <= step + model.spec.horizon)
+            for (logit, progress), (step, _, _) in zip(listener.heard, outcome.looks, strict=True)
+            if np.isfinite(logit)]
