@@ -90,7 +90,7 @@ class Scene3DWorldModel:
             furniture=first or not self._scanned,
             least_weight=LEAST_WEIGHT if self._scanned else SEEN_ONCE)
         memory = {} if state is None else {k: v for k, v in state.memory.items()
-                                           if k == "imagined"}
+                                           if k in ("imagined", "chosen")}
         return State(observation, {**memory, "scene": scene})
 
     def act(self, state: State, instruction: str, n: int = 1) -> ActionChunks:

@@ -93,7 +93,7 @@ class VideoWorldModel:
         """Check and keep the newest observation; the last imagined future stays in memory."""
         self._check(observation)
         memory = {} if state is None else {k: v for k, v in state.memory.items()
-                                           if k == "imagined"}
+                                           if k in ("imagined", "chosen")}
         return State(observation, memory)
 
     @torch.inference_mode()
