@@ -24,6 +24,7 @@ COMMANDS = {
     "train": "wm_ros.training.train",
     "eval": "wm_ros.evaluation.evaluate",
     "calibrate": "wm_ros.evaluation.calibrate",
+    "compare": "wm_ros.evaluation.compare",
     "imagine": "wm_ros.evaluation.imagine",
     "scan": "wm_ros.evaluation.scan",
     "bench": "wm_ros.evaluation.bench",

@@ -15,7 +15,9 @@ from wm_ros.paths import share
 PAGE = Path("docs") / "python_api.md"
 # Room by room; none of these needs ROS.
 MODULES = {
-    "World model": ("wm_ros.world_model.interface", "wm_ros.world_model.loading"),
+    "World model": ("wm_ros.world_model.interface", "wm_ros.world_model.loading",
+                    "wm_ros.world_model.deciding", "wm_ros.world_model.precision",
+                    "wm_ros.world_model.ensemble"),
     "Motion": ("wm_ros.motion.pose", "wm_ros.motion.kinematics", "wm_ros.motion.planner",
                "wm_ros.motion.planning_scene", "wm_ros.motion.cartesian",
                "wm_ros.motion.trajectory", "wm_ros.motion.chunks"),

@@ -75,7 +75,8 @@ class SimulatedBody:
     def now(self) -> float:
         return 1000.0 + float(self.sim.time)
 
-    def propose(self, _words: str, _count: int, newer_than: float, _stop: Any) -> chunks.Chunk:
+    def propose(self, _words: str, _count: int, newer_than: float,
+                _stop: Any) -> list[chunks.Chunk]:
         """A chunk of what the expert would do from the next image on, after thinking."""
         first = max(newer_than - 1000.0, float(self.sim.time) - FRAME)
         self.until(np.ceil(first / FRAME - 1e-6) * FRAME)
@@ -90,8 +91,8 @@ class SimulatedBody:
             widths.append(float(action[1]))
             self.other.step(action)
         self.until(seen + THINKING)
-        return chunks.Chunk(f"{seen:.2f}", 1000.0 + seen + FRAME, 1000.0 + seen, FRAME, way,
-                            np.array(widths), 0.6, 0.9, 0.0)
+        return [chunks.Chunk(f"{seen:.2f}", 1000.0 + seen + FRAME, 1000.0 + seen, FRAME, way,
+                             np.array(widths), 0.6, 0.9, 0.0)]
 
     def plan(self, start: np.ndarray, waypoints: list[Pose], _stop: Any,
              check: bool = True) -> tuple[joints.JointPath | None, float, str]:
@@ -194,3 +195,50 @@ def test_good_chunks_do_the_task_although_they_come_late(task: str) -> None:
     assert body.env.sim.robot_furniture_contacts() == 0
     assert max(body.rests, default=0.0) < 0.15
     assert (np.abs(body.arm.peak) <= body.robot.acceleration_limits * 1.01).all()
+
+
+class TwoWays:
+    """A body in front of an obstacle on the left; of each way it says how much is free."""
+
+    def __init__(self, free: dict[float, float]) -> None:
+        self.free, self.present = free, Pose(np.array([0.4, 0.0, 0.3]), np.array([1.0, 0, 0, 0]))
+
+    def now(self) -> float:
+        return 1000.0
+
+    def width_now(self) -> float:
+        return 0.08
+
+    def tool(self, _q: np.ndarray) -> Pose:
+        return self.present
+
+    def plan(self, _start: np.ndarray, waypoints: list[Pose], _stop: Any,
+             check: bool = True) -> tuple[joints.JointPath | None, float, str]:
+        side = float(np.sign(waypoints[-1].position[1]))
+        whole = 1.0 if len(waypoints) < SETTINGS.horizon else self.free[side]
+        if not whole:
+            return None, 0.0, "blocked"
+        zero = np.zeros((2, 7))
+        path = joints.JointPath(tuple("abcdefg"), np.array([0.0, 0.5]), zero, zero, zero)
+        return path, whole, ""
+
+
+def sideways(name: str, side: float) -> chunks.Chunk:
+    way = [Pose(np.array([0.4, side * 0.02 * (i + 1), 0.3]), np.array([1.0, 0, 0, 0]))
+           for i in range(16)]
+    return chunks.Chunk(name, 1000.0, 999.9, 0.1, way, np.full(16, 0.08), 0.6, 0.9, 0.0)
+
+
+@pytest.mark.parametrize(("left", "right", "taken"), [
+    (1.0, 1.0, "best"), (0.4, 1.0, "second"), (0.0, 1.0, "second"), (0.4, 0.8, "second"),
+    (0.8, 0.4, "best")])
+def test_a_candidate_whose_way_is_blocked_gives_place_to_the_next(left, right, taken) -> None:
+    run = Run(TwoWays({1.0: left, -1.0: right}), SETTINGS, "go", StopFlag(), lambda _: None)
+    segment = run._choose([sideways("best", 1.0), sideways("second", -1.0)], np.zeros(7), 0.0)
+    assert segment.chunk.id == run.report.chunk_id == taken
+
+
+def test_where_all_candidates_are_blocked_the_best_ones_reason_is_told() -> None:
+    run = Run(TwoWays({1.0: 0.0, -1.0: 0.0}), SETTINGS, "go", StopFlag(), lambda _: None)
+    with pytest.raises(UserError, match="blocked"):
+        run._choose([sideways("best", 1.0), sideways("second", -1.0)], np.zeros(7), 0.0)

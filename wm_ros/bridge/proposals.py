@@ -38,15 +38,6 @@ def rollout(futures: Any, i: int, of: Chunk, stamp: float) -> Rollout:
                    futures.latents[i])
 
 
-def ranked(proposed: Any, futures: Any) -> list[int]:
-    """Best first: by predicted success and progress, then by how sure the model is."""
-    judged = proposed if futures is None else futures
-    worth = (np.nan_to_num(np.asarray(judged.success, dtype=float))
-             + np.nan_to_num(np.asarray(judged.progress, dtype=float)))
-    unsure = np.nan_to_num(np.asarray(proposed.uncertainty, dtype=float))
-    return [int(i) for i in np.lexsort((unsure, -worth))]
-
-
 def only(proposed: Any, i: int) -> Any:
     """The i-th of several chunks, in the same type."""
     pick = {name: getattr(proposed, name)[i:i + 1] for name in

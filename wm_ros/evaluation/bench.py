@@ -19,6 +19,7 @@ import numpy as np
 from wm_ros.errors import UserError
 from wm_ros.paths import share
 from wm_ros.world_model.interface import Observation, WorldModel
+from wm_ros.world_model.precision import CHOICES, best_dtype
 
 HELP = "Measure model, planner, renderer, images over ROS and training; write JSON."
 
@@ -27,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--out", type=Path, default=Path("out/bench.json"))
     parser.add_argument("--model", default="video", help="checkpoint for the model's figures")
+    parser.add_argument("--precision", default="auto", choices=CHOICES,
+                        help="of the model's figures; `--only precision` measures all of them")
     parser.add_argument("--only", default="", help=f"some of {', '.join(PARTS)}, with commas")
 
 
@@ -51,13 +54,15 @@ def machine() -> dict[str, Any]:
     """What these figures were measured on, and how busy it was."""
     import torch
 
+    from wm_ros.training.throughput import matmul_rate
+
     cpu = next((line.split(":", 1)[1].strip() for line in
                 Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")),
                platform.processor()) if Path("/proc/cpuinfo").exists() else platform.processor()
     return {"cpu": cpu, "cores": os.cpu_count(), "load": os.getloadavg()[0],
             "python": platform.python_version(), "torch": torch.__version__,
-            "bf16_gflops": round(matmul_rate("bfloat16")), "fp32_gflops": round(
-                matmul_rate("float32"))}
+            "bf16_gflops": round(matmul_rate(torch.bfloat16)),
+            "fp32_gflops": round(matmul_rate(torch.float32))}
 
 
 def commit() -> str:
@@ -69,15 +74,6 @@ def commit() -> str:
             "+" if run_git("status", "--porcelain", "-uno").strip() else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-
-
-def matmul_rate(dtype: str, size: int = 1024, seconds: float = 0.5) -> float:
-    """GFLOP/s of a square matrix product: the practical limit of this machine."""
-    import torch
-
-    a = torch.randn(size, size, dtype=getattr(torch, dtype))
-    rate = times_of(lambda: a @ a, seconds)
-    return 2 * size**3 / float(np.median(rate)) / 1e9
 
 
 def times_of(work: Callable[[], object], seconds: float = 2.0) -> np.ndarray:
@@ -104,11 +100,11 @@ def model(args: argparse.Namespace) -> dict[str, Any]:
     from wm_ros.sim.env import TaskEnv
     from wm_ros.world_model import load_model
 
-    world = load_model(args.model)
+    world = load_model(args.model, precision=args.precision)
     env = TaskEnv("put_mug_on_tray", 100, "held_out")
     observation, words = to_observation(env.observe()), "put the mug on the tray"
     env.close()
-    out = {}
+    out: dict[str, Any] = {"precision": getattr(world, "precision", "float32")}
     for n in (1, 8):
         out[f"act_{n}"] = quantiles(times_of(partial(_act, world, observation, words, n)))
     state = world.observe(observation)
@@ -121,6 +117,31 @@ def model(args: argparse.Namespace) -> dict[str, Any]:
 
 def _act(world: WorldModel, observation: Observation, words: str, n: int) -> None:
     world.act(world.observe(observation), words, n)
+
+
+def precision(args: argparse.Namespace) -> dict[str, Any]:
+    """Every precision and backend side by side in one run: latency and memory."""
+    from wm_ros.evaluation import costs
+    from wm_ros.world_model import load_model
+
+    observation, words = costs.example("put_mug_on_tray")
+    models: dict[str, WorldModel] = {}
+    failed: dict[str, Any] = {}
+    for name, options in VARIANTS.items():
+        try:
+            models[name] = load_model(args.model, **options)  # type: ignore[arg-type]
+        except UserError as error:
+            failed[name] = {"error": str(error)}
+    times = costs.latency(models, observation, words, rounds=30, candidates=(1, 8))
+    found = {name: {"weights_mib": costs.weights_mib(models[name]), **calls}
+             for name, calls in times.items()}
+    columns = list(next(iter(times.values()), {}))
+    print("| precision, backend | weights | " + " | ".join(columns) + " |\n|---|---|"
+          + "---|" * len(columns))
+    for name, row in found.items():
+        print(f"| {name} | {row['weights_mib']} MiB | " + " | ".join(
+            f"{row[c]['p50_ms']:.1f} ms (min {row[c]['min_ms']:.1f})" for c in columns) + " |")
+    return found | failed
 
 
 def planner(_: argparse.Namespace) -> dict[str, Any]:
@@ -146,6 +167,7 @@ def training(_: argparse.Namespace) -> dict[str, Any]:
     from wm_ros.training.config import load
     from wm_ros.training.losses import losses
     from wm_ros.training.precision import autocast
+    from wm_ros.training.throughput import matmul_rate
     from wm_ros.world_model.video.inputs import Inputs
     from wm_ros.world_model.video.network import VideoNetwork
 
@@ -171,9 +193,10 @@ def training(_: argparse.Namespace) -> dict[str, Any]:
     with FlopCounterMode(display=False) as counter:
         step()
     seconds = float(np.median(times_of(step, 6.0)))
-    rate = counter.get_total_flops() / seconds / 1e9
+    rate, dtype = counter.get_total_flops() / seconds / 1e9, best_dtype("cpu")
     return {"samples_per_s": round(b / seconds, 1), "gflops": round(rate, 1),
-            "share_of_bf16_matmul": round(rate / matmul_rate("bfloat16"), 3)}
+            "dtype": str(dtype).removeprefix("torch."),
+            "share_of_matmul": round(rate / matmul_rate(dtype), 3)}
 
 
 def images(_: argparse.Namespace) -> dict[str, Any]:
@@ -199,6 +222,9 @@ def loop(args: argparse.Namespace) -> dict[str, Any]:
     return {k: values.get(k) for k in ("success", "duration", "timing")}
 
 
+VARIANTS: dict[str, dict[str, str]] = {
+    "fp32, torch": {"precision": "fp32"}, "bf16, torch": {"precision": "bf16"},
+    "int8, torch": {"precision": "int8"}, "fp32, onnx": {"backend": "onnx"}}
 PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
-    "model": model, "planner": planner, "renderer": renderer, "training": training,
-    "images": images, "loop": loop}
+    "model": model, "precision": precision, "planner": planner, "renderer": renderer,
+    "training": training, "images": images, "loop": loop}

@@ -15,7 +15,8 @@ from wm_ros.errors import UserError
 from wm_ros.motion.chunks import Grip, Patience, split_at_gripper
 from wm_ros.motion.pose import Pose
 from wm_ros.sim.env import Obs, TaskEnv
-from wm_ros.world_model.interface import ActionChunks, Observation, WorldModel
+from wm_ros.world_model.deciding import Decider
+from wm_ros.world_model.interface import ActionChunks, Observation, WorldModel, new_room
 
 GRIPPER_STEPS = 5  # control steps in which the fingers surely arrive
 
@@ -68,25 +69,25 @@ def run_episode(model: WorldModel, task: str, seed: int, split: str = "held_out"
                 candidates: int = 1, execute: int = 3, film: bool = False) -> Outcome:
     """Let the model do one task; stops at success or when the task's time is over.
 
-    :param candidates: chunks proposed at a time; the one of highest predicted success is
-        followed
+    :param candidates: chunks proposed and imagined at a time; the best is followed, chosen as
+        the imagination node chooses
     """
+    new_room(model)
     env = TaskEnv(task, seed, split, image_size=model.spec.image_size)
     outcome = Outcome(task, seed, env.instruction, False, 0.0, 0.0)
     width = float(env.sim.gripper_width)
-    state, patience = None, Patience()
+    decider, state, patience = Decider(model, candidates), None, Patience()
     try:
         while env.steps < env.max_steps and not outcome.success:
             obs = to_observation(env.observe())
             begin = time.perf_counter()
-            state = model.observe(obs, state)
             try:
-                chunks = model.act(state, env.instruction, candidates)
+                decision = decider.decide(obs, env.instruction, before=state)
             except UserError as error:
                 outcome.refused = str(error)
                 break
             outcome.act_ms.append(1e3 * (time.perf_counter() - begin))
-            best = int(np.argmax(chunks.success)) if candidates > 1 else 0
+            state, chunks, best = decision.state, decision.chunks, decision.order[0]
             outcome.looks.append((env.steps, float(chunks.success[best]),
                                   float(chunks.progress[best])))
             for action in actions(chunks, best, width, execute, patience):

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,10 +20,20 @@ from wm_ros.evaluation.closed_loop import Outcome, foretold, run_episode
 from wm_ros.evaluation.page import write_page
 from wm_ros.evaluation.statistics import wilson
 from wm_ros.training.progress import Progress
+from wm_ros.world_model.precision import CHOICES
 
 HELP = "Measure a checkpoint on held-out layouts, closed loop in the simulator, no ROS needed."
 
-_MODEL: dict[str, Any] = {}
+
+class Load(NamedTuple):
+    """A checkpoint and how to run it."""
+
+    model: str
+    precision: str = "auto"
+    backend: str = "torch"
+
+
+_MODEL: dict[Load, Any] = {}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="held_out: new layouts; novel: new colours and words too")
     parser.add_argument("--candidates", type=int, default=1,
                         help="chunks proposed at a time, the best is followed (default 1)")
+    parser.add_argument("--precision", default="auto", choices=CHOICES,
+                        help="number format of the network (default auto: what the CPU has)")
+    parser.add_argument("--backend", default="torch", choices=("torch", "onnx"),
+                        help="who runs the network (default torch)")
     parser.add_argument("--execute", type=int, default=3, help="poses followed a chunk")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--films", type=int, default=1, help="films kept a task (default 1)")
@@ -51,8 +65,9 @@ def run(args: argparse.Namespace) -> int:
     if args.seeds < 1 or args.workers < 1 or args.candidates < 1:
         raise UserError("--seeds, --workers and --candidates must be at least 1.")
     tasks = task_names(args.tasks)
-    load_once(args.model)  # a broken checkpoint is told once, before any process starts
-    jobs = [(args.model, task, args.first_seed + i, args.split, args.candidates, args.execute,
+    load = Load(args.model, args.precision, args.backend)
+    model = load_once(*load)  # a broken checkpoint is told once, before any process starts
+    jobs = [(load, task, args.first_seed + i, args.split, args.candidates, args.execute,
              i < args.films) for task in tasks for i in range(args.seeds)]
     outcomes: list[Outcome] = []
     args.out.mkdir(parents=True, exist_ok=True)
@@ -66,13 +81,14 @@ def run(args: argparse.Namespace) -> int:
             outcomes.append(outcome)
             done = sum(o.success for o in outcomes)
             bar.update(len(outcomes), note=f"{done}/{len(outcomes)} succeeded")
-        scored = [pool.submit(_score, (args.model, task, args.first_seed + i, args.split))
+        scored = [pool.submit(_score, (load, task, args.first_seed + i, args.split))
                   for task in tasks for i in range(args.open_loop)
-                  if hasattr(load_once(args.model), "infer_actions")]
+                  if hasattr(model, "infer_actions")]
         moments = [moment for answer in scored for moment in answer.result()]
     summary = summarise(outcomes, tasks) | {
-        "model": str(args.model), "split": args.split, "candidates": args.candidates,
-        "calibration": calibrate(outcomes, load_once(args.model).spec.horizon),
+        "model": str(args.model), "precision": getattr(model, "precision", "float32"),
+        "backend": args.backend, "split": args.split, "candidates": args.candidates,
+        "calibration": calibrate(outcomes, model.spec.horizon),
         "open_loop": open_loop.summarise(moments)}
     (args.out / "eval.json").write_text(json.dumps(summary, indent=1))
     print(table(summary))
@@ -131,22 +147,24 @@ def save_film(outcome: Outcome, folder: Path) -> None:
                    append_images=images[1:], duration=100, loop=0)
 
 
-def load_once(name: str) -> Any:
+def load_once(model: str, precision: str = "auto", backend: str = "torch") -> Any:
     """A checkpoint with one thread, kept for the process's next episodes."""
-    if name not in _MODEL:
+    load = Load(model, precision, backend)
+    if load not in _MODEL:
         import torch
 
         from wm_ros.world_model import load_model
         torch.set_num_threads(1)
-        _MODEL[name] = load_model(name)
-    return _MODEL[name]
+        options = {} if backend == "torch" else {"backend": backend}
+        _MODEL[load] = load_model(model, precision=precision, **options)
+    return _MODEL[load]
 
 
 def _episode(job: tuple[Any, ...]) -> Outcome:
-    name, task, seed, split, candidates, execute, film = job
-    return run_episode(load_once(name), task, seed, split, candidates, execute, film)
+    load, task, seed, split, candidates, execute, film = job
+    return run_episode(load_once(*load), task, seed, split, candidates, execute, film)
 
 
 def _score(job: tuple[Any, ...]) -> list[dict[str, Any]]:
-    name, task, seed, split = job
-    return open_loop.score(load_once(name), task, seed, split)
+    load, task, seed, split = job
+    return open_loop.score(load_once(*load), task, seed, split)

@@ -7,7 +7,6 @@ import os
 import statistics
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -24,6 +23,7 @@ from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
 from wm_ros.nodes.parameters import IMAGINATION, TOPICS
 from wm_ros.srv import Propose
+from wm_ros.world_model.deciding import Decider
 
 DEFAULT_CHECKPOINT = "video"
 
@@ -53,8 +53,6 @@ class ImaginationNode(WmNode):
         """Load the model."""
         checkpoint = self.text("checkpoint") or str(paths.checkpoints() / DEFAULT_CHECKPOINT)
         self._info = ModelStatus(checkpoint=checkpoint, act_ms=math.nan, imagine_ms=math.nan)
-        self._act_times: deque[float] = deque(maxlen=30)
-        self._imagine_times: deque[float] = deque(maxlen=30)
         self._count = 0
         self._foretold: _Foretold | None = None
         self._shown = -math.inf
@@ -91,14 +89,21 @@ class ImaginationNode(WmNode):
         device = self.text("device")
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
+        options: dict[str, Any] = {name: int(self.value(name)) for name in
+                                   ("action_steps", "video_steps") if self.value(name)}
+        if self.text("backend") != "torch":
+            options["backend"] = self.text("backend")
         try:
-            self._model = load_model(checkpoint, device=device)
+            self._model = load_model(checkpoint, device=device, precision=self.text("precision"),
+                                     **options)
         except UserError:
             raise
         except Exception as error:
             raise UserError(f"The checkpoint {checkpoint} cannot be loaded "
                             f"({type(error).__name__}: {_first_line(error)}); fetch or train it "
                             "again.") from error
+        self._decider = Decider(self._model, int(self.value("n_candidates")),
+                                self.number("budget"), self.number("doubt_limit"))
         self._warm_up()
         self._info.family = str(self._model.spec.family)
         self._info.device = device
@@ -113,10 +118,12 @@ class ImaginationNode(WmNode):
         seen = Input(blank, np.ones((size, size), np.float32), blank, np.diag([size, size, 1.0]),
                      np.zeros(3), unit, np.array(self.robot.home), np.array([0.4, 0.0, 0.3]), unit,
                      self.robot.gripper.open_width, np.zeros(6))
-        phrases = getattr(getattr(self._model, "text", None), "phrases", None)
-        for words in list(phrases or [])[:1] * 2:
+        phrases = list(getattr(getattr(self._model, "text", None), "phrases", None) or [])[:1]
+        for words in phrases * 2:
             state = self._model.observe(seen)
             self._model.imagine(state, self._model.act(state, words, 1), words, render=True)
+            if self._decider.anytime is not None:
+                self._decider.decide(seen, words, min(4, self._decider.anytime.most))
 
     def _tell(self, ready: bool, message: str) -> None:
         status = getattr(self, "_info", ModelStatus(act_ms=math.nan, imagine_ms=math.nan))
@@ -174,11 +181,10 @@ class ImaginationNode(WmNode):
     def _propose(self, request: Any, response: Any) -> None:
         message = self._observation(times.nanoseconds(request.min_stamp))
         seen = self._model_input(message)
-        count = int(request.n_candidates) or int(self.value("n_candidates"))
         instruction = str(request.instruction) or message.instruction
-        state, proposed, futures = self._with_model(self._act, seen, instruction, count,
-                                                    bool(request.render))
-        order = proposals.ranked(proposed, futures)
+        decision = self._with_model(self._decider.decide, seen, instruction,
+                                    self._candidates(request), bool(request.render))
+        proposed, futures, order = decision.chunks, decision.futures, decision.order
         made = [self._chunk(proposed, i, seen.stamp) for i in order]
         response.chunks = [self._chunk_message(chunk, message) for chunk in made]
         response.rollouts = [self._rollout(futures, i, chunk, seen.stamp)
@@ -190,27 +196,15 @@ class ImaginationNode(WmNode):
         if futures is not None and request.render:
             self._rollout_out.publish(response.rollouts[0])
         chosen = proposals.only(proposed, order[0])
-        self.worker(self._afterwards, state, chosen, instruction, made[0], seen)
+        self.worker(self._afterwards, decision.state, chosen, instruction, made[0], seen)
+
+    def _candidates(self, request: Any) -> int:
+        """How many were asked for; 0: as many as fit into the budget."""
+        default = 0 if self._decider.anytime else int(self.value("n_candidates"))
+        return int(request.n_candidates) or default
 
     def _with_model(self, work: Callable[..., Any], *args: Any) -> Any:
         return self._model_thread.submit(work, *args).result()
-
-    def _act(self, seen: Any, instruction: str, count: int, render: bool) -> tuple[Any, Any, Any]:
-        """State, chunks, and their futures where they are needed for choosing or showing."""
-        started = time.monotonic()
-        state = self._model.observe(seen)
-        proposed = self._model.act(state, instruction, count)
-        self._act_times.append(time.monotonic() - started)
-        futures = None
-        if render or count > 1:
-            futures = self._imagine(state, proposed, instruction, render)
-        return state, proposed, futures
-
-    def _imagine(self, state: Any, proposed: Any, instruction: str, render: bool) -> Any:
-        started = time.monotonic()
-        futures = self._model.imagine(state, proposed, instruction, render=render)
-        self._imagine_times.append((time.monotonic() - started) / max(len(proposed.success), 1))
-        return futures
 
     def _chunk(self, proposed: Any, i: int, stamp: float) -> chunks.Chunk:
         self._count += 1
@@ -228,13 +222,17 @@ class ImaginationNode(WmNode):
     # --- between two proposals, while the arm moves
     def _afterwards(self, state: Any, proposed: Any, instruction: str, chunk: chunks.Chunk,
                     seen: Any) -> None:
-        """Render the chunk's future for people and for the judgement of what then happens."""
+        """Imagine the chunk's future for people and for the judgement of what then happens; its
+        frames are drawn only where somebody looks."""
         rate = self.number("render_rate")
-        if rate <= 0 or time.monotonic() - self._shown < 1.0 / rate - 0.2:
+        watched = self._rollout_out.get_subscription_count() > 0
+        wanted = rate > 0 and (watched or self.value("judge"))
+        if not wanted or time.monotonic() - self._shown < 1.0 / rate - 0.2:
             return
         self._shown = time.monotonic()
-        futures = self._with_model(self._imagine, state, proposed, instruction, True)
-        self._rollout_out.publish(self._rollout(futures, 0, chunk, seen.stamp))
+        futures = self._with_model(self._decider.imagine, state, proposed, instruction, watched)
+        if watched:
+            self._rollout_out.publish(self._rollout(futures, 0, chunk, seen.stamp))
         if self.value("judge") and len(futures.times):
             self._foretold = _Foretold(state, chunk.id, seen.stamp + float(futures.times[0]))
         self._update_speed()
@@ -251,10 +249,10 @@ class ImaginationNode(WmNode):
         self._surprise_out.publish(report)
 
     def _update_speed(self) -> None:
-        if self._act_times:
-            self._info.act_ms = 1000.0 * statistics.median(self._act_times)
-        if self._imagine_times:
-            self._info.imagine_ms = 1000.0 * statistics.median(self._imagine_times)
+        for name, seconds in (("act_ms", self._decider.act_seconds),
+                              ("imagine_ms", self._decider.imagine_seconds)):
+            if seconds:
+                setattr(self._info, name, 1000.0 * statistics.median(seconds))
         self._tell(self.is_active, "")
 
     # --- imagine
@@ -277,14 +275,16 @@ class ImaginationNode(WmNode):
         seen = self._model_input(message)
         given = [chunks.from_message(m, self.robot.base_link, self.robot.tcp_link)
                  for m in request.chunks]
-        count = int(request.n_candidates) or int(self.value("n_candidates"))
-        state, proposed, _ = self._with_model(self._act, seen, request.instruction, count, False)
-        if given:
-            proposed = proposals.from_given(given, proposed)
+        decision = self._with_model(self._decider.decide, seen, request.instruction,
+                                    1 if given else self._candidates(request), not given)
+        futures, order = decision.futures, decision.order
         handle.publish_feedback(Imagine.Feedback(progress=0.3))
-        futures = self._with_model(self._imagine, state, proposed, request.instruction, True)
-        order = list(range(len(given))) if given else proposals.ranked(proposed, futures)
-        made = given or [self._chunk(proposed, i, seen.stamp) for i in order]
+        if given:
+            proposed = proposals.from_given(given, decision.chunks)
+            futures = self._with_model(self._decider.imagine, decision.state, proposed,
+                                       request.instruction, True)
+            order = list(range(len(given)))
+        made = given or [self._chunk(decision.chunks, i, seen.stamp) for i in order]
         result = Imagine.Result(success=True)
         result.chunks = (list(request.chunks) if given
                          else [self._chunk_message(chunk, message) for chunk in made])

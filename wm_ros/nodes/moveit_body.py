@@ -171,20 +171,23 @@ class MoveItBody:
 
     # --- chunks and motions
     def propose(self, instruction: str, count: int, newer_than: float,
-                stop: StopFlag) -> chunks.Chunk:
-        """The best sound chunk of the imagination node."""
+                stop: StopFlag) -> list[chunks.Chunk]:
+        """The sound chunks of the imagination node, best first."""
         request = Propose.Request(instruction=instruction, n_candidates=int(count), render=False,
                                   min_stamp=times.stamp(max(newer_than, 0.0)))
         answer = call(self._proposer, request, stop, 10.0, repeat=2.5)
         if not answer.success:
             raise _NotUnderstood(answer.message or "The world model proposed nothing.")
-        why = "The world model proposed nothing."
+        why, sound = "The world model proposed nothing.", []
         for message in answer.chunks:
             try:
-                return chunks.from_message(message, self.robot.base_link, self.robot.tcp_link)
+                sound.append(chunks.from_message(message, self.robot.base_link,
+                                                 self.robot.tcp_link))
             except UserError as error:
                 why = str(error)
-        raise UserError(why)
+        if not sound:
+            raise UserError(why)
+        return sound
 
     def plan(self, start: np.ndarray, waypoints: list[Pose], stop: StopFlag,
              check: bool = True) -> tuple[joints.JointPath | None, float, str]:

@@ -105,7 +105,16 @@ IMAGINATION = (
     P("checkpoint", "", "Folder of the trained model; empty: the default checkpoint."),
     P("device", "auto", "cpu, cuda or auto."),
     P("threads", 0, "Threads of the model on the CPU; 0: half of the cores.", 0, 256),
-    P("n_candidates", 1, "Chunks that are proposed when the caller does not say.", 1, 64),
+    P("precision", "auto", "fp32, bf16, int8, or auto: bf16 where the device is made for it."),
+    P("backend", "torch", "torch, or onnx: the network run by ONNX Runtime on the CPU."),
+    P("action_steps", 0, "Sampler steps of actions; 0: the model's own number.", 0, 64),
+    P("video_steps", 0, "Sampler steps of imagined frames; 0: the model's own number.", 0, 64),
+    P("n_candidates", 1, "Chunks that are proposed when the caller does not say; with a budget "
+      "at most so many.", 1, 64),
+    P("budget", 0.0, "Time for a decision (s): as many candidates are imagined as fit; "
+      "0: no limit.", 0.0, 10.0),
+    P("doubt_limit", 1.0, "Of several candidates, those whose imagined future is doubted more "
+      "than this are rejected; 0: none.", 0.0, 100.0),
     P("validity", 0.6, "How long after its start a chunk may be begun (s).", 0.05, 10.0),
     P("judge", True, "Compare what is seen with what was imagined (surprise)."),
     P("surprise_threshold", 1.0, "Surprise above this should stop the arm.", 0.1, 1e6),
@@ -117,7 +126,8 @@ IMAGINATION = (
 PLANNING = (
     P("planner", "move_group", "Who plans and executes: move_group (MoveIt's services, also those "
       "of the embedded node) or moveit_py (MoveIt inside of this process).", read_only=True),
-    P("n_candidates", 1, "Chunks to choose from each time.", 1, 64),
+    P("n_candidates", 1, "Chunks to choose from each time; 0: as many as the imagination node "
+      "finds right.", 0, 64),
     P("time_limit", 60.0, "An instruction may take this long (s).", 1.0, 3600.0),
     P("horizon", 8, "Poses of a chunk that are executed before looking again.", 1, 64),
     P("lead", 0.14, "The next chunk is asked for this long before the segment ends (s); it is "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -24,8 +25,8 @@ class Body(Protocol):
         """Seconds on the ROS clock."""
 
     def propose(self, instruction: str, count: int, newer_than: float,
-                stop: StopFlag) -> chunks.Chunk:
-        """The best chunk from an observation at least as new as ``newer_than`` (s)."""
+                stop: StopFlag) -> list[chunks.Chunk]:
+        """Chunks, best first, from an observation at least as new as ``newer_than`` (s)."""
 
     def plan(self, start: np.ndarray, waypoints: list[Pose], stop: StopFlag,
              check: bool = True) -> tuple[joints.JointPath | None, float, str]:
@@ -50,6 +51,7 @@ class Body(Protocol):
         """Publish what happened to one segment."""
 
 
+COMPLETE = 0.999  # share of a way from which on it counts as whole
 STILL = 2e-3  # rad in 0.05 s: an arm that moves less stands still
 
 
@@ -84,11 +86,15 @@ class Settings:
 
 @dataclass
 class Segment:
-    """One planned piece of motion and what follows it."""
+    """One planned piece of motion and what follows it.
+
+    :param free: share of the chunk's way that MoveIt found free of collisions
+    """
 
     chunk: chunks.Chunk
     path: joints.JointPath | None
     grip: float | None
+    free: float = 1.0
     stamps: dict[str, float] = field(default_factory=dict)
 
 
@@ -228,16 +234,17 @@ class Run:
             self._check_time()
             self._stage("imagining" if attempt == 0 else "planning")
             asked = self.body.now()
-            chunk = self.body.propose(self.instruction, self.settings.candidates, newer_than,
-                                      self.stop)
+            candidates = self.body.propose(self.instruction, self.settings.candidates, newer_than,
+                                           self.stop)
             proposed = self.body.now()
             try:
-                segment = self._segment(chunk, start, begins)
+                segment = self._choose(candidates, start, begins)
             except UserError as error:  # another noise may give a sound chunk
                 why = str(error)
                 blocked += isinstance(error, Blocked)
                 newer_than = self.body.now() - 0.15
                 continue
+            chunk = segment.chunk
             segment.stamps.update(observed=chunk.observation_stamp, asked=asked,
                                   proposed=proposed, planned=self.body.now())
             self._stuck = 0
@@ -253,6 +260,32 @@ class Run:
         """Follow the time from image to plan, quickly upwards and slowly downwards."""
         rate = 0.5 if seconds > self._ready_after else 0.15
         self._ready_after += rate * (min(seconds, 1.0) - self._ready_after)
+
+    def _choose(self, candidates: list[chunks.Chunk], start: np.ndarray,
+                begins: float) -> Segment:
+        """The segment of the best candidate whose whole way MoveIt finds free; where none is
+        free, the one that can be driven furthest before the obstacle.
+
+        :raises UserError: the best candidate's, when nothing of any can be driven
+        """
+        before = self._patience
+        partial: list[tuple[Segment, Patience]] = []
+        errors: list[UserError] = []
+        for chunk in candidates:
+            self._patience = copy(before)  # a look counts once, whichever candidate is taken
+            try:
+                segment = self._segment(chunk, start, begins)
+            except UserError as error:
+                errors.append(error)
+                continue
+            if segment.free >= COMPLETE:
+                return segment
+            partial.append((segment, self._patience))
+        if not partial:
+            raise errors[0]
+        best, self._patience = max(partial, key=lambda pair: pair[0].free)
+        self.report.chunk_id, self.report.predicted = best.chunk.id, best.chunk.success
+        return best
 
     def _segment(self, chunk: chunks.Chunk, start: np.ndarray, begins: float) -> Segment:
         s = self.settings
@@ -275,7 +308,8 @@ class Run:
         if not waypoints or self._distance(present, waypoints) < 5e-4:
             return Segment(chunk, None, grip)
         path, fraction, reason = self.body.plan(start, waypoints, self.stop)
-        if fraction < 0.999:
+        free = fraction
+        if fraction < COMPLETE:
             # up to the last pose that is free: the end of a partial path lies at the obstacle
             waypoints = _reached(present, waypoints, fraction - s.margin_fraction)
             grip = None  # not at the place where the gripper was meant to act
@@ -286,7 +320,7 @@ class Run:
             raise Blocked(reason)
         if s.follow_timing:
             path = joints.stretched(path, fraction * len(waypoints) * chunk.dt)
-        return Segment(chunk, path, grip)
+        return Segment(chunk, path, grip, free)
 
     def _back_off(self) -> None:
         """Out of a touch from which no planned motion leads: a little back along the tool's axis.

@@ -29,6 +29,7 @@ from wm_ros.replay.futures import compare
 from wm_ros.replay.plans import WouldBe, difference, recorded_chunk
 from wm_ros.report.run_log import RunLog
 from wm_ros.world_model import Observation as Input
+from wm_ros.world_model.deciding import doubted, rank
 
 NEAR = 0.051  # s between an imagined image and the recorded one that it is compared with
 VALIDITY = 0.6  # s, see the imagination node's parameter
@@ -208,7 +209,8 @@ class Player:
         if count > 1:
             with self._timed("imagine"):
                 futures = self.model.imagine(state, proposed, instruction, render=False)
-        best = proposals.ranked(proposed, futures)[0]
+        best = rank(proposed, futures, doubted(self.model, state, proposed, futures,
+                                               instruction))[0]
         chunk = proposals.chunk(proposed, best, f"look {len(self.outcome.looks) + 1}", seen.stamp,
                                 VALIDITY)
         row: dict[str, Any] = {

@@ -6,10 +6,11 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from wm_ros.world_model.precision import best_dtype
+
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """bfloat16 autocast, or nothing on a CPU without AVX512-BF16 and AMX."""
-    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    if device.type == "cpu" and not any(getattr(torch.cpu, name, bool)() for name in tests):
+    """bfloat16 autocast, or nothing where bfloat16 is no faster than float32."""
+    if best_dtype(device) is torch.float32:
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)

@@ -9,6 +9,7 @@ from torch import Tensor
 from wm_ros.training.batches import Batch, Sampler, move
 from wm_ros.world_model.video import flow
 from wm_ros.world_model.video.encoder import POINT_SCALE
+from wm_ros.world_model.video.model import read_back
 from wm_ros.world_model.video.network import VideoNetwork
 from wm_ros.world_model.video.renderer import Renderer
 from wm_ros.world_model.video.tokeniser import Tokeniser, to_uint8, to_unit
@@ -25,17 +26,20 @@ def validate(model: VideoNetwork, sampler: Sampler, tokeniser: Tokeniser, render
     ``gripper``: share of right open/close decisions there; ``key_pose_mm``: median miss of the
     next key pose, ``key_pose_found``: share that is missed by less than 40 mm; ``done``: share
     of right answers to whether the task is done; ``imagined_db`` and ``copied_db``: PSNR at the
-    last imagined frame; ``surprise_95``: the latent error that 95 % stay under.
+    last imagined frame; ``surprise_95``: the latent error that 95 % stay under; ``doubt_99``:
+    likewise, the distance (m) of the executed way from the one that inverse dynamics reads off
+    the frames imagined under it.
     """
     model.eval()
     distance, gripper, imagined, copied, errors = [], [], [], [], []
     missed: list[float] = []
     done: list[float] = []
+    doubts: list[float] = []
     generator = torch.Generator().manual_seed(0)
     for _ in range(max(1, n // 32)):
         rows = sampler.draw(32)
         batch = move(sampler.batch(rows, augment=False), device)
-        chunk, latents, off_key, now = _sample(model, batch, generator)
+        chunk, latents, off_key, now, way = _sample(model, batch, generator)
         done += ((now[:, 0] > 0) == (batch.now[:, 0] > 0.5)).float().tolist()
         good = (batch.valid[:, 7] * batch.imitate).bool()
         missed += off_key[batch.imitate.bool()].tolist()
@@ -43,6 +47,8 @@ def validate(model: VideoNetwork, sampler: Sampler, tokeniser: Tokeniser, render
         distance += (off * sampler.codec.position_scale[7] * 1000)[good].tolist()
         gripper += ((chunk[:, 7, 6] > 0) == (batch.action[:, 7, 6] > 0))[good].float().tolist()
         errors += (latents - batch.video).square().mean((2, 3)).sqrt().flatten().tolist()
+        back = (way - batch.executed)[..., :3] * sampler.codec.position_scale[:, None]
+        doubts += back.norm(dim=2).mean(1)[batch.labelled.bool()].tolist()
         last = sampler.cache.future(rows, sampler.config.frame_steps[-1])
         true, present = _images(sampler, last), _images(sampler, rows)
         drawn = renderer(latents[:, -1], batch.present, to_unit(present).to(device),
@@ -57,13 +63,15 @@ def validate(model: VideoNetwork, sampler: Sampler, tokeniser: Tokeniser, render
             "gripper": float(np.mean(gripper)),
             "imagined_db": float(-10 * np.log10(np.mean(imagined))),
             "copied_db": float(-10 * np.log10(np.mean(copied))),
-            "surprise_95": float(np.quantile(errors, 0.95))}
+            "surprise_95": float(np.quantile(errors, 0.95)),
+            "doubt_99": float(np.quantile(doubts, 0.99))}
 
 
 def _sample(model: VideoNetwork, batch: Batch,
-            generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+            generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """A chunk in policy mode, the frames in world-model mode under what was executed, by
-    how many mm the next key pose is missed, and what is read off the present."""
+    how many mm the next key pose is missed, what is read off the present, and the chunk that
+    inverse dynamics reads off those frames."""
     context, text = model.observe(*batch.inputs, text=batch.text), batch.text
     zero = torch.zeros(len(text), device=text.device)
     noise = 0.5 * torch.randn(batch.action.shape, generator=generator).to(text.device)
@@ -73,7 +81,8 @@ def _sample(model: VideoNetwork, batch: Batch,
         lambda v, t: model(context, text, batch.executed, zero, v, t, batch.present).video,
         noise, STEPS)
     missed = (context.key_poses.refined[:, 0] - batch.key_position[:, 0]).norm(dim=1)
-    return chunk, latents, missed * POINT_SCALE * 1000, context.now
+    way = read_back(model, context, text, latents, batch.present)
+    return chunk, latents, missed * POINT_SCALE * 1000, context.now, way
 
 
 def _images(sampler: Sampler, rows: np.ndarray) -> Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 class ModelSpec:
     """What a checkpoint was trained for; a caller that does not match is refused.
 
-    :param family: ``video``, ``jepa``, ``scene3d`` or ``twin``
+    :param family: ``video``, ``jepa``, ``scene3d``, ``twin`` or ``ensemble``
     :param image_size: side of the square camera images, px
     :param horizon: poses in one action chunk
     :param dt: time between two poses of a chunk, s
@@ -134,3 +134,19 @@ class WorldModel(Protocol):
 
     def surprise(self, state: State, observation: Observation) -> float:
         """How far reality left the last imagined future; 1 is the calibrated limit."""
+
+
+def new_room(model: WorldModel) -> None:
+    """Tell a model that keeps a map (it has ``forget``) that the next look is of another room."""
+    forget = getattr(model, "forget", None)
+    if forget is not None:
+        forget()
+
+
+@runtime_checkable
+class Sceptic(Protocol):
+    """Families that can tell an implausible future from a plausible one."""
+
+    def doubt(self, state: State, chunks: ActionChunks, imagined: Imagination,
+              instruction: str) -> np.ndarray:
+        """(n,) how implausible each imagined future is; 1 is the calibrated limit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from wm_ros.world_model.interface import WorldModel
 #: family -> where its class lives; each is ``Class(folder, device=..., **options)``
 FAMILIES = {"scene3d": "wm_ros.world_model.scene3d.model:Scene3DWorldModel",
             "video": "wm_ros.world_model.video.model:VideoWorldModel",
-            "twin": "wm_ros.world_model.video.twin:ActionOnlyTwin"}
+            "twin": "wm_ros.world_model.video.twin:ActionOnlyTwin",
+            "ensemble": "wm_ros.world_model.ensemble:Ensemble"}
 
 
 def find(folder: str | Path) -> Path:
@@ -22,20 +24,44 @@ def find(folder: str | Path) -> Path:
     return path if path.exists() or path.is_absolute() else checkpoints() / path
 
 
-def load_model(folder: str | Path, device: str = "cpu", **options: Any) -> WorldModel:
+def load_model(folder: str | Path, device: str = "cpu", precision: str = "auto",
+               **options: Any) -> WorldModel:
     """Load a checkpoint of any family.
 
-    :raises UserError: if the folder is no checkpoint, is damaged, or names an unknown family
+    :param precision: ``auto`` (bf16 where the device is made for it, else fp32), ``fp32``,
+        ``bf16`` or ``int8``; families without a network know ``auto`` alone
+    :param options: of the family, for example ``action_steps`` of ``video``
+    :raises UserError: if the folder is no checkpoint, is damaged, or names an unknown family, or
+        the family has no such option
     """
+    path = find(folder)
+    family, make = _class_of(path)
+    known = inspect.signature(make).parameters
+    if "precision" in known:
+        options["precision"] = precision
+    elif precision != "auto":
+        raise UserError(f"{path} is of family {family}, which has no network to run in "
+                        f"{precision}: leave its precision at auto.")
+    if unknown := sorted(set(options) - set(known)):
+        raise UserError(f"Models of family {family} have no option {unknown[0]!r}.")
+    return make(path, device=device, **options)
+
+
+def takes_precision(folder: str | Path) -> bool:
+    """Whether a checkpoint's family has a network whose precision can be chosen."""
+    return "precision" in inspect.signature(_class_of(find(folder))[1]).parameters
+
+
+def _class_of(path: Path) -> tuple[str, Any]:
+    """Family and class of a checkpoint folder. :raises UserError: see :func:`load_model`"""
     from wm_ros.world_model.video.checkpoint import read_config
 
-    path = find(folder)
     family = read_config(path)["family"]
     if family not in FAMILIES:
         raise UserError(f"{path} is of family {family!r}; this version knows "
                         f"{', '.join(sorted(FAMILIES))}.")
     module, name = FAMILIES[family].split(":")
-    return getattr(importlib.import_module(module), name)(path, device=device, **options)
+    return family, getattr(importlib.import_module(module), name)
 
 
 def load_tokeniser(folder: str | Path, device: str = "cpu") -> Any:

@@ -53,12 +53,7 @@ class Scene3DWorldModel:
         self.spec = ModelSpec(family="scene3d", image_size=int(config.get("image_size", 96)))
         self.robot = load_robot(str(config.get("robot", "panda")))
         self.threads = threads
-        volume = None
-        if config.get("map"):
-            volume = Volume.load(self.folder / str(config["map"]))
-        self.mapper = Mapper(self.robot, volume=volume, wrist=_wrist(config))
-        if config.get("scene"):
-            self.mapper.scene = perceived.load(self.folder / str(config["scene"]))
+        self.mapper = self._new_map()
         self._scanned = self.mapper.scene is not None
         self._kinematics = Kinematics(self.robot)
         self._proposer: Any = None
@@ -66,6 +61,20 @@ class Scene3DWorldModel:
             from wm_ros.world_model.loading import load_model
 
             self._proposer = load_model(proposer, device)
+
+    def forget(self) -> None:
+        """Back to the map as loaded: the next look may be of another room."""
+        self.mapper.close()
+        self.mapper = self._new_map()
+
+    def _new_map(self) -> Mapper:
+        config, volume = self.card, None
+        if config.get("map"):
+            volume = Volume.load(self.folder / str(config["map"]))
+        mapper = Mapper(self.robot, volume=volume, wrist=_wrist(config))
+        if config.get("scene"):
+            mapper.scene = perceived.load(self.folder / str(config["scene"]))
+        return mapper
 
     # -- the four calls ------------------------------------------------------------------------
     def observe(self, observation: Observation, state: State | None = None) -> State:
@@ -81,7 +90,7 @@ class Scene3DWorldModel:
             furniture=first or not self._scanned,
             least_weight=LEAST_WEIGHT if self._scanned else SEEN_ONCE)
         memory = {} if state is None else {k: v for k, v in state.memory.items()
-                                           if k == "imagined"}
+                                           if k in ("imagined", "chosen")}
         return State(observation, {**memory, "scene": scene})
 
     def act(self, state: State, instruction: str, n: int = 1) -> ActionChunks:

@@ -18,14 +18,18 @@ from wm_ros.world_model.interface import (
     Observation,
     State,
 )
+from wm_ros.world_model.precision import NAMES, lower, resolve, weight_bytes
 from wm_ros.world_model.text import TextEncoder
 from wm_ros.world_model.video import checkpoint, flow
 from wm_ros.world_model.video.config import VideoConfig
-from wm_ros.world_model.video.inputs import ActionCodec, prepare
+from wm_ros.world_model.video.exported import ExportedNetwork, prepare
+from wm_ros.world_model.video.inputs import ActionCodec
+from wm_ros.world_model.video.inputs import prepare as prepare_inputs
 from wm_ros.world_model.video.network import ACTION_DIM, Context, VideoNetwork
 from wm_ros.world_model.video.renderer import Renderer
 from wm_ros.world_model.video.tokeniser import Tokeniser, to_uint8, to_unit
 
+BACKENDS = ("torch", "onnx")
 REST = 0.01  # m that a chunk may move tool or fingers and still count as resting
 
 
@@ -40,10 +44,16 @@ class VideoWorldModel:
     :param device: ``cpu`` or a torch device
     :param action_steps: Euler steps for actions;  ``video_steps`` for frames
     :param seed: of the candidates' noise; the same calls give the same chunks
+    :param precision: ``auto``, ``fp32``, ``bf16`` or ``int8`` (see ``world_model/precision.py``)
+    :param backend: ``torch``; or ``onnx``, the same network run by ONNX Runtime, float32 on a CPU
     """
 
+    network: VideoNetwork | ExportedNetwork
+
     def __init__(self, folder: Path, device: str = "cpu", action_steps: int = 2,
-                 video_steps: int = 4, seed: int = 0):
+                 video_steps: int = 4, seed: int = 0, precision: str = "auto",
+                 backend: str = "torch"):
+        chosen = _checked(backend, precision, device)
         config = checkpoint.read_config(folder)
         self.folder, self.device = Path(folder), torch.device(device)
         self.config = VideoConfig.from_dict(config["network"])
@@ -51,19 +61,27 @@ class VideoWorldModel:
                               horizon=self.config.horizon,
                               frame_steps=tuple(self.config.frame_steps))
         self.action_steps, self.video_steps = action_steps, video_steps
-        self.network = VideoNetwork(self.config)
-        checkpoint.load_weights(self.network, self.folder / "model.safetensors")
-        self.network.to(self.device).eval()
+        network, weights = VideoNetwork(self.config), self.folder / "model.safetensors"
+        checkpoint.load_weights(network, weights)
+        network.to(self.device).eval()
         self.tokeniser = load_tokeniser(folder, device)
         self.renderer = Renderer(self.config)
         checkpoint.load_weights(self.renderer, self.folder / "renderer.safetensors")
         self.renderer.to(self.device).eval()
+        # the tokeniser stays as it was trained: surprise is measured in its latents
+        lower(network, chosen, ("observe", "forward"), linear=("blocks",))
+        lower(self.renderer, chosen)
+        self.precision, self.backend = NAMES[chosen], backend
+        self.bytes = weight_bytes(network, self.tokeniser, self.renderer)
+        self.network = (ExportedNetwork(prepare(network, weights), self.config)
+                        if backend == "onnx" else network)
         text = checkpoint.read_tensors(self.folder / "text.safetensors")
         self.text = TextEncoder(config["phrases"], text["embeddings"])
         scales = config["scales"]
         self.codec = ActionCodec(torch.tensor(scales["position"]).to(self.device),
                                  torch.tensor(scales["rotation"]).to(self.device))
         self.surprise_scale = float(scales["surprise"])
+        self.doubt_scale = float(scales["doubt"]) if "doubt" in scales else None  # m
         #: weights of success logit, log-odds of progress and 1, see ``wm calibrate``
         self.calibration: list[float] | None = scales.get("success")
         self.tasks: list[str] = config["tasks"]
@@ -75,7 +93,7 @@ class VideoWorldModel:
         """Check and keep the newest observation; the last imagined future stays in memory."""
         self._check(observation)
         memory = {} if state is None else {k: v for k, v in state.memory.items()
-                                           if k == "imagined"}
+                                           if k in ("imagined", "chosen")}
         return State(observation, memory)
 
     @torch.inference_mode()
@@ -183,6 +201,25 @@ class VideoWorldModel:
         seen = _numpy(self._present(observation))[0]
         return float(np.sqrt(np.square(imagined - seen).mean()) / self.surprise_scale)
 
+    @torch.inference_mode()
+    def doubt(self, state: State, chunks: ActionChunks, imagined: Imagination,
+              instruction: str) -> np.ndarray:
+        """How little each imagined future looks like the work of its chunk; 1 is the limit.
+
+        Inverse dynamics, asked in one step, reads the tool's way off the imagined frames; the
+        doubt is that way's mean distance from the chunk's, in units of what 99 % of the data stay
+        under. 0 where the checkpoint names no limit.
+        """
+        n = len(chunks)
+        if self.doubt_scale is None:
+            return np.zeros(n)
+        context, words = self._context(state, instruction)
+        x = read_back(self.network, context.repeat(n), words.expand(n, -1),
+                      self._tensor(imagined.latents), self._present(state.observation))
+        position = self.codec.decode(x, *self._tcp(state.observation, n))[0]
+        away = (position - self._tensor(chunks.position)).norm(dim=-1).mean(1)
+        return _numpy(away / self.doubt_scale)
+
     def _frame_flow(self, o: Observation, context: Context, text: Tensor, actions: Tensor,
                     action_level: float) -> Callable[[Tensor, Tensor], Tensor]:
         """Velocity of the frames' flow beside ``actions`` (n, H, 7) at a fixed level."""
@@ -261,7 +298,7 @@ class VideoWorldModel:
         key = f"context of {instruction}"
         if key not in state.memory:
             o = state.observation
-            inputs = prepare(*(self._tensor(x)[None] for x in (
+            inputs = prepare_inputs(*(self._tensor(x)[None] for x in (
                 o.scene_rgb, o.wrist_rgb, o.scene_depth, o.scene_K, o.scene_position,
                 o.scene_quaternion, o.tcp_position, o.tcp_quaternion, np.asarray(o.gripper),
                 o.wrench)))
@@ -302,6 +339,30 @@ class VideoWorldModel:
                              ("camera pose", o.scene_position)):
             if not np.isfinite(values).all():
                 raise UserError(f"The {name} hold NaN: check the driver that publishes them.")
+
+
+def read_back(network: VideoNetwork | ExportedNetwork, context: Context, text: Tensor,
+              video: Tensor, present: Tensor) -> Tensor:
+    """Normalised chunks (n, H, 7) that lead to frames (n, F, T, C): inverse dynamics in one step.
+
+    From no noise at the highest level, the flow's velocity is minus the mean of what it expects.
+    """
+    n = len(video)
+    nothing = video.new_zeros(n, network.config.horizon, ACTION_DIM)
+    level = video.new_zeros(n)
+    return -network(context, text, nothing, level + 1, video, level,
+                    present.expand(n, -1, -1)).action
+
+
+def _checked(backend: str, precision: str, device: str) -> str:
+    """The resolved precision. :raises UserError: if the backend cannot give it"""
+    if backend not in BACKENDS:
+        raise UserError(f"There is no backend {backend!r}; choose from {', '.join(BACKENDS)}.")
+    if backend == "onnx" and (precision not in ("auto", "fp32")
+                              or torch.device(device).type != "cpu"):
+        raise UserError("The backend onnx computes in fp32 on the CPU; choose the backend torch "
+                        "for another precision or device.")
+    return "fp32" if backend == "onnx" else resolve(precision, device)
 
 
 def load_tokeniser(folder: Path, device: str = "cpu") -> Tokeniser:

@@ -13,7 +13,7 @@ class ActionOnlyTwin(VideoWorldModel):
     """The yardstick of the video family. It acts; what it would see it does not know.
 
     :meth:`imagine` gives its value of each chunk and the present frame in place of a future;
-    :meth:`surprise` is 0.
+    :meth:`surprise` and :meth:`doubt` are 0.
     """
 
     @torch.inference_mode()
@@ -31,6 +31,11 @@ class ActionOnlyTwin(VideoWorldModel):
             shape = (n, frames, *o.scene_rgb.shape)
             imagined.frames = np.broadcast_to(o.scene_rgb, shape).copy()
         return imagined
+
+    def doubt(self, state: State, chunks: ActionChunks, imagined: Imagination,
+              instruction: str) -> np.ndarray:
+        """0: it never learnt what follows from what."""
+        return np.zeros(len(chunks))
 
     def surprise(self, state: State, observation: Observation) -> float:
         """0: nothing was foreseen."""

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Families that work together."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from tiny_checkpoint import make_checkpoint, observation
+
+from wm_ros.errors import UserError
+from wm_ros.world_model import Imagination, ModelSpec, State, WorldModel, load_model, loading
+
+WORDS = "put the mug on the tray"
+
+
+class Expert:
+    """Judges and geometry for tests: its verdict is a function of where a chunk ends."""
+
+    made: list[Expert] = []
+
+    def __init__(self, folder: Path, device: str = "cpu"):
+        self.kind, self.asked, self.surprised = folder.name, [], 0
+        self.spec = ModelSpec(family="expert", image_size=64 if folder.name == "small" else 96)
+        Expert.made.append(self)
+
+    def forget(self):
+        self.asked.append("forgot")
+
+    def observe(self, o, state=None):
+        return State(o, {"looks": 1 + (state.memory["looks"] if state else 0)})
+
+    def act(self, state, instruction, n=1):
+        raise UserError("An expert has no policy.")
+
+    def imagine(self, state, chunks, instruction, render=True):
+        self.asked.append(chunks)
+        y = chunks.position[:, -1, 1]
+        own = np.nan_to_num(chunks.success, nan=1.0)
+        good = {"judge": -y, "geometry": own * (y > np.median(y))}.get(self.kind, own)
+        return Imagination(None, np.array([0.8]), np.zeros((len(chunks), 1)), good,
+                           np.zeros(len(chunks)), chunks.uncertainty)
+
+    def surprise(self, state, o):
+        return 7.0
+
+
+@pytest.fixture()
+def folder(tmp_path, monkeypatch):
+    """A checkpoint ``video`` and the experts beside the ensemble."""
+    monkeypatch.setitem(loading.FAMILIES, "expert", f"{__name__}:Expert")
+    Expert.made = []
+    make_checkpoint(tmp_path / "video")
+    for name in ("judge", "geometry", "small"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text("{format: 1, family: expert, network: {}}")
+    (tmp_path / "together").mkdir()
+    return tmp_path / "together"
+
+
+def build(folder: Path, **roles: object):
+    (folder / "config.yaml").write_text(yaml.safe_dump(
+        {"format": 1, "family": "ensemble", "network": {}, "propose": "video", **roles}))
+    return load_model(folder)
+
+
+def test_an_ensemble_loads_and_answers_like_any_model(folder):
+    model = build(folder, judge="judge", geometry="geometry", candidates=6)
+    assert isinstance(model, WorldModel) and model.spec.family == "ensemble"
+    assert list(model.members) == ["judge", "video", "geometry"]
+    state = model.observe(observation())
+    chunks = model.act(state, WORDS, 2)
+    imagined = model.imagine(state, chunks, WORDS)
+    assert len(chunks) == 2 and imagined.success is chunks.success
+
+
+def test_the_judge_chooses_among_what_is_proposed(folder):
+    model = build(folder, judge="judge", candidates=6)
+    best = model.act(model.observe(observation()), WORDS, 1)
+    (proposed,) = Expert.made[0].asked
+    assert len(proposed) == 6
+    assert best.position[0, -1, 1] == proposed.position[:, -1, 1].min()
+
+
+def test_what_geometry_forbids_is_not_chosen_though_the_judge_likes_it(folder):
+    model = build(folder, judge="judge", geometry="geometry", candidates=6)
+    best = model.act(model.observe(observation()), WORDS, 1)
+    y = np.sort(Expert.made[0].asked[0].position[:, -1, 1])
+    assert best.position[0, -1, 1] == y[3], "the judge's best of the upper half"
+    assert best.success[0] == pytest.approx(-y[3]), "the judge's word, not the proposer's"
+
+
+def test_every_member_keeps_its_own_memory_and_one_is_surprised(folder):
+    model = build(folder, watch="geometry")
+    state = model.observe(observation())
+    again = model.observe(observation(1), state)
+    assert again.memory["members"]["geometry"].memory["looks"] == 2
+    assert model.surprise(again, observation()) == 7.0
+
+
+def test_a_new_room_is_new_to_every_member(folder):
+    build(folder, judge="judge", geometry="geometry").forget()
+    assert [e.asked for e in Expert.made] == [["forgot"], ["forgot"]]
+
+
+def test_a_proposer_alone_is_the_model_itself(folder):
+    model = build(folder, candidates=1)
+    state = model.observe(observation())
+    alone = load_model(folder.parent / "video")
+    np.testing.assert_array_equal(model.act(state, WORDS).position,
+                                  alone.act(alone.observe(observation()), WORDS).position)
+
+
+@pytest.mark.parametrize(("roles", "sentence"), [
+    ({"propose": None}, "without a model that proposes"),
+    ({"judge": "nobody"}, "no checkpoint"), ({"judge": "small"}, "cannot work together"),
+    ({"candidates": 0}, "at least 1")])
+def test_an_ensemble_that_cannot_work_gets_one_sentence(folder, roles, sentence):
+    with pytest.raises(UserError, match=sentence):
+        build(folder, **roles)

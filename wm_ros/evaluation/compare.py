@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``wm compare``: several checkpoints on the same tasks, seeds and machine, in one table.
+
+Every episode is kept as one JSON file under ``cells/``, named by the model's weights and the
+settings: the same command goes on where it was stopped, and what was trained anew is run anew.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from wm_ros.data.layout import write_json
+from wm_ros.environment import end_with_parent
+from wm_ros.errors import UserError
+from wm_ros.evaluation import costs, foresight
+from wm_ros.evaluation.closed_loop import run_episode
+from wm_ros.evaluation.comparison import markdown, summarise, write_plot
+from wm_ros.evaluation.evaluate import Load, load_once
+from wm_ros.training.progress import Progress
+from wm_ros.world_model.loading import find
+from wm_ros.world_model.precision import CHOICES
+
+HELP = "Compare checkpoints and families: success, latency, memory, training, foresight, surprise."
+
+
+class Entry(NamedTuple):
+    """One column of the comparison.
+
+    :param mark: changes with the checkpoint's files and with what is asked of it
+    """
+
+    label: str
+    load: Load
+    mark: str
+    card: dict[str, Any]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--models", nargs="+", default=["video", "scene3d"], metavar="[NAME=]PATH",
+                        help="checkpoint names or folders; NAME= says what to call it")
+    parser.add_argument("--tasks", default="all", help="all, home, office, or names with commas")
+    parser.add_argument("--seeds", type=int, default=10, help="layouts a task (default 10)")
+    parser.add_argument("--first-seed", type=int, default=100, help="first seed (default 100)")
+    parser.add_argument("--split", default="held_out", choices=["held_out", "novel", "train"])
+    parser.add_argument("--candidates", type=int, default=1,
+                        help="chunks imagined at a time, the best is followed (default 1)")
+    parser.add_argument("--execute", type=int, default=3, help="poses followed a chunk")
+    parser.add_argument("--foresight", type=int, default=2, metavar="N",
+                        help="expert episodes a task on which foresight is scored (default 2)")
+    parser.add_argument("--precision", default="auto", choices=CHOICES,
+                        help="of the networks, where a family has one")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("out/compare"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    from wm_ros.data.collect import task_names
+    from wm_ros.evaluation.bench import machine
+
+    if args.seeds < 1 or args.workers < 1 or args.candidates < 1 or args.foresight < 0:
+        raise UserError("--seeds, --workers and --candidates must be at least 1.")
+    tasks = task_names(args.tasks)
+    entries = read_entries(args)
+    jobs = list(cells(entries, tasks, args))
+    open_jobs = [job for job in jobs if not job[0].is_file()]
+    with ProcessPoolExecutor(args.workers, get_context("spawn"), end_with_parent) as pool, \
+            Progress("compare", len(jobs), "episodes", start=len(jobs) - len(open_jobs)) as bar:
+        left = [pool.submit(_cell, job) for job in open_jobs]
+        try:
+            for done, future in enumerate(as_completed(left), len(jobs) - len(open_jobs) + 1):
+                future.result()
+                bar.update(done)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    results = {entry.label: measured(entry, tasks, args) for entry in entries}
+    for label, cost in take_costs(entries, tasks[0]).items():
+        results[label]["cost"] = cost
+    summary = summarise(results, tasks) | {
+        "machine": machine(), "settings": {k: getattr(args, k) for k in (
+            "split", "seeds", "first_seed", "candidates", "execute", "precision")}}
+    write_json(args.out / "compare.json", summary)
+    text = markdown(summary)
+    (args.out / "compare.md").write_text(text + "\n")
+    write_plot(summary, args.out)
+    print(f"{text}\n\nTable, plot and every number: {args.out}")
+    return 0
+
+
+def read_entries(args: argparse.Namespace) -> list[Entry]:
+    """The models named on the command line. :raises UserError: if one is missing or named twice"""
+    from wm_ros.world_model.loading import takes_precision
+    from wm_ros.world_model.video.checkpoint import read_config
+
+    entries: list[Entry] = []
+    for word in args.models:
+        name, _, path = word.rpartition("=")
+        folder = find(path)
+        card, label = read_config(folder), name or folder.resolve().name
+        if label in {e.label for e in entries}:
+            raise UserError(f"Two models are called {label}: name them apart, NAME=PATH.")
+        precision = args.precision if takes_precision(folder) else "auto"
+        asked = f"{args.split} {args.candidates} {args.execute} {precision}"
+        entries.append(Entry(label, Load(str(folder), precision), fingerprint(folder, asked),
+                             card))
+    return entries
+
+
+def fingerprint(folder: Path, asked: str) -> str:
+    """Short checksum of a checkpoint's files and of what is ``asked`` of it."""
+    mark = zlib.crc32(asked.encode())
+    for path in sorted(folder.glob("*")):
+        if path.suffix in (".yaml", ".safetensors", ".npz") and path.name != "state.safetensors":
+            mark = zlib.crc32(path.read_bytes(), mark)
+    return f"{mark:08x}"
+
+
+def cells(entries: list[Entry], tasks: list[str],
+          args: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
+    """Everything to run: (file, kind, model, task, seed, settings). Models take turns, so that a
+    comparison that is stopped early has seen all of them on the same seeds."""
+    for i in range(args.seeds):
+        for task in tasks:
+            for entry in entries:
+                seed = args.first_seed + i
+                for kind in ("episode", "foresight")[:1 + (i < args.foresight)]:
+                    yield (cell_file(args.out, entry, kind, task, seed), kind, entry.load, task,
+                           seed, args.split, args.candidates, args.execute)
+
+
+def cell_file(out: Path, entry: Entry, kind: str, task: str, seed: int) -> Path:
+    """Where one episode's result is kept."""
+    return out / "cells" / f"{entry.label}-{entry.mark}" / f"{kind}-{task}-{seed}.json"
+
+
+def measured(entry: Entry, tasks: list[str], args: argparse.Namespace) -> dict[str, Any]:
+    """What was kept of one model: outcomes and foresight by task and seed."""
+    kept: dict[str, Any] = {"family": entry.card["family"], "mark": entry.mark,
+                            "training": costs.training(entry.card)}
+    for kind, seeds in (("episode", args.seeds), ("foresight", args.foresight)):
+        kept[kind] = [json.loads(cell_file(args.out, entry, kind, task,
+                                           args.first_seed + i).read_text())
+                      for task in tasks for i in range(seeds)]
+    return kept
+
+
+def take_costs(entries: list[Entry], task: str) -> dict[str, dict[str, Any]]:
+    """Memory of each model alone, then the time of all side by side, on otherwise idle workers."""
+    answers: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        answers[entry.label] = {"memory": _alone(_memory, entry, task)}
+    for label, times in _alone(_latency, entries, task).items():
+        answers[label]["latency"] = times
+    return answers
+
+
+def _alone(work: Callable[..., Any], *args: Any) -> Any:
+    with ProcessPoolExecutor(1, get_context("spawn"), end_with_parent) as pool:
+        return pool.submit(work, *args).result()
+
+
+def _memory(entry: Entry, task: str) -> dict[str, Any]:
+    observation, words = costs.example(task)
+    return costs.memory(lambda: load_once(*entry.load), observation, words)
+
+
+def _latency(entries: list[Entry], task: str) -> dict[str, dict[str, Any]]:
+    observation, words = costs.example(task)
+    return costs.latency({e.label: load_once(*e.load) for e in entries}, observation, words)
+
+
+def _cell(job: tuple[Any, ...]) -> None:
+    """Run one episode and keep its result."""
+    path, kind, load, task, seed, split, candidates, execute = job
+    model = load_once(*load)
+    if kind == "foresight":
+        write_json(path, foresight.score(model, task, seed, split))
+        return
+    outcome = asdict(run_episode(model, task, seed, split, candidates, execute))
+    write_json(path, {k: v for k, v in outcome.items() if k not in ("frames", "looks")})

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several families as one model: one proposes, another judges, a third checks geometry.
+
+A checkpoint is a folder with a config.yaml alone::
+
+    format: 1
+    family: ensemble
+    network: {}
+    propose: video        # checkpoints by name or folder; all but `propose` may be left out
+    judge: twin           # predicts success of what is proposed
+    geometry: scene3d     # rejects what would touch furniture or cannot be reached
+    watch: scene3d        # is surprised; `show` likewise draws futures (both: the judge)
+    candidates: 8         # proposed at a time, the best are handed on
+    least: 0.5            # share of a chunk that geometry must leave possible
+"""
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from wm_ros.errors import UserError
+from wm_ros.world_model.interface import (
+    ActionChunks,
+    Imagination,
+    ModelSpec,
+    Observation,
+    State,
+    WorldModel,
+    new_room,
+)
+
+ROLES = ("propose", "judge", "geometry", "show", "watch")
+
+
+class Ensemble:
+    """Models that work together behind the common interface.
+
+    :param folder: checkpoint folder, see the module's text
+    :param precision: of the members that have a network
+    """
+
+    def __init__(self, folder: Path, device: str = "cpu", precision: str = "auto"):
+        from wm_ros.world_model.loading import load_model, takes_precision
+        from wm_ros.world_model.video.checkpoint import read_config
+
+        config = read_config(Path(folder))
+        self.folder, self.card = Path(folder), config
+        named = {role: str(config[role]) for role in ROLES if config.get(role)}
+        if "propose" not in named:
+            raise UserError(f"{folder} is an ensemble without a model that proposes: name one "
+                            "under `propose` in its config.yaml.")
+        judge = named.get("judge", named["propose"])
+        self.roles = {"judge": judge, "show": judge, "watch": judge, **named}
+        self.members: dict[str, WorldModel] = {
+            name: load_model(_beside(self.folder, name), device,
+                             precision if takes_precision(_beside(self.folder, name)) else "auto")
+            for name in dict.fromkeys(self.roles.values())}
+        self.candidates, self.least = int(config.get("candidates", 8)), float(
+            config.get("least", 0.5))
+        if self.candidates < 1 or not 0 <= self.least <= 1:
+            raise UserError(f"{folder}: candidates must be at least 1 and least a share of 1.")
+        self.spec: ModelSpec = replace(self._member("propose").spec, family="ensemble")
+        self._check_fit()
+        self.precision = str(getattr(self._member("propose"), "precision", "float32"))
+
+    def forget(self) -> None:
+        """Every member that keeps a map starts anew."""
+        for member in self.members.values():
+            new_room(member)
+
+    def observe(self, observation: Observation, state: State | None = None) -> State:
+        """Every member looks."""
+        before: dict[str, State] = {} if state is None else state.memory["members"]
+        return State(observation, {"members": {
+            name: member.observe(observation, before.get(name))
+            for name, member in self.members.items()}})
+
+    def act(self, state: State, instruction: str, n: int = 1) -> ActionChunks:
+        """The best ``n`` of what is proposed: possible ones first, then by the judge's opinion.
+
+        :raises UserError: if the words mean no known task
+        """
+        proposed = self._member("propose").act(self._state(state, "propose"), instruction,
+                                               max(n, self.candidates))
+        if len(proposed) == 1 and "geometry" not in self.roles:
+            return proposed
+        success, progress = proposed.success, proposed.progress
+        if self.roles["judge"] != self.roles["propose"]:
+            judged = self._imagine("judge", state, proposed, instruction)
+            success, progress = judged.success, judged.progress
+        possible = self._possible(state, proposed, instruction)
+        success = np.nan_to_num(success) * possible
+        worth = success + np.nan_to_num(progress)
+        order = np.lexsort((-worth, possible < self.least))[:n]
+        return ActionChunks(
+            proposed.position[order], proposed.quaternion[order], proposed.gripper[order],
+            proposed.dt, success[order], np.asarray(progress)[order], proposed.uncertainty[order])
+
+    def imagine(self, state: State, chunks: ActionChunks, instruction: str,
+                render: bool = True) -> Imagination:
+        """The futures of the member that shows; the others keep theirs to be surprised by."""
+        shown = self._imagine("show", state, chunks, instruction, render)
+        if self.roles["watch"] != self.roles["show"]:
+            self._imagine("watch", state, chunks, instruction)
+        return replace(shown, success=chunks.success, progress=chunks.progress)
+
+    def surprise(self, state: State, observation: Observation) -> float:
+        """That of the member that watches."""
+        return self._member("watch").surprise(self._state(state, "watch"), observation)
+
+    def _possible(self, state: State, chunks: ActionChunks, instruction: str) -> np.ndarray:
+        """(n,) share of each chunk that geometry leaves possible."""
+        if "geometry" not in self.roles:
+            return np.ones(len(chunks))
+        # of chunks whose success is unknown only what bodies in space make of it is left
+        unknown = replace(chunks, success=np.full(len(chunks), np.nan))
+        return np.asarray(self._imagine("geometry", state, unknown, instruction).success)
+
+    def _imagine(self, role: str, state: State, chunks: ActionChunks, instruction: str,
+                 render: bool = False) -> Imagination:
+        return self._member(role).imagine(self._state(state, role), chunks, instruction, render)
+
+    def _member(self, role: str) -> WorldModel:
+        return self.members[self.roles[role]]
+
+    def _state(self, state: State, role: str) -> State:
+        own: State = state.memory["members"][self.roles[role]]
+        return own
+
+    def _check_fit(self) -> None:
+        """:raises UserError: if a member takes other images or actions than the proposer"""
+        wanted = (self.spec.image_size, self.spec.action_space)
+        for name, member in self.members.items():
+            given = (member.spec.image_size, member.spec.action_space)
+            if given != wanted:
+                raise UserError(f"{name} takes images of {given[0]} px and actions {given[1]}, "
+                                f"but {self.roles['propose']} gives {wanted[0]} px and "
+                                f"{wanted[1]}: they cannot work together.")
+
+
+def _beside(folder: Path, name: str) -> str | Path:
+    """A member by its folder beside the ensemble's, or as ``load_model`` finds it."""
+    beside = folder.parent / name
+    return beside if (beside / "config.yaml").is_file() else name
