@@ -44,10 +44,11 @@ lint: setup-dev ## ruff and mypy
 doctor: setup ## what this machine has and lacks, and what to do
 	@$(WM) doctor || true
 
-docs: setup ## write the pages of ROS names and Python API, and MoveIt's files, from the code
+docs: setup ## write ROS names, Python API, MoveIt's files and the tables of scores from the code
 	@$(PY) -m wm_ros.nodes.write_names
 	@$(PY) -m wm_ros.write_api
 	@$(PY) -m wm_ros.moveit_config
+	@$(PY) -m wm_ros.evaluation.scores
 
 colcon-build: setup-dev ## build the package with colcon in a fresh workspace, and check the result
 	@$(PYTHON) scripts/colcon_build

@@ -20,6 +20,7 @@ from wm_ros.evaluation.closed_loop import Outcome, foretold, run_episode
 from wm_ros.evaluation.page import write_page
 from wm_ros.evaluation.statistics import wilson
 from wm_ros.training.progress import Progress
+from wm_ros.world_model.loading import find
 from wm_ros.world_model.precision import CHOICES
 
 HELP = "Measure a checkpoint on held-out layouts, closed loop in the simulator, no ROS needed."
@@ -56,6 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--open-loop", type=int, default=2, metavar="N",
                         help="expert episodes a task on which foresight is scored (default 2)")
     parser.add_argument("--out", type=Path, default=Path("out/eval"))
+    parser.add_argument("--record", action="store_true", help="keep the scores beside the "
+                        "checkpoint, as scores.json, from which `make docs` fills the pages")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -91,6 +94,10 @@ def run(args: argparse.Namespace) -> int:
         "calibration": calibrate(outcomes, model.spec.horizon),
         "open_loop": open_loop.summarise(moments)}
     (args.out / "eval.json").write_text(json.dumps(summary, indent=1))
+    if args.record:
+        from wm_ros.evaluation.bench import commit, machine
+        from wm_ros.evaluation.scores import record
+        record(summary, find(args.model), commit(), machine())
     print(table(summary))
     print(f"\nPage with plots and films: {write_page(summary, args.out)}")
     return 0

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables that users read are those that were measured."""
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from wm_ros.evaluation import scores
+
+
+@pytest.mark.parametrize("folder", scores.PAGES)
+def test_no_page_quotes_other_scores_than_the_file(root: Path, folder: str) -> None:
+    parts = scores.tables(json.loads((root / folder / scores.FILE).read_text()))
+    for name in scores.PAGES[folder]:
+        page = (root / name).read_text(encoding="utf-8")
+        assert "<!-- table -->" in page
+        assert scores.fill(page, parts) == page, "run `make docs`"
+
+
+def test_a_second_split_stands_beside_the_first(tmp_path: Path) -> None:
+    row = {"successes": 1, "trials": 2, "interval": [0.1, 0.9], "seconds": None}
+    summary = {"tasks": {"a": row}, "mean": 0.5, "candidates": 1, "act_ms_p50": 1.0,
+               "act_ms_p95": 2.0, "open_loop": {"horizons": {}},
+               "calibration": {"bins": [], "looks": 3, "brier": 0.1, "ece": 0.1, "auroc": 0.5,
+                               "base_rate": 0.5}}
+    for split in ("held_out", "novel"):
+        path = scores.record(summary | {"split": split}, tmp_path, "abc", {"cpu": "x"})
+    kept = json.loads(path.read_text())
+    assert set(kept) == {"held_out", "novel"} and "bins" not in kept["novel"]["calibration"]
+    assert "| a | 1/2 | 10-90 % |  | 1/2 |" in scores.tables(kept)["table"]

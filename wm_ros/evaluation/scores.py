@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scores kept beside a checkpoint, and the tables that README and model card take from them.
+
+``wm eval --record`` writes ``scores.json`` into the checkpoint's folder, one entry a split;
+``make docs`` fills what stands between ``<!-- table -->`` (``foresight``, ``calibration``) and
+``<!-- end -->``, so that no page quotes other numbers than the file.
+"""
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from wm_ros.paths import share
+
+FILE = "scores.json"
+PAGES = {"checkpoints/video": ("README.md", "checkpoints/video/README.md")}
+
+
+def record(summary: dict[str, Any], folder: Path, commit: str, machine: dict[str, Any]) -> Path:
+    """Keep a summary of ``wm eval`` as this split's scores; returns the file."""
+    path = folder / FILE
+    scores = json.loads(path.read_text()) if path.exists() else {}
+    calibration = {k: v for k, v in summary["calibration"].items() if k != "bins"}
+    scores[summary["split"]] = {
+        "tasks": summary["tasks"], "mean": summary["mean"], "candidates": summary["candidates"],
+        "act_ms_p50": summary["act_ms_p50"], "act_ms_p95": summary["act_ms_p95"],
+        "calibration": calibration, "open_loop": summary["open_loop"], "commit": commit,
+        "machine": {k: machine[k] for k in ("cpu", "cores") if k in machine}}
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(scores, indent=1) + "\n")
+    os.replace(part, path)
+    return path
+
+
+def tables(scores: dict[str, Any]) -> dict[str, str]:
+    """Markdown by the name of its place in a page."""
+    return {"table": _successes(scores), "foresight": _foresight(scores["held_out"]["open_loop"]),
+            "calibration": _calibration(scores["held_out"]["calibration"])}
+
+
+def _successes(scores: dict[str, Any]) -> str:
+    new, novel = scores["held_out"], scores.get("novel", {"tasks": {}})
+    lines = ["| task | new layouts | 95 % interval | time to success | new layouts, looks and "
+             "words |", "|---|---|---|---|---|"]
+    for task, row in new["tasks"].items():
+        other = novel["tasks"].get(task)
+        seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f} s"
+        lines.append(f"| {task} | {row['successes']}/{row['trials']} | "
+                     f"{100 * row['interval'][0]:.0f}-{100 * row['interval'][1]:.0f} % | "
+                     f"{seconds} | " + (f"{other['successes']}/{other['trials']} |" if other
+                                        else "|"))
+    last = f"**{100 * novel['mean']:.0f} %**" if "mean" in novel else ""
+    return "\n".join([*lines, f"| **mean** | **{100 * new['mean']:.0f} %** | | | {last} |"])
+
+
+def _foresight(scores: dict[str, Any]) -> str:
+    lines = ["| seconds ahead | imagined PSNR / SSIM / GMSD | copy of the present | gain |",
+             "|---|---|---|---|"]
+    for seconds, row in scores["horizons"].items():
+        imagined, copied = ("{psnr:.1f} dB / {ssim:.3f} / {gmsd:.3f}".format(**row[k])
+                            for k in ("imagined", "copied"))
+        gain, spread = row["gain_db"]
+        lines.append(f"| {seconds} | {imagined} | {copied} | {gain:+.1f} ± {spread:.1f} dB |")
+    return "\n".join(lines)
+
+
+def _calibration(scores: dict[str, Any]) -> str:
+    return (f"Predicted success that the task is done when the chunk ends, {scores['looks']} "
+            f"looks: Brier {scores['brier']:.3f}, expected\ncalibration error "
+            f"{scores['ece']:.3f}, AUROC {scores['auroc']:.3f} (share that succeeded "
+            f"{100 * scores['base_rate']:.0f} %).")
+
+
+def fill(page: str, parts: dict[str, str]) -> str:
+    """The page with every known place filled."""
+    for name, text in parts.items():
+        page = re.sub(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)",
+                      lambda m, text=text: m[1] + text + m[2], page, flags=re.S)
+    return page
+
+
+def main() -> None:
+    """Fill the tables of the pages."""
+    for folder, pages in PAGES.items():
+        parts = tables(json.loads((share() / folder / FILE).read_text()))
+        for name in pages:
+            path = share() / name
+            path.write_text(fill(path.read_text(encoding="utf-8"), parts), encoding="utf-8")
+            print(f"wrote the tables of {name}")
+
+
+if __name__ == "__main__":
+    main()
