@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import random
 from pathlib import Path
 
 import pytest
+import ros_domain
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Before anything imports rclpy or MuJoCo. Domains up to 101 keep clear of the ephemeral ports.
-os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(1, 101))
+# before anything imports rclpy or MuJoCo
+ros_domain.take()
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # wrong field types are silently misread unless this is on

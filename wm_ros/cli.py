@@ -18,6 +18,7 @@ from wm_ros.errors import UserError
 COMMANDS = {
     "demo": "wm_ros.demo",
     "instruct": "wm_ros.instruct",
+    "view": "wm_ros.view.command",
     "sim": "wm_ros.sim.command",
     "world": "wm_ros.sim.world_command",
     "collect": "wm_ros.data.collect",

@@ -14,6 +14,7 @@ from wm_ros.errors import UserError
 from wm_ros.launching.arguments import BOOL, FILES, ROBOT, ROOM, checked, refuse_unknown
 from wm_ros.launching.system import (
     instruct_command,
+    own_topics,
     record_command,
     replay_command,
     system,
@@ -100,6 +101,16 @@ def test_parameter_file_that_is_none_is_refused(tmp_path: Path) -> None:
     good = tmp_path / "good.yaml"
     good.write_text("/**:\n  ros__parameters:\n    robot: panda\n")
     assert user_file(str(good)) == [str(good)] and user_file("") == []
+
+
+def test_displays_follow_the_robots_own_topics(tmp_path: Path) -> None:
+    own = tmp_path / "mine.yaml"
+    own.write_text("/**:\n  ros__parameters:\n    robot: ur5\n    topics:\n"
+                   "      scene_color: /camera/color/image_raw\n"
+                   "      joint_states: /joint_states\n    topics.wrench: /ft/wrench\n")
+    assert own_topics(str(own)) == {
+        "/scene_camera/color/image_raw": "/camera/color/image_raw", "/wrist/wrench": "/ft/wrench"}
+    assert own_topics("") == {}
 
 
 def _demo_specs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str]

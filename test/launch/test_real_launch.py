@@ -187,6 +187,17 @@ def test_rviz_is_started_with_the_rooms_display(root: Path, ros_packages: Path) 
                 if getattr(p, "node_package", "") == "rviz2"]
 
 
+def test_rviz_looks_at_ones_own_robot_and_its_topics(
+        root: Path, tmp_path: Path, ros_packages: Path) -> None:
+    own = tmp_path / "mine.yaml"
+    own.write_text("/**:\n  ros__parameters:\n    robot: ur5\n    topics:\n"
+                   "      scene_color: /camera/color/image_raw\n")
+    found = started(root, "robot", rviz="true", config=str(own))
+    (rviz,) = (p for p in found if getattr(p, "node_package", "") == "rviz2")
+    assert rviz.words[rviz.words.index("--fixed-frame") + 1] == load_robot("ur5").base_link
+    assert "/scene_camera/color/image_raw:=/camera/color/image_raw" in rviz.words
+
+
 def test_gazebo_gets_the_world_the_robot_its_controllers_and_the_bridge(
         root: Path, tmp_path: Path, ros_packages: Path) -> None:
     found = started(root, "home", sim="gazebo", headless="true", seed="4",

@@ -2,6 +2,7 @@
 """A whole system of real processes over real middleware, with a scripted model in place of one."""
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ros_domain
 
 from wm_ros.bridge import joints, times
 from wm_ros.nodes import demo_client, qos
@@ -92,9 +94,13 @@ def specs(tmp: Path, room: str = "home") -> list[NodeSpec]:
             if spec.name == "imagination" else spec for spec in nodes(room, seed=3)]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ros() -> Iterator[None]:
-    """ROS in the test's own process."""
+    """ROS in the test's own process, in a domain that no earlier module's nodes were in.
+
+    A node that was killed stays in the graph of those who knew it for a while.
+    """
+    ros_domain.take()
     demo_client.init()
     yield
     demo_client.shutdown()
@@ -104,7 +110,14 @@ def ros() -> Iterator[None]:
 def system(ros: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """All nodes of the simulated home, shared by the tests of a module."""
     tmp = tmp_path_factory.mktemp("system")
-    with Supervisor(specs(tmp), tmp / "logs") as supervisor:
+    with system_of(specs(tmp), tmp) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def system_of(chosen: list[NodeSpec], tmp: Path) -> Iterator[System]:
+    """These nodes, once all of them are ready."""
+    with Supervisor(chosen, tmp / "logs") as supervisor:
         client = DemoClient(load_robot())
         running = System(supervisor, client)
         try:
@@ -115,3 +128,15 @@ def system(ros: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Syst
             client.destroy_node()
             for log in sorted((tmp / "logs").glob("*.log")):
                 print(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}")
+
+
+@pytest.fixture(scope="session")
+def start_system() -> Callable[..., contextlib.AbstractContextManager[System]]:
+    """Starts a list of nodes of one's own."""
+    return system_of
+
+
+@pytest.fixture(scope="session")
+def standin_specs() -> Callable[..., list[NodeSpec]]:
+    """The list of nodes with the stand-in for the model."""
+    return specs

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from wm_ros.errors import UserError
 from wm_ros.world_model import loading
+from wm_ros.world_model.geometry import point_map
 from wm_ros.world_model.interface import (
     ActionChunks,
     Imagination,
@@ -23,6 +25,8 @@ DOWN = np.array([1.0, 0.0, 0.0, 0.0])
 GOALS = {"left": (0.45, 0.25, 0.30), "right": (0.45, -0.25, 0.30), "middle": (0.42, 0.0, 0.30),
          "far": (2.0, 0.0, 0.3), "under": (0.45, 0.0, -0.3)}
 STEP = 0.02  # m in 0.1 s
+LOW = 0.15  # m, higher than the things on the table and lower than the hand
+CHANGED = 12.0  # pixels that are one unit of surprise
 
 
 class StandIn:
@@ -37,10 +41,13 @@ class StandIn:
         return State(observation)
 
     def act(self, state: State, instruction: str, n: int = 1) -> ActionChunks:
-        words = [w for w in instruction.split() if w in (*GOALS, "nan", "late", "jump")]
+        words = [w for w in instruction.split()
+                 if w in (*GOALS, "nan", "late", "jump", "wander")]
         if not words:
             raise UserError(f"No task is known for the words {instruction!r}; say where to go.")
         obs = state.observation
+        if words[0] == "wander":  # from side to side, for ever
+            words[0] = ("left", "right")[int(time.time() / 3.0) % 2]
         goal = np.array(GOALS.get(words[0], (0.45, 0.25, 0.30)))
         way = goal - obs.tcp_position
         distance = float(np.linalg.norm(way))
@@ -56,6 +63,7 @@ class StandIn:
             position[:] = goal
         width = 0.0 if "close" in instruction and distance < 0.03 else 0.08
         done = distance < 0.02 and (width > 0.01 or obs.gripper < 0.02)
+        done = done and "wander" not in instruction
         return ActionChunks(
             position=np.repeat(position[None], n, axis=0),
             quaternion=np.tile(DOWN, (n, 16, 1)), gripper=np.full((n, 16), width), dt=0.1,
@@ -71,7 +79,19 @@ class StandIn:
                            chunks.uncertainty)
 
     def surprise(self, state: State, observation: Observation) -> float:
-        return 0.5
+        """Pixels low over the table whose colour is another one; the arm is above them."""
+        before, now = state.observation, observation
+        low = (_heights(before) < LOW) & (_heights(now) < LOW)
+        other = np.abs(before.scene_rgb.astype(int) - now.scene_rgb).max(axis=-1) > 40
+        return float((low & other).sum() / CHANGED)
+
+
+def _heights(seen: Observation) -> np.ndarray:
+    """(H, W) m over the table of what each pixel shows."""
+    fields = (seen.scene_depth, seen.scene_K, seen.scene_position, seen.scene_quaternion,
+              np.zeros(3))
+    points = point_map(*(torch.as_tensor(np.asarray(f, dtype=np.float32))[None] for f in fields))
+    return np.asarray(points[0, ..., 2])
 
 
 def load(folder: Any, device: str = "cpu", **_: Any) -> StandIn:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import numpy as np
 import pytest
 import rclpy
 import rclpy.action
+import ros_domain
 from action_msgs.msg import GoalStatus
 from moveit_msgs.action import ExecuteTrajectory, MoveGroup
 from moveit_msgs.msg import Constraints, JointConstraint, MoveItErrorCodes, RobotTrajectory
@@ -108,7 +108,7 @@ def start(domain: int, folder: Path, *command: str) -> subprocess.Popen:
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    domain = random.SystemRandom().randint(1, 101)
+    domain = ros_domain.take()
     folder = tmp_path_factory.mktemp("motion")
     processes = [
         start(domain, folder, str(ROOT / "test/ros/fake_controller.py")),

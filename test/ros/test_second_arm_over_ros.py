@@ -72,13 +72,19 @@ def test_ur5_moves_where_a_moveit_client_sends_it(client: DemoClient) -> None:
 
 
 def test_ur5_answers_under_its_own_controllers_names(client: DemoClient) -> None:
-    def names() -> set[str]:
-        return {name for name, _ in client.get_topic_names_and_types()
-                if client.count_publishers(name)}
+    def names(node: str) -> set[str]:
+        ends = (client.get_publisher_names_and_types_by_node,
+                client.get_subscriber_names_and_types_by_node,
+                client.get_service_names_and_types_by_node)
+        return {name for end in ends for name, _ in end(node, "/")}
 
-    assert "/joint_trajectory_controller/controller_state" in names()
-    # nodes that another test has killed are remembered for some seconds
-    limit = time.monotonic() + 60.0
-    while any("panda" in name for name in names()) and time.monotonic() < limit:
-        time.sleep(0.5)
-    assert not any("panda" in name for name in names())
+    # what is heard of a new node comes bit by bit
+    arm, limit = "/joint_trajectory_controller", time.monotonic() + 30.0
+    wanted = {f"{arm}/controller_state", f"{arm}/follow_joint_trajectory/_action/send_goal"}
+    while not (wanted <= names("simulation")
+               and f"{arm}/follow_joint_trajectory/_action/feedback" in names("move_group")):
+        assert time.monotonic() < limit, (names("simulation"), names("move_group"))
+        time.sleep(0.1)
+    # the module's domain is its own, so that these are no other test's nodes
+    assert not {name for node in ("simulation", "move_group") for name in names(node)
+                if "panda" in name}

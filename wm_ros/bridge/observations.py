@@ -62,6 +62,30 @@ def gripper_width(position: np.ndarray, robot: RobotConfig) -> float:
     return float(np.mean(fingers) / robot.gripper.finger_scale)
 
 
+class Cloud(NamedTuple):
+    """What a camera sees in 3D: points (N, 3) m in the base frame, their colours (N, 3) uint8."""
+
+    points: np.ndarray
+    colours: np.ndarray
+
+
+def cloud(message: Observation) -> Cloud | None:
+    """The first camera's picture with depth as coloured points; None where none has depth."""
+    camera = next((i for i, depth in enumerate(message.depths) if depth.height), None)
+    if camera is None:
+        return None
+    depth = images.from_depth(message.depths[camera])
+    k = images.from_camera_info(message.camera_infos[camera])
+    rows, columns = np.nonzero(np.isfinite(depth) & (depth > 0))
+    z = depth[rows, columns].astype(float)
+    # pixel centres at half-integers, as renderers have them
+    local = np.stack([(columns + 0.5 - k[0, 2]) / k[0, 0], (rows + 0.5 - k[1, 2]) / k[1, 1],
+                      np.ones(len(z))], axis=1) * z[:, None]
+    colours = images.from_colour(message.images[camera])[rows, columns] if message.images else (
+        np.full((len(z), 3), 128, np.uint8))
+    return Cloud(poses.from_pose(message.camera_poses[camera]).apply(local), colours)
+
+
 def set_latent(message: Observation, latent: np.ndarray) -> None:
     """Put an encoding of any shape into the message."""
     flat = np.ascontiguousarray(latent, dtype=np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 from moveit_msgs.msg import AttachedCollisionObject, CollisionObject, PlanningScene
 from shape_msgs.msg import SolidPrimitive
 
-from wm_ros.bridge import images, poses
+from wm_ros.bridge import observations, poses
 from wm_ros.bridge.furniture import collision_object
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Array
@@ -28,16 +28,10 @@ def seen_boxes(message: Observation, chain: Sequence[Array], furniture: Planning
     :param low: lowest x, y, z that counts, in the base frame (m); ``high``: the highest
     :raises UserError: when no camera gives depth
     """
-    camera = next((i for i, depth in enumerate(message.depths) if depth.height), None)
-    if camera is None:
+    cloud = observations.cloud(message)
+    if cloud is None:
         raise UserError("No camera gives depth, so nothing on the table can be seen.")
-    depth = images.from_depth(message.depths[camera])
-    k = images.from_camera_info(message.camera_infos[camera])
-    rows, columns = np.nonzero(depth > 0)
-    z = depth[rows, columns].astype(float)
-    local = np.stack([(columns - k[0, 2]) / k[0, 0], (rows - k[1, 2]) / k[1, 1],
-                      np.ones(len(z))], axis=1) * z[:, None]
-    points = poses.from_pose(message.camera_poses[camera]).apply(local)
+    points = cloud.points
     points = points[counted(points, low, high)]
     points = points[~near_chain(points, chain, ARM)]
     for item in (furniture.world.collision_objects if furniture is not None else ()):

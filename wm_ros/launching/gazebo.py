@@ -7,10 +7,8 @@ import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import yaml
-
 from wm_ros.errors import UserError
-from wm_ros.launching.system import layout, user_file
+from wm_ros.launching.system import layout, shared_parameters, user_file
 from wm_ros.paths import prefixes
 from wm_ros.sim.world_command import FILES, folder_of, write
 
@@ -37,9 +35,7 @@ def need(packages: Iterable[str], argument: str, instead: str) -> None:
 def robot_name(config: str) -> str:
     """The robot that the user's parameter file names, else the package's own."""
     for file in user_file(config):
-        groups = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-        parameters = (groups.get("/**") or {}).get("ros__parameters") or {}
-        return str(parameters.get("robot", "panda"))
+        return str(shared_parameters(file).get("robot", "panda"))
     return "panda"
 
 

@@ -76,6 +76,28 @@ def user_file(path: str) -> list[str]:
     return [str(file)]
 
 
+def shared_parameters(file: str) -> dict[str, Any]:
+    """What a parameter file sets for all nodes (below ``/**``)."""
+    groups = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    return dict((groups.get("/**") or {}).get("ros__parameters") or {})
+
+
+def own_topics(config: str) -> dict[str, str]:
+    """This package's names of sensor topics that the user's parameter file changes: own names.
+
+    :raises UserError: when the file cannot be read
+    """
+    usual = shared_parameters(str(share() / "config" / "topics.yaml"))["topics"]
+    changed: dict[str, str] = {}
+    for file in user_file(config):
+        own = shared_parameters(file)
+        topics = {**(own.get("topics") or {}), **{key.removeprefix("topics."): name for key, name
+                                                  in own.items() if key.startswith("topics.")}}
+        changed |= {usual[key]: str(name) for key, name in topics.items()
+                    if key in usual and name != usual[key]}
+    return changed
+
+
 def real_time(value: Mapping[str, str]) -> bool:
     """Whether the nodes take their time from the machine and not from /clock."""
     wish = value["use_sim_time"]

@@ -40,6 +40,8 @@ TOPICS = {
     "/wm/imagined_rollout": "Imagined future: frames (pixels), tool path (m), success (0 to 1).",
     "/wm/instruction": "The instruction in force, plain words; empty while there is none.",
     "/wm/model_status": "Which model is loaded, where it runs and how fast: ms.",
+    "/wm/move_object": "Simulation only: where an unseen hand puts the thing that child_frame_id "
+                       "names, for tests of surprise: m, in the base frame.",
     "/wm/observation": "What the robot perceives at one moment: m, rad, N, in the base frame.",
     "/wm/planned_trajectory": "The motion that is sent to the arm: rad, rad/s, rad/s^2, s.",
     "/wm/scene_markers": "The planning scene's obstacles as shapes: m, in the base frame.",

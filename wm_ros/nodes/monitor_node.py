@@ -102,8 +102,9 @@ class MonitorNode(WmNode):
         self._surprise = message
         high = message.value > message.threshold
         self._surprises = self._surprises + 1 if high else 0
+        huge = message.value > message.threshold * self.number("safety.surprise_at_once")
         if (self.value("safety.stop_on_surprise")
-                and self._surprises >= int(self.value("safety.surprise_count"))):
+                and (huge or self._surprises >= int(self.value("safety.surprise_count")))):
             self._halt("The arm was stopped because the model is surprised: the room does not "
                        "behave as imagined. Look at it, then call /wm/resume.", person=True)
 

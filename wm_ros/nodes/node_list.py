@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -43,11 +43,14 @@ class NodeSpec:
         """The same node with some parameters set."""
         return replace(self, parameters={**self.parameters, **parameters})
 
-    def command_line(self) -> list[str]:
-        """Command that starts the node as a Python module."""
+    def command_line(self, own: Sequence[str] = ()) -> list[str]:
+        """Command that starts the node as a Python module.
+
+        :param own: the user's parameter files, read after the package's
+        """
         line = list(self.command) or [sys.executable, "-m", f"{PACKAGE}.nodes.{self.executable}"]
         line += ["--ros-args"]
-        for path in self.files():
+        for path in [*self.files(), *own]:
             line += ["--params-file", path]
         for name, value in self.parameters.items():
             # with the node's name, or the files' entries for the node would win

@@ -167,6 +167,8 @@ SAFETY = (
     P("safety.max_observation_age", 0.6, "A chunk from older images is dropped (s).", 0.05, 10.0),
     P("safety.stop_on_surprise", False, "Stop the arm when the model is surprised."),
     P("safety.surprise_count", 3, "Surprises in a row that stop the arm.", 1, 100),
+    P("safety.surprise_at_once", 2.0, "One surprise this many times the threshold stops the arm "
+      "alone: what was moved once surprises once.", 1.0, 1e6),
     P("safety.require_monitor", True, "Move only while the monitor is there."),
     P("safety.heartbeat_timeout", 1.0, "A node that says nothing for this long hangs (s).",
       0.1, 30.0),

@@ -118,9 +118,13 @@ class Loop:
 
     def ask(self, work: Callable[[], T], timeout: float = 60.0) -> T:
         """Run ``work`` in the loop's thread between two steps and return what it returns."""
+        return self.post(work).result(timeout)
+
+    def post(self, work: Callable[[], T]) -> Future[T]:
+        """The same without waiting for it."""
         future: Future[T] = Future()
         self._asked.put((work, future))
-        return future.result(timeout)
+        return future
 
     def start(self, make: Callable[[], tuple[Any, Episode]]) -> None:
         """Start the thread; raises what building the simulator raised."""

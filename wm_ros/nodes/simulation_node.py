@@ -21,6 +21,7 @@ from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
 from wm_ros.nodes.parameters import SIMULATION, TOPICS
 from wm_ros.nodes.simulation_controllers import ArmServer, Follow, GripperServer
+from wm_ros.nodes.simulation_hand import UnseenHand
 from wm_ros.nodes.simulation_loop import Episode, Loop, Rates, Senses, build
 from wm_ros.paths import resolved
 from wm_ros.sim.controllers import GripperController, Outcome
@@ -96,6 +97,7 @@ class SimulationNode(WmNode):
         self._arm, self._gripper = ArmServer(self, loop), GripperServer(self, loop)
         self.create_service(ResetSimulation, "/wm/reset_simulation", self._reset)
         self.create_service(TaskStatus, "/wm/task_status", self._status_of_task)
+        self._hand = UnseenHand(self, loop)
 
     def _arm_ended(self, outcome: Outcome) -> None:
         if self._arm is not None:

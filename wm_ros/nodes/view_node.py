@@ -1,42 +1,58 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A page in the browser: robot and room, camera, imagined frames, planned path, instruction."""
+"""A page in the browser: robot and room, cameras, imagined frames, planned path, instruction."""
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-from xml.etree import ElementTree
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from moveit_msgs.msg import PlanningScene
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.serialization import deserialize_message, serialize_message
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image, JointState
-from shape_msgs.msg import SolidPrimitive
-from std_msgs.msg import String
+from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
 
 from wm_ros import environment
 from wm_ros.action import ExecuteInstruction
-from wm_ros.bridge import images, poses
+from wm_ros.bridge import images, joints, markers, observations, rollouts, solids
 from wm_ros.errors import UserError
-from wm_ros.motion.pose import Pose
-from wm_ros.msg import ActionChunk, ImaginedRollout, Surprise
+from wm_ros.motion.kinematics import Kinematics
+from wm_ros.msg import ActionChunk, ImaginedRollout, Observation, Surprise
 from wm_ros.nodes import qos
 from wm_ros.nodes.action_client import ActionClient
 from wm_ros.nodes.base import leave_with_supervisor
 from wm_ros.nodes.parameters import TOPICS, VIEW, P, declare
-from wm_ros.paths import robot_data
+from wm_ros.nodes.shown import Candidates, Obstacles, Words
 from wm_ros.robot import load_robot
-from wm_ros.sim.link_tree import LinkTree
+from wm_ros.view.page import Buttons, Page
 
 PERIOD = 0.15  # s between two updates of the page; it must not slow the loop
+CLOUD_PERIOD = 0.6  # s between two updates of what the camera sees in 3D
+MAX_PATHS, PATH_POINTS, COMPLAINTS = 16, 30, 4
+
+
+class Heard(NamedTuple):
+    """A topic of which the newest messages are kept as they came, until somebody looks."""
+
+    kind: Any
+    draw: Callable[[Any], None]
+    raw: deque[bytes]
+
+    def keep(self, message: bytes) -> None:
+        """Called with each message."""
+        self.raw.append(message)
 
 
 class ViewNode(Node):
@@ -46,191 +62,163 @@ class ViewNode(Node):
         super().__init__("view")
         declare(self, (P("robot", "panda", "Robot by name or path of its YAML file."),
                        *TOPICS, *VIEW))
-        import viser
-        self._robot = load_robot(str(self.get_parameter("robot").value))
-        host, port = (self.get_parameter(name).value for name in ("host", "port"))
-        try:
-            self._page = viser.ViserServer(host=str(host), port=int(port), label="wm_ros",
-                                           verbose=False)
-        except OSError as error:
-            raise UserError(f"The page cannot be served on port {port} ({error.strerror}); choose "
-                            "another one with --port.") from error
-        self._new: dict[str, Any] = {}
-        self._lock = threading.Lock()
-        self._draw_robot()
-        self._controls()
-        self._listen()
-        self.create_timer(PERIOD, self._draw)
-
-    # --- page
-    def _draw_robot(self) -> None:
-        import trimesh
-        urdf = self._robot.urdf_path.read_text(encoding="utf-8")
-        self._tree = LinkTree(urdf)
-        scene = self._page.scene
-        scene.set_up_direction("+z")
-        scene.add_grid("/floor", width=3.0, height=3.0, position=(0.0, 0.0, -0.75))
-        paths = {self._robot.base_link: f"/{self._robot.base_link}"}
-        links = [*self._tree.fixed(), *self._tree.moving({})]
-        while links:  # parents first: a link's place in the page is below its parent's
-            ready = [link for link in links if link.parent in paths]
-            if not ready:
-                break
-            for link in ready:
-                paths[link.child] = f"{paths[link.parent]}/{link.child}"
-            links = [link for link in links if link.child not in paths]
-        self._frames = {name: scene.add_frame(path, show_axes=False)
-                        for name, path in paths.items()}
-        self._place([*self._tree.fixed(), *self._tree.moving(
-            dict(zip(self._robot.arm_joints, self._robot.home, strict=True)))])
-        for name, file, origin in _meshes(urdf):
-            if name in paths:
-                mesh = trimesh.load_mesh(file)
-                scene.add_mesh_trimesh(f"{paths[name]}/shape_{Path(file).stem}", mesh,
-                                       position=origin.position, wxyz=_wxyz(origin.quaternion))
-
-    def _place(self, links: Sequence[Any]) -> None:
-        for link in links:
-            frame = self._frames.get(link.child)
-            if frame is not None:
-                frame.position, frame.wxyz = link.pose.position, _wxyz(link.pose.quaternion)
-
-    def _controls(self) -> None:
-        gui = self._page.gui
-        blank = np.full((96, 96, 3), 40, np.uint8)
-        self._camera = gui.add_image(blank, label="camera")
-        self._imagined = gui.add_image(blank, label="imagined")
-        self._status = gui.add_markdown("waiting for the robot")
-        self._words = gui.add_text("instruction", initial_value="")
-        do, stop, resume = (gui.add_button(name) for name in ("Do it", "Stop", "Resume"))
+        self._robot = load_robot(self._text("robot"))
+        self._kinematics = Kinematics(self._robot)
+        self._candidates, self._obstacles = Candidates(self._robot), Obstacles()
+        self._words, self._answer = Words(), ""
+        self._cloud_at, self._paths_changed = 0.0, False
+        self._drawn: list[bytes] = []
+        self._heard: list[Heard] = []
         self._actor = ActionClient(self, ExecuteInstruction, "/wm/execute_instruction")
         stopper = self.create_client(Trigger, "/wm/stop")
         resumer = self.create_client(Trigger, "/wm/resume")
-        do.on_click(lambda _: self._instruct())
-        stop.on_click(lambda _: _ask(stopper))
-        resume.on_click(lambda _: _ask(resumer))
+        self._page = Page(self._text("host"), int(self._text("port")), self._robot, Buttons(
+            self._do, lambda: self._ask(stopper), lambda: self._ask(resumer)))
+        self._listen()
+        self.create_timer(PERIOD, self._draw)
 
-    def _instruct(self) -> None:
-        if self._actor.server_is_ready() and self._words.value.strip():
-            self._actor.send_goal_async(ExecuteInstruction.Goal(instruction=self._words.value))
+    def _text(self, name: str) -> str:
+        return str(self.get_parameter(name).value)
+
+    def close(self) -> None:
+        """End the page."""
+        self._page.close()
+
+    # --- what is asked by the page, in its threads
+    def _do(self, words: str, dry_run: bool) -> None:
+        if not self._actor.server_is_ready():
+            self._answer = "Nobody takes instructions; is the planning node running?"
+            return
+        self._answer = ""
+        goal = ExecuteInstruction.Goal(instruction=words, dry_run=dry_run)
+        self._actor.send_goal_async(goal).add_done_callback(self._accepted)
+
+    def _accepted(self, future: Any) -> None:
+        handle = future.result()
+        if not handle.accepted:
+            self._answer = "The planning node is not active yet."
+            return
+        handle.get_result_async().add_done_callback(self._ended)
+
+    def _ended(self, future: Any) -> None:
+        self._answer = str(future.result().result.message)
+
+    def _ask(self, client: Any) -> None:
+        if not client.service_is_ready():
+            self._answer = f"Nobody serves {client.srv_name}; is the monitor node running?"
+            return
+        client.call_async(Trigger.Request()).add_done_callback(self._answered)
+
+    def _answered(self, future: Any) -> None:
+        self._answer = str(future.result().message)
 
     # --- what is heard
     def _listen(self) -> None:
-        def keep(kind: Any, topic: str, name: str, profile: Any) -> None:
-            self.create_subscription(kind, topic, lambda m: self._keep(name, m), profile)
-
-        def topic(name: str) -> str:
-            return str(self.get_parameter(f"topics.{name}").value)
         newest = qos.profile(1, reliable=False)
-        keep(JointState, topic("joint_states"), "joints", newest)
-        keep(Image, topic("scene_color"), "camera", newest)
-        keep(ImaginedRollout, "/wm/imagined_rollout", "imagined", qos.EVENT)
-        keep(ActionChunk, "/wm/action_chunk", "chunk", qos.EVENT)
-        keep(Surprise, "/wm/surprise", "surprise", qos.EVENT)
-        keep(String, "/wm/instruction", "instruction", qos.LATCHED)
-        keep(PlanningScene, "/wm/furniture", "furniture", qos.LATCHED)
-
-    def _keep(self, name: str, message: Any) -> None:
-        with self._lock:
-            self._new[name] = message
+        for topic, kind, draw, profile in (
+                (self._text("topics.joint_states"), JointState, self._draw_joints, newest),
+                (self._text("topics.scene_color"), Image, self._draw_scene, newest),
+                (self._text("topics.wrist_color"), Image, self._draw_wrist, newest),
+                ("/wm/observation", Observation, self._draw_cloud, newest),
+                ("/wm/action_chunk", ActionChunk, self._draw_chunk, qos.EVENT),
+                ("/wm/imagined_rollout", ImaginedRollout, self._draw_imagined, qos.EVENT),
+                ("/wm/planned_trajectory", JointTrajectory, self._draw_plan, qos.EVENT),
+                ("/wm/furniture", PlanningScene, self._obstacles.hear, qos.LATCHED),
+                ("/monitored_planning_scene", PlanningScene, self._obstacles.hear, qos.EVENT),
+                ("/wm/surprise", Surprise, self._hear_surprise, qos.EVENT),
+                ("/wm/instruction", String, self._hear_words, qos.LATCHED),
+                ("/wm/stopped", Bool, self._hear_stopped, qos.LATCHED),
+                ("/diagnostics", DiagnosticArray, self._hear_diagnostics, qos.EVENT)):
+            heard = Heard(kind, draw, deque(maxlen=profile.depth))
+            self._heard.append(heard)
+            # unpacked only when it is drawn
+            self.create_subscription(kind, topic, heard.keep, profile, raw=True)
 
     # --- drawing
     def _draw(self) -> None:
-        if not self._page.get_clients():
+        if not self._page.watched:
             return
-        with self._lock:
-            new, self._new = self._new, {}
-        draw = {"joints": self._draw_joints, "camera": self._draw_camera,
-                "imagined": self._draw_imagined, "chunk": self._draw_chunk,
-                "surprise": self._draw_surprise, "instruction": self._draw_words,
-                "furniture": self._draw_furniture}
-        for name, message in new.items():
-            try:
-                draw[name](message)
-            except UserError as error:
-                self.get_logger().warning(str(error))
+        for heard in self._heard:
+            while heard.raw:
+                try:
+                    heard.draw(deserialize_message(heard.raw.popleft(), heard.kind))
+                except UserError as error:
+                    self.get_logger().warning(str(error), throttle_duration_sec=10.0)
+        self._draw_paths()
+        self._draw_obstacles()
+        self._page.flush()
+        lines = [*self._words.lines(self._candidates.success, time.monotonic(), COMPLAINTS)]
+        self._page.say([*lines, *filter(None, [self._answer])])
 
     def _draw_joints(self, message: JointState) -> None:
-        self._place(self._tree.moving(dict(zip(message.name, message.position, strict=False))))
+        self._page.move(dict(zip(message.name, message.position, strict=False)))
 
-    def _draw_camera(self, message: Image) -> None:
-        self._camera.image = _large(images.from_colour(message))
+    def _draw_scene(self, message: Image) -> None:
+        self._page.camera("scene", images.from_colour(message))
 
-    def _draw_imagined(self, message: ImaginedRollout) -> None:
-        if message.frames:
-            frames = [images.from_colour(frame) for frame in message.frames]
-            self._imagined.image = _large(np.concatenate(frames[-2:], axis=1))
+    def _draw_wrist(self, message: Image) -> None:
+        self._page.camera("wrist", images.from_colour(message))
+
+    def _draw_cloud(self, message: Observation) -> None:
+        if time.monotonic() - self._cloud_at < CLOUD_PERIOD:
+            return
+        self._cloud_at = time.monotonic()
+        seen = observations.cloud(message)
+        if seen is not None:
+            self._page.cloud(*seen)
 
     def _draw_chunk(self, message: ActionChunk) -> None:
-        points = np.array([poses.from_pose(pose).position for pose in message.poses])
-        if len(points) > 1:
-            self._page.scene.add_line_segments(
-                "/planned", points=np.stack([points[:-1], points[1:]], axis=1),
-                colors=(20, 120, 255), thickness=4.0)
-        self._say(success=message.predicted_success)
+        self._candidates.hear_chunk(message)
+        self._paths_changed = True
 
-    def _draw_surprise(self, message: Surprise) -> None:
-        self._say(surprise=message.value)
+    def _draw_imagined(self, message: ImaginedRollout) -> None:
+        rollout = rollouts.from_message(message)
+        self._candidates.hear_rollout(rollout)
+        if len(rollout.frames):
+            self._page.film(rollout.frames)
+        self._paths_changed = True
 
-    def _draw_words(self, message: String) -> None:
-        self._say(instruction=message.data)
+    def _draw_paths(self) -> None:
+        if not self._paths_changed:
+            return
+        self._paths_changed = False
+        self._page.paths([(np.array([pose.position for pose in path]),
+                           solids.rgb(markers.success_colour(success)), success)
+                          for path, success in self._candidates.paths(MAX_PATHS)])
 
-    def _say(self, **values: Any) -> None:
-        self._said = {**getattr(self, "_said", {}), **values}
-        lines = [f"**{self._said.get('instruction') or 'no instruction'}**"]
-        lines += [f"{name} {self._said[name]:.2f}" for name in ("success", "surprise")
-                  if np.isfinite(self._said.get(name, np.nan))]
-        self._status.content = "  \n".join(lines)
+    def _draw_plan(self, message: JointTrajectory) -> None:
+        path = joints.from_trajectory(message)
+        if set(self._robot.arm_joints) <= set(path.names):
+            order = [path.names.index(name) for name in self._robot.arm_joints]
+            few = np.linspace(0, len(path.positions) - 1, PATH_POINTS).round().astype(int)
+            self._page.plan(np.array([self._kinematics.fk(q).position
+                                      for q in path.positions[np.unique(few)][:, order]]))
 
-    def _draw_furniture(self, message: PlanningScene) -> None:
-        import trimesh
-        self._page.scene.remove_by_name("/room")
-        for item in message.world.collision_objects:
-            base = poses.from_pose(item.pose)
-            parts = zip(item.primitives, item.primitive_poses, strict=True)
-            for i, (shape, pose) in enumerate(parts):
-                place = base.compose(poses.from_pose(pose))
-                size = list(shape.dimensions)
-                if shape.type == SolidPrimitive.BOX:
-                    mesh = trimesh.creation.box(size)
-                elif shape.type == SolidPrimitive.CYLINDER:
-                    mesh = trimesh.creation.cylinder(radius=size[1], height=size[0], sections=24)
-                else:
-                    mesh = trimesh.creation.icosphere(radius=size[0], subdivisions=2)
-                mesh.visual.face_colors = [170, 150, 120, 255]
-                self._page.scene.add_mesh_trimesh(f"/room/{item.id}/{i}", mesh,
-                                                  position=place.position,
-                                                  wxyz=_wxyz(place.quaternion))
+    def _draw_obstacles(self) -> None:
+        """The planning scene is told again and again; meshes are made when it has changed."""
+        free, held = self._obstacles.free, self._obstacles.held
+        now = [bytes(serialize_message(item)) for item in (*free, *held)]
+        if now != self._drawn:
+            self._drawn = now
+            self._page.solids([*solids.from_objects(free), *solids.from_objects(held, held=True)])
 
+    def _hear_surprise(self, message: Surprise) -> None:
+        self._words.surprise = float(message.value)
 
-def _ask(client: Any) -> None:
-    if client.service_is_ready():
-        client.call_async(Trigger.Request())
+    def _hear_words(self, message: String) -> None:
+        if message.data and message.data != self._words.instruction:
+            self._answer = ""
+        self._words.instruction = message.data
+        if not message.data:
+            self._candidates.forget()
+            self._words.surprise = math.nan
+            self._paths_changed = True
 
+    def _hear_stopped(self, message: Bool) -> None:
+        self._words.stopped = bool(message.data)
 
-def _meshes(urdf: str) -> list[tuple[str, str, Pose]]:
-    """(link, file, pose in the link) of the coarse meshes of a URDF."""
-    found = []
-    for link in ElementTree.fromstring(urdf).findall("link"):
-        for part in link.findall("collision"):
-            mesh = part.find("geometry/mesh")
-            if mesh is None:
-                continue
-            origin = part.find("origin")
-            xyz = "0 0 0" if origin is None else origin.get("xyz", "0 0 0")
-            position = np.array([float(v) for v in xyz.split()])
-            found.append((link.get("name", ""), str(robot_data(mesh.get("filename", ""))),
-                          Pose.of(position)))
-    return found
-
-
-def _wxyz(quaternion: np.ndarray) -> np.ndarray:
-    """xyzw, as everywhere here, to the page's wxyz."""
-    return np.roll(quaternion, 1)
-
-
-def _large(image: np.ndarray) -> np.ndarray:
-    return image.repeat(3, axis=0).repeat(3, axis=1)
+    def _hear_diagnostics(self, message: DiagnosticArray) -> None:
+        self._words.hear_diagnostics(message, time.monotonic())
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -245,14 +233,14 @@ def main(args: Sequence[str] | None = None) -> int:
         node = ViewNode()
     except UserError as error:
         print(f"[ERROR] [view]: {error}", file=sys.stderr, flush=True)
-        time.sleep(5.0)  # not started again in a hurry
+        ending.wait(5.0)  # not started again in a hurry
         return 2
     node.create_timer(0.5, lambda: leave_with_supervisor(ending))
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     while not ending.is_set():
         executor.spin_once()
-    node._page.stop()
+    node.close()
     rclpy.try_shutdown()
     return 0
 

@@ -2,29 +2,27 @@
 """What RViz shows of the suite on standard topics: imagination, plan, obstacles, words."""
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from moveit_msgs.msg import CollisionObject, PlanningScene
+from diagnostic_msgs.msg import DiagnosticArray
+from moveit_msgs.msg import PlanningScene
 from nav_msgs.msg import Path
 from sensor_msgs.msg import Image
 from std_msgs.msg import Bool, Header, String
 from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import MarkerArray
 
-from wm_ros.bridge import chunks, images, joints, markers, rollouts, times
+from wm_ros.bridge import images, joints, markers, rollouts, times
 from wm_ros.errors import UserError
 from wm_ros.motion.kinematics import Kinematics
 from wm_ros.msg import ActionChunk, ImaginedRollout, Surprise
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
 from wm_ros.nodes.parameters import TOPICS, VISUALIZATION
+from wm_ros.nodes.shown import Candidates, Obstacles, Words
 
-MOVE, REMOVE = CollisionObject.MOVE, CollisionObject.REMOVE
 PERIOD = 0.1  # s between two updates of the paths
-LEVELS = {DiagnosticStatus.WARN: "!", DiagnosticStatus.ERROR: "!!", DiagnosticStatus.STALE: "?"}
 
 
 class VisualizationNode(WmNode):
@@ -36,14 +34,9 @@ class VisualizationNode(WmNode):
     def configure(self) -> None:
         """Create the topics."""
         self._kinematics = Kinematics(self.robot)
-        self._proposed: dict[str, chunks.Chunk] = {}
-        self._sequence = -1
-        self._imagined: dict[str, float] = {}
+        self._candidates, self._obstacles = Candidates(self.robot), Obstacles()
+        self._words = Words()
         self._changed = False
-        self._instruction, self._surprise, self._stopped = "", math.nan, False
-        self._troubles: dict[str, tuple[str, float]] = {}
-        self._objects: dict[str, CollisionObject] = {}
-        self._held: dict[str, CollisionObject] = {}
         publish = self.create_publisher
         self._paths_out = publish(MarkerArray, "/wm/imagined_paths", qos.LATCHED)
         self._strip_out = publish(Image, "/wm/film_strip", qos.LATCHED)
@@ -76,16 +69,11 @@ class VisualizationNode(WmNode):
 
     # --- imagination
     def _hear_chunk(self, message: ActionChunk) -> None:
-        """Chunks of one observation are the candidates of one choice, best first."""
         try:
-            chunk = chunks.from_message(message, self.robot.base_link, self.robot.tcp_link)
+            self._candidates.hear_chunk(message)
         except UserError as error:
             self.complain(str(error))
             return
-        if int(message.observation_sequence) != self._sequence:
-            self._sequence = int(message.observation_sequence)
-            self._proposed, self._imagined = {}, {}
-        self._proposed[chunk.id] = chunk
         self._changed = True
 
     def _hear_rollout(self, message: ImaginedRollout) -> None:
@@ -94,7 +82,7 @@ class VisualizationNode(WmNode):
         except UserError as error:
             self.complain(str(error))
             return
-        self._imagined[rollout.chunk_id] = rollout.success
+        self._candidates.hear_rollout(rollout)
         self._changed = True
         if len(rollout.frames):
             last = message.frames[-1].header
@@ -107,10 +95,7 @@ class VisualizationNode(WmNode):
         if not self._changed:
             return
         self._changed = False
-        candidates = []
-        for chunk in list(self._proposed.values())[:int(self.value("max_paths"))]:
-            judged = self._imagined.get(chunk.id, math.nan)
-            candidates.append((chunk.poses, chunk.success if math.isnan(judged) else judged))
+        candidates = self._candidates.paths(int(self.value("max_paths")))
         header = self._header()
         self._paths_out.publish(markers.array(markers.paths(candidates, header), header))
 
@@ -130,65 +115,34 @@ class VisualizationNode(WmNode):
         self._path_out.publish(markers.path(poses, self._header()))
 
     def _hear_scene(self, message: PlanningScene) -> None:
-        """A whole scene takes the place of what is known, a change is added to it."""
-        if not message.is_diff:
-            self._objects, self._held = {}, {}
-        for item in message.world.collision_objects:
-            _apply(item, self._objects)
-        for attached in message.robot_state.attached_collision_objects:
-            _apply(attached.object, self._held)
-        for name in self._held:
-            self._objects.pop(name, None)
-        shown = [*markers.obstacles(self._objects.values()),
-                 *markers.obstacles(self._held.values(), held=True)]
+        self._obstacles.hear(message)
+        shown = [*markers.obstacles(self._obstacles.free),
+                 *markers.obstacles(self._obstacles.held, held=True)]
         self._scene_out.publish(markers.array(shown, self._header()))
 
     # --- words
     def _hear_words(self, message: String) -> None:
-        self._instruction = message.data
+        self._words.instruction = message.data
         if not message.data:  # what was imagined for it is past
-            self._proposed, self._changed = {}, True
+            self._candidates.forget()
+            self._changed = True
 
     def _hear_surprise(self, message: Surprise) -> None:
-        self._surprise = float(message.value)
+        self._words.surprise = float(message.value)
 
     def _hear_stopped(self, message: Bool) -> None:
-        self._stopped = bool(message.data)
+        self._words.stopped = bool(message.data)
 
     def _hear_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            if status.level == DiagnosticStatus.OK:
-                self._troubles.pop(status.name, None)
-            else:
-                mark = LEVELS.get(status.level, "!")
-                self._troubles[status.name] = (f"{mark} {status.message}", self.now())
+        self._words.hear_diagnostics(message, self.now())
 
     def _draw_text(self) -> None:
-        lines = [self._instruction or "no instruction"]
-        if self._stopped:
-            lines.append("STOPPED")
-        first = next(iter(self._proposed.values()), None)
-        said = {"success": math.nan if first is None else first.success,
-                "surprise": self._surprise}
-        lines += [f"{name} {value:.2f}" for name, value in said.items() if math.isfinite(value)]
-        lines += [words for words, told in self._troubles.values()
-                  if self.now() - told < 3.0][:int(self.value("max_complaints"))]
+        lines = self._words.lines(self._candidates.success, self.now(),
+                                  int(self.value("max_complaints")))
         header = self._header()
         place = np.array([0.0, 0.0, self.number("text_height")])
         words = markers.text("\n".join(lines), place, header, 0.04, "status")
         self._text_out.publish(markers.array([words], header))
-
-
-def _apply(item: CollisionObject, known: dict[str, CollisionObject]) -> None:
-    if item.operation == REMOVE:
-        if item.id:
-            known.pop(item.id, None)
-        else:
-            known.clear()
-    elif item.operation == MOVE and item.id in known:
-        known[item.id].header, known[item.id].pose = item.header, item.pose
-    elif item.primitives or item.meshes:
-        known[item.id] = item
 
 
 def main(args: Sequence[str] | None = None) -> int:

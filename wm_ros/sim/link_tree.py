@@ -69,17 +69,23 @@ def _joint(node: ElementTree.Element) -> _Joint:
     parent, child = node.find("parent"), node.find("child")
     if parent is None or child is None:
         raise ValueError(f"joint {node.get('name')} lacks a parent or a child")
-    direction = _numbers(axis, "xyz", "1 0 0")
+    direction = numbers(axis, "xyz", "1 0 0")
     return _Joint(
         node.get("name", ""), node.get("type", "fixed"), parent.get("link", ""),
         child.get("link", ""),
-        Pose(_numbers(origin, "xyz", "0 0 0"), _from_rpy(_numbers(origin, "rpy", "0 0 0"))),
+        origin_of(origin),
         direction / np.linalg.norm(direction),
         None if mimic is None else (mimic.get("joint", ""), float(mimic.get("multiplier", "1")),
                                     float(mimic.get("offset", "0"))))
 
 
-def _numbers(node: ElementTree.Element | None, name: str, default: str) -> np.ndarray:
+def origin_of(node: ElementTree.Element | None) -> Pose:
+    """The pose that an ``origin`` element gives; none is the identity."""
+    return Pose(numbers(node, "xyz", "0 0 0"), _from_rpy(numbers(node, "rpy", "0 0 0")))
+
+
+def numbers(node: ElementTree.Element | None, name: str, default: str) -> np.ndarray:
+    """An attribute of a URDF element as numbers."""
     text = default if node is None else node.get(name, default)
     return np.array([float(word) for word in text.split()])
 

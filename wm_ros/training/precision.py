@@ -10,7 +10,7 @@ from wm_ros.world_model.precision import best_dtype
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """bfloat16 autocast, or nothing where bfloat16 is no faster than float32."""
+    """bfloat16 autocast, or nothing where :func:`best_dtype` is float32."""
     if best_dtype(device) is torch.float32:
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)

@@ -28,8 +28,10 @@ from wm_ros.training.losses import losses
 from wm_ros.training.precision import autocast
 from wm_ros.training.progress import Progress
 from wm_ros.training.state import Ema, load_state, save_state
+from wm_ros.training.throughput import MachineShare
 from wm_ros.training.validation import validate
 from wm_ros.world_model.loading import find
+from wm_ros.world_model.precision import best_dtype
 from wm_ros.world_model.text import TextEncoder, normalise
 from wm_ros.world_model.video.checkpoint import (
     load_weights,
@@ -265,29 +267,30 @@ def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, ou
                "keypose": settings.keypose_weight, "heat": settings.heat_weight}
     share = max(1, settings.batch // parallel.size())
     begin = saved = time.monotonic()
-    step = first
+    step, machine = first, MachineShare(best_dtype(device), device)
     with Progress("train", settings.steps, quiet=parallel.rank() > 0, start=first) as bar:
         while step < settings.steps:
             rate = learning_rate(step, settings)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             batch = move(sampler.batch(sampler.draw(share)), device)
-            with autocast(device):
-                parts = losses(model, batch, settings.draws, round(share * settings.video_share),
-                               video)
-            total = sum(weights.get(k, 1.0) * v for k, v in parts.items())
-            assert isinstance(total, Tensor)
-            total.backward()
+            with machine.counted():
+                with autocast(device):
+                    parts = losses(model, batch, settings.draws,
+                                   round(share * settings.video_share), video)
+                total = sum(weights.get(k, 1.0) * v for k, v in parts.items())
+                assert isinstance(total, Tensor)
+                total.backward()
             parallel.average_gradients(model)
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             step += 1
             ema.update(model, step)
+            machine.stepped()
             if step % 20 == 0:
-                bar.update(step, note=" ".join(f"{k} {float(v.detach()):.3f}"
-                                               for k, v in parts.items()),
-                           rate=share * parallel.size())
+                told = " ".join(f"{k} {float(v.detach()):.3f}" for k, v in parts.items())
+                bar.update(step, note=f"{told}, {machine}", rate=share * parallel.size())
             now = time.monotonic()
             # rank 0's clock decides for all
             stop = agree(step % 10 == 0 and now - begin > 60 * minutes)
@@ -332,7 +335,8 @@ def export(out: Path, family: str, network: VideoConfig, settings: TrainingConfi
         "tasks": [cache.tasks[i] for i in chosen],
         "phrases": [normalise(cache.instructions[i]) for i in words],
         "scales": {"position": codec.position_scale.tolist(),
-                   "rotation": codec.rotation_scale.tolist(), "surprise": scores["surprise_95"]},
+                   "rotation": codec.rotation_scale.tolist(), "surprise": scores["surprise_95"],
+                   "doubt": scores["doubt_99"]},
         "training": asdict(settings) | {"step": step, "episodes": cache.episodes,
                                         "frames": len(cache), "data": cache.fingerprint},
         "validation": scores}, out)
