@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -138,6 +139,19 @@ class Ensemble:
                 raise UserError(f"{name} takes images of {given[0]} px and actions {given[1]}, "
                                 f"but {self.roles['propose']} gives {wanted[0]} px and "
                                 f"{wanted[1]}: they cannot work together.")
+
+
+def parts(folder: Path, config: dict[str, Any]) -> list[Path]:
+    """Folders of all that answers for a checkpoint: its own, and its members' if it has any."""
+    from wm_ros.world_model.loading import find
+    from wm_ros.world_model.video.checkpoint import read_config
+
+    found = [folder]
+    if config["family"] == "ensemble":
+        for name in dict.fromkeys(str(config[role]) for role in ROLES if config.get(role)):
+            member = find(_beside(folder, name))
+            found += parts(member, read_config(member))
+    return found
 
 
 def _beside(folder: Path, name: str) -> str | Path:
