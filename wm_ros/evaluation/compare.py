@@ -111,7 +111,8 @@ def read_entries(args: argparse.Namespace) -> list[Entry]:
             raise UserError(f"Two models are called {label}: name them apart, NAME=PATH.")
         precision = args.precision if takes_precision(folder) else "auto"
         asked = f"{args.split} {args.candidates} {args.execute} {precision}"
-        entries.append(Entry(label, Load(str(folder), precision), fingerprint(parts(folder, card), asked), card))
+        entries.append(Entry(label, Load(str(folder), precision),
+                             fingerprint(parts(folder, card), asked), card))
     return entries
 
 
