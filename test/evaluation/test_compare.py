@@ -56,6 +56,18 @@ def test_the_same_command_goes_on_and_a_new_training_starts_anew(tmp_path):
     assert not {j[0] for j in jobs} & {j[0] for j in cells(read_entries(args), TASKS, args)}
 
 
+def test_an_ensemble_is_run_anew_when_a_member_was_trained_anew(tmp_path):
+    checkpoint(tmp_path / "video")
+    (tmp_path / "both").mkdir()
+    (tmp_path / "both" / "config.yaml").write_text(
+        "{format: 1, family: ensemble, network: {}, propose: video}")
+    args = arguments(tmp_path / "out", tmp_path / "both")
+    (before,) = read_entries(args)
+    checkpoint(tmp_path / "video", step=11)
+    (after,) = read_entries(args)
+    assert before.mark != after.mark
+
+
 def test_the_table_shows_rates_pairs_costs_and_what_a_family_cannot_do(tmp_path):
     args = arguments(tmp_path / "out", *(checkpoint(tmp_path / name) for name in ("a", "b")),
                      checkpoint(tmp_path / "map", "scene3d"))

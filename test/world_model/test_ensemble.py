@@ -114,7 +114,8 @@ def test_a_proposer_alone_is_the_model_itself(folder):
 
 @pytest.mark.parametrize(("roles", "sentence"), [
     ({"propose": None}, "without a model that proposes"),
-    ({"judge": "nobody"}, "no checkpoint"), ({"judge": "small"}, "cannot work together"),
+    ({"judge": "nobody"}, "no checkpoint"), ({"judge": "together"}, "an ensemble itself"),
+    ({"judge": "small"}, "cannot work together"),
     ({"candidates": 0}, "at least 1")])
 def test_an_ensemble_that_cannot_work_gets_one_sentence(folder, roles, sentence):
     with pytest.raises(UserError, match=sentence):

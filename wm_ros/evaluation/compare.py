@@ -24,6 +24,7 @@ from wm_ros.evaluation.closed_loop import run_episode
 from wm_ros.evaluation.comparison import markdown, summarise, write_plot
 from wm_ros.evaluation.evaluate import Load, load_once
 from wm_ros.training.progress import Progress
+from wm_ros.world_model.ensemble import parts
 from wm_ros.world_model.loading import find
 from wm_ros.world_model.precision import CHOICES
 
@@ -110,15 +111,15 @@ def read_entries(args: argparse.Namespace) -> list[Entry]:
             raise UserError(f"Two models are called {label}: name them apart, NAME=PATH.")
         precision = args.precision if takes_precision(folder) else "auto"
         asked = f"{args.split} {args.candidates} {args.execute} {precision}"
-        entries.append(Entry(label, Load(str(folder), precision), fingerprint(folder, asked),
-                             card))
+        entries.append(Entry(label, Load(str(folder), precision),
+                             fingerprint(parts(folder, card), asked), card))
     return entries
 
 
-def fingerprint(folder: Path, asked: str) -> str:
+def fingerprint(folders: list[Path], asked: str) -> str:
     """Short checksum of a checkpoint's files and of what is ``asked`` of it."""
     mark = zlib.crc32(asked.encode())
-    for path in sorted(folder.glob("*")):
+    for path in [path for folder in folders for path in sorted(folder.glob("*"))]:
         if path.suffix in (".yaml", ".safetensors", ".npz") and path.name != "state.safetensors":
             mark = zlib.crc32(path.read_bytes(), mark)
     return f"{mark:08x}"

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +48,7 @@ class Ensemble:
 
         config = read_config(Path(folder))
         self.folder, self.card = Path(folder), config
+        parts(self.folder, config)  # all of them are there, and none leads back here
         named = {role: str(config[role]) for role in ROLES if config.get(role)}
         if "propose" not in named:
             raise UserError(f"{folder} is an ensemble without a model that proposes: name one "
@@ -138,6 +140,24 @@ class Ensemble:
                 raise UserError(f"{name} takes images of {given[0]} px and actions {given[1]}, "
                                 f"but {self.roles['propose']} gives {wanted[0]} px and "
                                 f"{wanted[1]}: they cannot work together.")
+
+
+def parts(folder: Path, config: dict[str, Any]) -> list[Path]:
+    """Folders of all that answers for a checkpoint: its own, and its members' if it has any.
+
+    :raises UserError: if a member is an ensemble itself
+    """
+    from wm_ros.world_model.loading import find
+    from wm_ros.world_model.video.checkpoint import read_config
+
+    if config["family"] != "ensemble":
+        return [folder]
+    named = dict.fromkeys(str(config[role]) for role in ROLES if config.get(role))
+    members = [find(_beside(folder, name)) for name in named]
+    for member in members:
+        if read_config(member)["family"] == "ensemble":
+            raise UserError(f"{folder}: {member.name} is an ensemble itself; name its members.")
+    return [folder, *members]
 
 
 def _beside(folder: Path, name: str) -> str | Path:
