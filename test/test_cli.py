@@ -128,3 +128,22 @@ def test_robot_descriptions_are_found_and_missing_ones_named(tmp_path, monkeypat
     assert paths.package_dirs("package://my_robot/urdf/arm.urdf") == [tmp_path]
     with pytest.raises(UserError, match="no_robot"):
         paths.robot_data("package://no_robot/arm.urdf")
+
+
+@pytest.mark.parametrize("words", [
+    "demo --port 99999", "demo --time-limit 0", "demo --seed -1", "instruct x --wait 0",
+    "view --port 0", "view --robot nobody", "view --config /nowhere.yaml",
+    "sim open_door --seed -1", "record --seconds -1"])
+def test_wrong_numbers_and_names_are_answered_before_anything_starts(words, tmp_path):
+    done = subprocess.run([sys.executable, "-m", "wm_ros.cli", *words.split()], cwd=tmp_path,
+                          env=os.environ | {"PYTHONPATH": str(paths.share())}, text=True,
+                          capture_output=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("wm: ") and done.stderr.count("\n") == 1, done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_waiting_in_vain_for_nodes_ends_with_a_sentence_and_no_crash():
+    pytest.importorskip("rclpy")
+    done = wm("instruct", "open the door", "--wait", "1")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr

@@ -102,6 +102,10 @@ def _plans(args: argparse.Namespace) -> list[Plan]:
         raise UserError(f"There is no scene {args.scene!r}; choose one of {', '.join(DEFAULTS)}.")
     if args.runs < 1 or args.seed < 0:
         raise UserError("--runs must be at least 1 and --seed at least 0.")
+    if not args.time_limit > 0:
+        raise UserError("--time-limit must be more than 0 seconds.")
+    if not 0 < args.port < 65536:
+        raise UserError(f"--port {args.port} is not possible; choose one from 1 to 65535.")
     words = args.task.strip() or DEFAULTS[args.scene]
     plans: list[Plan] = []
     seed = args.seed

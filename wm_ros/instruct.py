@@ -38,6 +38,9 @@ def run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if not args.instruction.strip():
         raise UserError("The instruction is empty; say what to do.")
+    if not (args.time_limit > 0 and args.wait > 0 and args.candidates >= 0):
+        raise UserError("--time-limit and --wait must be more than 0 seconds, --candidates at "
+                        "least 0.")
     demo_client.init()
     client = None
     try:
@@ -49,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     finally:
         if client is not None:
             client.close()
+            client.destroy_node()
         demo_client.shutdown()
 
 

@@ -303,11 +303,10 @@ class Dataset:
         try:
             self.info = json.loads((self.root / layout.INFO).read_text())
         except (OSError, ValueError):
-            hint = " finish it by running `wm collect` on it again," if (
-                self.root / PENDING).is_dir() else ""
-            raise UserError(
-                f"{root} holds no finished data set:{hint} or give the folder of another one."
-            ) from None
+            advice = ("finish it by running `wm collect` on it again, or give the folder of "
+                      "another one" if (self.root / PENDING).is_dir() else
+                      "give the folder that `wm collect` or `wm convert` wrote")
+            raise UserError(f"{root} holds no finished data set: {advice}.") from None
         if self.info.get("codebase_version") != layout.CODEBASE_VERSION:
             raise UserError(
                 f"{root} is a data set of version {self.info.get('codebase_version')}: convert it "

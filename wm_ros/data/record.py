@@ -49,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
         state = "was complete already" if was_finished else "is complete now"
         print(f"{args.recover} {state}: {count} messages.")
         return 0
+    if args.seconds < 0:
+        raise UserError("--seconds must be more than 0, or 0 to record until Ctrl-C.")
     try:
         exclude = re.compile(args.exclude) if args.exclude else None
     except re.error as error:

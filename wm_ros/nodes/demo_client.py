@@ -71,8 +71,10 @@ class DemoClient(Node):
     def close(self) -> None:
         """End the thread."""
         self.stop_flag.set("The demo ended.")
-        self._executor.wake()
-        self._thread.join(2.0)
+        # something to do ends the wait for it; wake() alone waits on where no node is heard, and
+        # a thread that is left in it aborts the process at its end
+        self._executor.create_task(lambda: None)
+        self._thread.join(10.0)
 
     def keep(self, log: RunLog | None) -> None:
         """Collect what happens into a report from now on; None: no more."""

@@ -76,6 +76,8 @@ class ViewNode(Node):
             self._do, lambda: self._ask(stopper), lambda: self._ask(resumer)))
         self._listen()
         self.create_timer(PERIOD, self._draw)
+        self.get_logger().info(
+            f"The page is on http://{self._text('host')}:{self._text('port')} .")
 
     def _text(self, name: str) -> str:
         return str(self.get_parameter(name).value)

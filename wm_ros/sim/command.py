@@ -35,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     from wm_ros.sim.tasks import TASKS, task_class
 
+    if min(args.seed, args.seeds) < 0 or args.jobs < 1:
+        raise UserError("--seed and --seeds must be at least 0, --jobs at least 1.")
     if args.all or args.seeds:
         if args.task is None and not args.all:
             raise UserError("Name a task for --seeds, or add --all to measure every task.")

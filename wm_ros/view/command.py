@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
+from typing import Any
 
 from wm_ros.errors import UserError
 
@@ -24,17 +24,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C."""
+    from wm_ros.launching.system import user_file
     from wm_ros.nodes import view_node
     from wm_ros.nodes.node_list import VIEW
+    from wm_ros.robot import load_robot
     if not 0 < args.port < 65536:
         raise UserError(f"--port {args.port} is not possible; choose one from 1 to 65535.")
-    given = {"port": args.port, "host": args.host}
+    given: dict[str, Any] = {"port": args.port, "host": args.host}
     if args.robot:
+        load_robot(args.robot)
         given["robot"] = args.robot
-    own = []
-    if args.config is not None:
-        from wm_ros.launching.system import user_file
-        own = user_file(str(args.config))
+    if args.config is not None and not args.config.is_file():
+        raise UserError(f"--config {args.config} is not possible; there is no such file.")
+    own = user_file(str(args.config or ""))
     words = VIEW.with_parameters(**given).command_line(own)
-    print(f"The page is on http://{args.host}:{args.port}; Ctrl-C ends it.", file=sys.stderr)
     return view_node.main(["view", *words[words.index("--ros-args"):]])
