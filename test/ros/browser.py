@@ -23,7 +23,7 @@ PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
                "")
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu-sandbox", "--use-angle=swiftshader",
          "--enable-unsafe-swiftshader", "--hide-scrollbars", "--no-first-run",
-         "--disable-dev-shm-usage", "--remote-debugging-port=0", "--window-size=1100,720")
+         "--disable-dev-shm-usage", "--remote-debugging-port=0", "--window-size=960,640")
 
 
 class Tab:
@@ -41,7 +41,7 @@ class Tab:
         self._socket.send(json.dumps({"id": self._number, "method": method,
                                       "params": parameters}))
         while True:
-            message = json.loads(self._socket.recv(60.0))
+            message = json.loads(self._socket.recv(120.0))
             if message.get("method") == "Runtime.exceptionThrown":
                 self.errors.append(str(message["params"]["exceptionDetails"]))
             if message.get("id") == self._number:

@@ -43,7 +43,7 @@ from wm_ros.nodes.view_node import ViewNode
 from wm_ros.robot import load_robot
 from wm_ros.sim.env import TaskEnv
 
-pytestmark = [pytest.mark.ros, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ros, pytest.mark.timeout(300)]
 ROBOT = load_robot()
 WORDS = "put the mug on the tray"
 
