@@ -13,7 +13,8 @@ from wm_ros.world_model.interface import WorldModel
 #: family -> where its class lives; each is ``Class(folder, device=..., **options)``
 FAMILIES = {"scene3d": "wm_ros.world_model.scene3d.model:Scene3DWorldModel",
             "video": "wm_ros.world_model.video.model:VideoWorldModel",
-            "twin": "wm_ros.world_model.video.twin:ActionOnlyTwin"}
+            "twin": "wm_ros.world_model.video.twin:ActionOnlyTwin",
+            "jepa": "wm_ros.world_model.jepa.model:JepaWorldModel"}
 
 
 def find(folder: str | Path) -> Path:
