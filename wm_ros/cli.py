@@ -23,6 +23,7 @@ COMMANDS = {
     "collect": "wm_ros.data.collect",
     "train": "wm_ros.training.train",
     "eval": "wm_ros.evaluation.evaluate",
+    "probe": "wm_ros.evaluation.probe_command",
     "imagine": "wm_ros.evaluation.imagine",
     "scan": "wm_ros.evaluation.scan",
     "bench": "wm_ros.evaluation.bench",

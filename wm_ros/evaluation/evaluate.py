@@ -17,6 +17,7 @@ from wm_ros.errors import UserError
 from wm_ros.evaluation import open_loop
 from wm_ros.evaluation.calibration import calibration
 from wm_ros.evaluation.closed_loop import Outcome, foretold, run_episode
+from wm_ros.evaluation.goals import run_goals
 from wm_ros.evaluation.page import write_page
 from wm_ros.evaluation.statistics import wilson
 from wm_ros.training.progress import Progress
@@ -143,6 +144,8 @@ def _model(name: str) -> Any:
 
 def _episode(job: tuple[Any, ...]) -> Outcome:
     name, task, seed, split, candidates, execute, film = job
+    if hasattr(_model(name), "set_goal"):  # it has no words, but an expert's pictures
+        return run_goals(_model(name), task, seed, split, film=film)
     return run_episode(_model(name), task, seed, split, candidates, execute, film)
 
 

@@ -46,7 +46,7 @@ def calibrate(encoder: Encoder, predictor: Predictor, config: JepaConfig, cache:
         latents.append(z.cpu())
     scale.limit = float(np.quantile(worst, SHARE))
     names = ("predicted", "copied", "predicted_far", "copied_far")
-    mean = np.nanmean(np.array(sums), 0)
+    mean = np.nanmean(np.array(sums), 0) if sums else np.full(4, np.nan)
     return scale, {**dict(zip(names, mean.tolist(), strict=True)),
                    "std": float(torch.cat(latents).std(0).mean()), "episodes": len(worst)}
 

@@ -171,6 +171,7 @@ class JepaWorldModel:
         else:
             state.memory["goal"] = z
 
+    @torch.inference_mode()
     def goal_from_words(self, state: State, instruction: str) -> Tensor:
         """Latent of the last frame that the dreamer imagines for ``instruction``.
 
@@ -190,6 +191,7 @@ class JepaWorldModel:
         goal = self._goal(state, "") if goal is None else goal
         return float(self.calibration.distance(state.memory["latent"] - goal))
 
+    @torch.inference_mode()
     def plan(self, state: State, goal: Tensor) -> planner.Plan:
         """Search from the present latent, starting from what is left of the last plan."""
         c, o = self.config, state.observation
