@@ -113,7 +113,7 @@ def test_surprise_is_about_one_block_and_grows_with_the_difference(model):
     state = model.observe(observation())
     same = model.surprise(state, observation(0, stamp=0.5))
     other = model.surprise(state, observation(9, stamp=0.5))
-    assert 0 < same and 0 < other
+    assert same > 0 and other > 0
     assert model.surprise(state, observation(9, stamp=3.0)) == 0.0, "too long ago to tell"
     assert model.surprise(state, observation(9, stamp=0.1)) == 0.0
 

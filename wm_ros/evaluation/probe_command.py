@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,9 +17,11 @@ from matplotlib.axes import Axes
 from wm_ros.environment import end_with_parent
 from wm_ros.errors import UserError
 from wm_ros.evaluation import probes, surprise
-from wm_ros.evaluation.evaluate import _model
 from wm_ros.report.plots import BLUE, GREEN, GREY, ORANGE, svg_of
 from wm_ros.training.progress import Progress
+from wm_ros.world_model.interface import Observation
+
+_MODEL: dict[str, Any] = {}
 
 HELP = "Measure what a latent model knows (linear probes) and what surprises it."
 
@@ -59,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     rows = [row for one in watched for row in one]
     summary: dict[str, Any] = {"model": str(args.model), "tasks": tasks, "seeds": args.seeds,
                                "surprise": surprise.summarise(rows)}
+    if hasattr(model, "plan"):
+        summary["plan_ms"] = plan_times(model)
     if sampled:
         summary["probes"] = probes.probe(sampled[:len(fit)], sampled[len(fit):])
     args.out.mkdir(parents=True, exist_ok=True)
@@ -67,6 +73,30 @@ def run(args: argparse.Namespace) -> int:
     print(table(summary))
     print(f"\nPicture: {args.out / 'surprise.png'}; numbers: {args.out / 'probe.json'}")
     return 0
+
+
+def plan_times(model: Any, times: int = 10) -> list[float]:
+    """Median and extremes of the time of one plan on all cores, ms."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count() or 1)
+    rng = np.random.default_rng(0)
+    size = model.spec.image_size
+    images = rng.integers(0, 255, (2, size, size, 3), dtype=np.uint8)
+    unit = np.array([1.0, 0.0, 0.0, 0.0])
+    seen = Observation(images[0], np.ones((size, size)), images[1], np.eye(3), np.zeros(3), unit,
+                       np.zeros(7), np.array([0.4, 0.0, 0.3]), unit, 0.08, np.zeros(6))
+    took = []
+    for _ in range(times + 1):
+        state = model.observe(seen)
+        model.set_goal(state, model.encode(images[1], images[0]))
+        begin = time.perf_counter()
+        model.act(state)
+        took.append(1e3 * (time.perf_counter() - begin))
+    torch.set_num_threads(threads)
+    took = took[1:]  # the first call of a network takes longer
+    return [round(float(x), 1) for x in (np.median(took), min(took), max(took))]
 
 
 def table(summary: dict[str, Any]) -> str:
@@ -79,6 +109,9 @@ def table(summary: dict[str, Any]) -> str:
         lines += ["", "| linear probe | R2 | RMSE | samples |", "|---|---|---|---|"]
         lines += [f"| {name} | {row['r2']:.3f} | {row['rmse']:.4f} | {row['samples']} |"
                   for name, row in summary["probes"].items()]
+    if "plan_ms" in summary:
+        median, least, most = summary["plan_ms"]
+        lines.append(f"\none plan: {median:.0f} ms ({least:.0f}-{most:.0f})")
     return "\n".join(lines)
 
 
@@ -99,6 +132,17 @@ def picture(axes: Axes, rows: list[tuple[str, float]]) -> bool:
              xticklabels=[kind for kind, _ in kinds])
     axes.tick_params(axis="x", labelrotation=20)
     return bool(rows)
+
+
+def _model(name: str) -> Any:
+    """A checkpoint with one thread, kept for the process's next episodes."""
+    if name not in _MODEL:
+        import torch
+
+        from wm_ros.world_model import load_model
+        torch.set_num_threads(1)
+        _MODEL[name] = load_model(name)
+    return _MODEL[name]
 
 
 def _watch(job: tuple[Any, ...]) -> list[tuple[str, float]]:

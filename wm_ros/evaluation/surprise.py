@@ -47,8 +47,8 @@ def watch(model: WorldModel, task: str, seed: int, split: str = "held_out",
                 # what lies hidden at the moment drawn is tried again at the next look
                 if look >= at and (things := seen(env.sim)):
                     thing = things[int(rng.integers(len(things)))]
-                    for kind in (*VIOLATIONS, *HARMLESS):
-                        out.append((kind, model.surprise(state, after(env, kind, thing, rng))))
+                    out += [(kind, model.surprise(state, after(env, kind, thing, rng)))
+                            for kind in (*VIOLATIONS, *HARMLESS)]
                     at = 10**6
             state = model.observe(obs, state)
             for _ in range(look_every):
@@ -99,7 +99,7 @@ def interpenetrate(sim: Simulator, thing: str, rng: np.random.Generator) -> Call
     """It is inside something solid: another thing or a piece of furniture within reach, else
     half in the table."""
     solid = [o.name for o in sim.scene.objects if o.name != thing]
-    solid += [f.name for f in sim.scene.furniture if f.active]
+    solid += [f.name for f in sim.scene.furnishings if f.active]
     here = sim.object_pose(thing)
     if solid:
         there = sim.object_pose(solid[int(rng.integers(len(solid)))]).position.copy()
@@ -112,7 +112,7 @@ def interpenetrate(sim: Simulator, thing: str, rng: np.random.Generator) -> Call
 def colour(sim: Simulator, thing: str, rng: np.random.Generator) -> Callable[[], None]:
     """Every material of the thing and of the table or a piece of furniture gets another tint."""
     kept = sim.model.mat_rgba.copy()
-    named = [thing, *(f.name for f in sim.scene.furniture)]
+    named = [thing, *(f.name for f in sim.scene.furnishings)]
     for name in (named[0], named[int(rng.integers(1, len(named)))]):
         tint = rng.uniform(0.5, 1.4, 3)
         bodies = [sim.model.body(name).id]

@@ -97,12 +97,12 @@ class SequenceSampler:
             return torch.randn(n, *shape, generator=draw)
 
         mix = torch.eye(3) * (1 + 0.2 * s * normal(1, 1)) + 0.12 * s * normal(3, 3)
-        x = mix @ images.flatten(2)  # (N, 3, H W)
-        bend = torch.sin(x * (1 + torch.rand(n, 3, 1, generator=draw) * 2) + 3 * normal(3, 1))
-        x = x + 0.15 * s * normal(3, 1) * bend + 0.12 * s * normal(3, 1)
+        x = torch.baddbmm(0.12 * s * normal(3, 1), mix, images.flatten(2))  # (N, 3, H W)
+        bend = torch.addcmul(3 * normal(3, 1), x, 1 + 2 * torch.rand(n, 3, 1, generator=draw))
+        x.addcmul_(0.15 * s * normal(3, 1), bend.sin_())
         ramp = torch.linspace(-1, 1, images.shape[-1])
         light = 1 + 0.15 * s * (normal(1, 1) * ramp + normal(1, 1) * ramp[:, None])
-        return (x.view(images.shape) * light[:, None]).clamp(-1.5, 1.5)
+        return x.view(images.shape).mul_(light[:, None]).clamp_(-1.5, 1.5)
 
 
 def _tensor(x: np.ndarray) -> Tensor:

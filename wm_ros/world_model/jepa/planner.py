@@ -92,7 +92,7 @@ def search(cost: Cost, limit: Limit, mean: Tensor, spread: Tensor, settings: Sea
 
 
 def shifted(mean: Tensor, blocks: float) -> Tensor:
-    """A plan (K, A) as it stands after ``blocks`` of its blocks have passed; the last one stays."""
+    """A plan (K, A) when ``blocks`` of its blocks have passed; the last one stays."""
     at = (torch.arange(len(mean), device=mean.device) + blocks).clamp(0, len(mean) - 1)
     low = at.floor().long()
     high = (low + 1).clamp(max=len(mean) - 1)
