@@ -2,25 +2,34 @@
 """What a caller may rely on, whichever family answers."""
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
-from tiny_checkpoint import make_checkpoint, observation
+from tiny_checkpoint import make_checkpoint
 from tiny_jepa import make_jepa
 
-from wm_ros.errors import UserError
-from wm_ros.world_model import ActionChunks, WorldModel, load_model
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scene3d"))
+
+from synthetic_room import observation  # noqa: E402
+
+from wm_ros.errors import UserError  # noqa: E402
+from wm_ros.world_model import ActionChunks, WorldModel, load_model  # noqa: E402
 
 WORDS = "Put the mug on the tray."
 
 
-@pytest.fixture(scope="module", params=["video", "twin", "jepa"])
+@pytest.fixture(scope="module", params=["video", "twin", "scene3d", "jepa"])
 def model(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
-    if request.param != "jepa":
-        return load_model(make_checkpoint(folder, request.param))
-    made = load_model(make_jepa(folder), candidates=30, elites=5, iterations=2)
-    made.set_goal(None, observation(7))
-    return made
+    if request.param == "jepa":
+        made = load_model(make_jepa(folder), candidates=30, elites=5, iterations=2)
+        made.set_goal(None, observation(shift=0.05))
+        return made
+    if request.param == "scene3d":  # it has no policy of its own
+        return load_model("scene3d", proposer=str(make_checkpoint(folder)))
+    return load_model(make_checkpoint(folder, request.param))
 
 
 def test_it_answers_the_common_interface(model):
@@ -50,7 +59,7 @@ def test_surprise_is_a_number_at_least_zero(model):
     state = model.observe(observation())
     model.imagine(state, model.act(state, WORDS), WORDS)
     late = float(model.spec.frame_steps[0] * model.spec.dt)
-    assert model.surprise(state, observation(3, stamp=late)) >= 0.0
+    assert model.surprise(state, observation(stamp=late, shift=0.05)) >= 0.0
 
 
 def test_an_image_of_the_wrong_size_gets_one_sentence(model):
