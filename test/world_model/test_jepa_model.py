@@ -75,6 +75,15 @@ def test_a_goal_stays_with_the_state_and_its_followers(model):
     assert len(model.act(model.observe(observation(2)), n=2)) == 2, "for callers without memory"
 
 
+def test_every_block_can_have_a_goal_of_its_own(model):
+    state = model.observe(observation())
+    model.set_goal(state, [observation(s) for s in (1, 2, 3)])
+    assert state.memory["goal"].shape == (3, 16)
+    latents = state.memory["goal"][[0, 1, 2, 2, 2]][None]
+    assert float(model._cost(latents, state.memory["goal"])) == 0.0, "the last one holds on"
+    assert float(model._cost(latents.flip(1), state.memory["goal"])) > 0.0
+
+
 def test_the_next_search_starts_from_the_last_plan(model):
     state = with_goal(model)
     first = model.plan(state, state.memory["goal"])

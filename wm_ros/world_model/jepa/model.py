@@ -2,6 +2,7 @@
 """The jepa family behind the common interface: it acts by searching for a way to a goal image."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from wm_ros.world_model.video import checkpoint
 DT = 0.1  # s, one control step
 AGE = (0.25, 0.75)  # s between the two looks of which one is foretold from the other
 SPREAD = (0.5, 0.5, 0.5, 0.3, 0.6)  # of the first candidates around the last plan
-EARLY = 0.3  # weight of all blocks but the last: what arrives sooner is better
+METRICS = ("latent", "error")
 NO_GOAL = ("jepa plans to a goal image and has none: call set_goal(state, observation) before "
            "act, or load it with dreamer=\"video\" to take its goals from words.")
 
@@ -41,18 +42,22 @@ class JepaWorldModel:
     :param dreamer: name or folder of a video checkpoint whose imagined last frame becomes the
         goal where none was set
     :param seed: of the candidates; the same calls give the same plans
+    :param metric: how far a latent is from the goal: ``latent``, the plain distance, or
+        ``error``, in units of usual prediction errors, as surprise is measured
     :param search: settings of the planner, see :class:`wm_ros.world_model.jepa.planner.Search`
     """
 
     def __init__(self, folder: Path, device: str = "cpu", dreamer: str | None = None,
-                 seed: int = 0, **search: Any):
+                 seed: int = 0, metric: str = "latent", **search: Any):
+        if metric not in METRICS:
+            raise UserError(f"There is no metric {metric!r}; known are {', '.join(METRICS)}.")
         config = checkpoint.read_config(folder)
         self.folder, self.device = Path(folder), torch.device(device)
         self.config = JepaConfig.from_dict(config["network"])
         c = self.config
         self.spec = ModelSpec("jepa", image_size=c.image_size, horizon=c.horizon, dt=DT,
                               frame_steps=tuple(range(c.block, c.horizon + 1, c.block)))
-        self.search = planner.Search(**search)
+        self.search, self.metric = planner.Search(**search), metric
         parts = torch.nn.ModuleDict({"encoder": Encoder(c), "predictor": Predictor(c)})
         parts.register_buffer("whiten", torch.zeros(c.latent, c.latent))
         checkpoint.load_weights(parts, self.folder / "model.safetensors")
@@ -102,7 +107,7 @@ class JepaWorldModel:
         position, quaternion, width = coding.decode(
             knots, self._tensor(o.tcp_position), self._tensor(o.tcp_quaternion),
             self.config.block)
-        success = self._nearer(state, self._roll(state, knots)[:, -1], goal)
+        success = self._nearer(state, self._roll(state, knots)[:, -1], goal[-1])
         spread = (position - position.mean(0)).norm(dim=-1).mean(1)  # 0 for one
         return ActionChunks(_numpy(position), _numpy(quaternion), _numpy(width), DT, success,
                             success, _numpy(spread))
@@ -121,7 +126,7 @@ class JepaWorldModel:
         latents = self._roll_blocks(state, blocks)
         goal = state.memory.get("goal", self.goal)
         success = (np.full(len(chunks), np.nan, np.float32) if goal is None
-                   else self._nearer(state, latents[:, -1], goal))
+                   else self._nearer(state, latents[:, -1], goal[-1]))
         times = DT * self.config.block * np.arange(1, latents.shape[1] + 1)
         return Imagination(None, times, _numpy(latents)[:, :, None], success, success,
                            chunks.uncertainty)
@@ -153,17 +158,22 @@ class JepaWorldModel:
         z: Tensor = self.encoder(*prepare(*flat))
         return z.reshape(*shape, -1)
 
-    def set_goal(self, state: State | None, goal: Observation | np.ndarray | Tensor) -> None:
+    def set_goal(self, state: State | None,
+                 goal: Observation | Sequence[Observation] | np.ndarray | Tensor) -> None:
         """What :meth:`act` shall bring about.
 
         :param state: kept with it and its followers; None: for all states without one of theirs
-        :param goal: an observation (its two images count) or a latent (D,)
+        :param goal: an observation (its two images count) or a latent (D,); or several, one for
+            the end of every block, of which the last one holds on
         """
         if isinstance(goal, Observation):
-            z = self.encode(goal.scene_rgb, goal.wrist_rgb)
+            goal = [goal]
+        if isinstance(goal, Sequence):
+            z = self.encode(np.stack([o.scene_rgb for o in goal]),
+                            np.stack([o.wrist_rgb for o in goal]))
         else:
-            z = torch.as_tensor(goal, dtype=torch.float32, device=self.device)
-        if z.shape != (self.config.latent,):
+            z = torch.atleast_2d(torch.as_tensor(goal, dtype=torch.float32, device=self.device))
+        if z.dim() != 2 or z.shape[1] != self.config.latent or not len(z):
             raise UserError(f"A goal latent has {self.config.latent} numbers, this one has shape "
                             f"{tuple(z.shape)}.")
         if state is None:
@@ -173,7 +183,7 @@ class JepaWorldModel:
 
     @torch.inference_mode()
     def goal_from_words(self, state: State, instruction: str) -> Tensor:
-        """Latent of the last frame that the dreamer imagines for ``instruction``.
+        """Latent (1, D) of the last frame that the dreamer imagines for ``instruction``.
 
         It imagines the scene camera alone: the wrist's view is taken to stay as it is.
 
@@ -183,13 +193,12 @@ class JepaWorldModel:
             raise UserError(NO_GOAL)
         o = state.observation
         dreamt = self._dreamer.generate(self._dreamer.observe(o), instruction)
-        return self.encode(dreamt.frames[0, -1], o.wrist_rgb)
+        return self.encode(dreamt.frames[0, -1:], o.wrist_rgb[None])
 
-    def distance(self, state: State, goal: Tensor | None = None) -> float:
-        """From where things are to the goal, in units of the surprise's limit: under 1 the two
-        differ less than a prediction and what then happens."""
-        goal = self._goal(state, "") if goal is None else goal
-        return float(self.calibration.distance(state.memory["latent"] - goal))
+    def distance(self, state: State, goal: Tensor) -> np.ndarray:
+        """From where things are to latents (N, D) -> (N,), in units of the surprise's limit:
+        under 1 the two differ less than a prediction and what then happens."""
+        return _numpy(self.calibration.distance(state.memory["latent"] - goal))
 
     @torch.inference_mode()
     def plan(self, state: State, goal: Tensor) -> planner.Plan:
@@ -219,13 +228,16 @@ class JepaWorldModel:
         return goal
 
     def _cost(self, latents: Tensor, goal: Tensor) -> Tensor:
-        """(N, K, D) foretold latents -> (N,): distance at the end and, less, on the way."""
-        gap = (latents - goal).square().mean(-1)
-        early = gap[:, :-1].mean(1) if gap.shape[1] > 1 else 0.0
-        return gap[:, -1] + EARLY * early
+        """(N, K, D) foretold latents, goals (G, D) -> (N,): mean squared distance of every
+        block's end to its goal. What arrives early is better than what arrives late."""
+        goal = goal[torch.arange(latents.shape[1], device=goal.device).clamp(max=len(goal) - 1)]
+        gap = latents - goal
+        if self.metric == "error":
+            gap = gap @ self.calibration.whiten.T
+        return gap.square().mean((1, 2))
 
     def _nearer(self, state: State, latents: Tensor, goal: Tensor) -> np.ndarray:
-        """(N, D) -> (N,) share of the way to the goal that is covered, 0..1."""
+        """(N, D) -> (N,) share of the way to a goal (D,) that is covered, 0..1."""
         now = (state.memory["latent"] - goal).norm()
         return _numpy((1 - (latents - goal).norm(dim=-1) / now.clamp_min(1e-6)).clamp(0, 1))
 
