@@ -26,6 +26,7 @@ COMMANDS = {
     "eval": "wm_ros.evaluation.evaluate",
     "calibrate": "wm_ros.evaluation.calibrate",
     "compare": "wm_ros.evaluation.compare",
+    "probe": "wm_ros.evaluation.probe_command",
     "imagine": "wm_ros.evaluation.imagine",
     "scan": "wm_ros.evaluation.scan",
     "bench": "wm_ros.evaluation.bench",

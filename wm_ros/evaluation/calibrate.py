@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--seeds and --workers must be at least 1.")
     folder = find(args.model)
     config = read_config(folder)
-    if "scales" not in config:
+    if config["family"] not in ("video", "twin"):
         raise UserError(f"{folder} is of family {config['family']!r}, which predicts no success "
                         "that could be fitted.")
     jobs = [(str(folder), task, args.first_seed + i) for task in task_names(args.tasks)

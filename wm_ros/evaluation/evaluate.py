@@ -17,6 +17,7 @@ from wm_ros.errors import UserError
 from wm_ros.evaluation import open_loop
 from wm_ros.evaluation.calibration import calibration
 from wm_ros.evaluation.closed_loop import Outcome, foretold, run_episode
+from wm_ros.evaluation.goals import run_goals
 from wm_ros.evaluation.page import write_page
 from wm_ros.evaluation.statistics import wilson
 from wm_ros.training.progress import Progress
@@ -169,7 +170,10 @@ def load_once(model: str, precision: str = "auto", backend: str = "torch") -> An
 
 def _episode(job: tuple[Any, ...]) -> Outcome:
     load, task, seed, split, candidates, execute, film = job
-    return run_episode(load_once(*load), task, seed, split, candidates, execute, film)
+    model = load_once(*load)
+    if hasattr(model, "set_goal"):  # it has no words, but an expert's pictures
+        return run_goals(model, task, seed, split, film=film)
+    return run_episode(model, task, seed, split, candidates, execute, film)
 
 
 def _score(job: tuple[Any, ...]) -> list[dict[str, Any]]:

@@ -48,16 +48,25 @@ class TrainingConfig:
             raise UserError("video_share, unlabelled and validation_share are shares of 1.")
 
 
-def load(name: str, **overrides: Any) -> tuple[str, VideoConfig, TrainingConfig]:
-    """Read a model configuration by name or path: family, network, training.
+def find(name: str) -> Path:
+    """The file of a model configuration, by name or path.
 
-    :raises UserError: if there is none of that name or it has an unknown setting
+    :raises UserError: if there is none of that name
     """
     is_file = name.endswith((".yaml", ".yml"))
     path = Path(name) if is_file else config_path("models", f"{name}.yaml")
     if not path.is_file():
         known = sorted(p.stem for p in config_path("models").glob("*.yaml"))
         raise UserError(f"There is no model configuration {name!r}; known are {', '.join(known)}.")
+    return path
+
+
+def load(name: str, **overrides: Any) -> tuple[str, VideoConfig, TrainingConfig]:
+    """Read a model configuration by name or path: family, network, training.
+
+    :raises UserError: if there is none of that name or it has an unknown setting
+    """
+    path = find(name)
     values = yaml.safe_load(path.read_text())
     training = values.get("training", {})
     if unknown := set(training) - {f.name for f in fields(TrainingConfig)}:

@@ -28,23 +28,26 @@ class Ema:
         torch._foreach_lerp_(mine, theirs, rate)
 
 
-def save_state(path: Path, step: int, module: nn.Module, ema: Ema,
+def save_state(path: Path, step: int, module: nn.Module, ema: Ema | None,
                optimizer: torch.optim.Optimizer) -> None:
     """Write everything that resuming needs."""
     tensors: dict[str, Tensor] = {"step": torch.tensor(step)}
     tensors |= {f"module/{k}": v for k, v in module.state_dict().items()}
-    tensors |= {f"ema/{k}": v for k, v in ema.weights.items()}
+    if ema is not None:
+        tensors |= {f"ema/{k}": v for k, v in ema.weights.items()}
     for name, parameter in module.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer/{key}/{name}"] = torch.as_tensor(value)
     save_tensors(tensors, path)
 
 
-def load_state(path: Path, module: nn.Module, ema: Ema, optimizer: torch.optim.Optimizer) -> int:
+def load_state(path: Path, module: nn.Module, ema: Ema | None,
+               optimizer: torch.optim.Optimizer) -> int:
     """Read what :func:`save_state` wrote, in place; returns the step to go on from."""
     tensors = read_tensors(path)
     module.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("module/")})
-    ema.weights = {k[4:]: v for k, v in tensors.items() if k.startswith("ema/")}
+    if ema is not None:
+        ema.weights = {k[4:]: v for k, v in tensors.items() if k.startswith("ema/")}
     names = dict(module.named_parameters())
     for key, value in tensors.items():
         if key.startswith("optimizer/"):

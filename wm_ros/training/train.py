@@ -19,7 +19,7 @@ from torch import Tensor
 
 from wm_ros.data.cache import EpisodeCache, build_cache, load_cache
 from wm_ros.errors import UserError
-from wm_ros.training import parallel
+from wm_ros.training import jepa, parallel
 from wm_ros.training import renderer as rendering
 from wm_ros.training import tokeniser as tokenising
 from wm_ros.training.batches import POSITION, QUATERNION, Sampler, move
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
     parser.add_argument("--config", default="video_small",
                         help="name under config/models/ or a YAML file (default video_small)")
-    parser.add_argument("--family", choices=("video", "twin"),
+    parser.add_argument("--family", choices=("video", "twin", "jepa"),
                         help="twin: the action-only yardstick, the same network without video "
                         "(default: what the config names)")
     parser.add_argument("--init", default="", metavar="CHECKPOINT",
@@ -77,6 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    if (name := jepa.config_name(args)) is not None:
+        return jepa.run(args, name)
     family, network, settings = load(args.config, steps=args.steps, seed=args.seed)
     family = args.family or family
     cuda = args.device == "cuda" or (args.device == "auto" and torch.cuda.is_available())

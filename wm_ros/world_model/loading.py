@@ -15,6 +15,7 @@ from wm_ros.world_model.interface import WorldModel
 FAMILIES = {"scene3d": "wm_ros.world_model.scene3d.model:Scene3DWorldModel",
             "video": "wm_ros.world_model.video.model:VideoWorldModel",
             "twin": "wm_ros.world_model.video.twin:ActionOnlyTwin",
+            "jepa": "wm_ros.world_model.jepa.model:JepaWorldModel",
             "ensemble": "wm_ros.world_model.ensemble:Ensemble"}
 
 

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The jepa family from a data set to a checkpoint that loads, stops and goes on."""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_training import episode
+
+from wm_ros.data.cache import build_cache
+from wm_ros.data.lerobot import DatasetWriter
+from wm_ros.errors import UserError
+from wm_ros.training import jepa, train
+from wm_ros.training.jepa_batches import SequenceSampler
+from wm_ros.world_model import load_model
+from wm_ros.world_model.video.checkpoint import read_tensors
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "set"
+    writer = DatasetWriter(folder)
+    for task in ("put_mug_on_tray", "open_drawer"):
+        for seed in range(4):
+            writer.commit(episode(task, seed))
+    with writer.lock():
+        writer.merge()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cache(data: Path, tmp_path_factory: pytest.TempPathFactory):
+    return build_cache(data, tmp_path_factory.mktemp("cache") / "c")
+
+
+def arguments(data: Path, out: Path, *more: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    return parser.parse_args(["--data", str(data), "--out", str(out), "--device", "cpu",
+                              "--processes", "1", "--config", "jepa_tiny", *more])
+
+
+def test_a_run_that_was_stopped_goes_on_and_ships_a_checkpoint(data, tmp_path):
+    assert train.run(arguments(data, tmp_path, "--steps", "3")) == 0
+    assert int(read_tensors(tmp_path / "state.safetensors")["step"]) == 3
+    assert train.run(arguments(data, tmp_path, "--steps", "6")) == 0
+    assert int(read_tensors(tmp_path / "state.safetensors")["step"]) == 6
+    model = load_model(tmp_path)
+    assert model.spec.family == "jepa" and len(model.tasks) == 2
+    assert model.calibration.limit > 0
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_two_processes_train_one_model(data, tmp_path):
+    args = arguments(data, tmp_path, "--steps", "2")
+    args.processes = 2
+    assert train.run(args) == 0
+    assert load_model(tmp_path).spec.family == "jepa"
+
+
+def test_the_family_alone_finds_its_configuration():
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    args = parser.parse_args(["--data", "d", "--out", "o", "--family", "jepa"])
+    assert jepa.config_name(args) == "jepa_small"
+    args = parser.parse_args(["--data", "d", "--out", "o"])
+    assert jepa.config_name(args) is None, "the video family stays the default"
+
+
+def sampler(cache, **more) -> SequenceSampler:
+    network, _ = jepa.load("jepa_tiny")
+    return SequenceSampler(cache, np.arange(len(cache)), network, 3, 0, **more)
+
+
+def test_actions_belong_to_the_frames_that_they_lie_between(cache):
+    s = sampler(cache, recolour=0.0)
+    first = int(cache.arrays["episode_start"][0])
+    rows = np.array([first])
+    found = {tuple(np.round(s.actions(rows)[0, 0].numpy(), 4)) for _ in range(20)}
+    state, told = cache.state, cache.executed
+    for seen in (False, True):  # commanded, or read off the hand
+        position = (state[first + 1:first + 6, 8:11] if seen else told[first:first + 5, :3])
+        offset = (position - state[first, 8:11]) / (0.022 * np.arange(1, 6)[:, None])
+        width = (state[first + 1:first + 6, 7] if seen else told[first:first + 5, 7]) / 0.04 - 1
+        wanted = np.concatenate([offset, np.zeros((5, 1)), width[:, None]], 1).ravel()
+        assert any(np.allclose(wanted, f, atol=1e-3) for f in found)
+
+
+def test_what_lies_beyond_the_end_of_an_episode_does_not_count(cache):
+    s = sampler(cache)
+    last = int(cache.arrays["episode_start"][1]) - 1
+    batch = s.batch(np.array([last - 5, last]))
+    assert batch.valid.tolist() == [[1, 0], [0, 0]]
+
+
+def test_a_batch_shows_many_episodes_and_recolours_every_frame_anew(cache):
+    s = sampler(cache)
+    assert len(set(cache.episode_index[s.draw(8)])) == 8
+    batch = s.batch(s.draw(2))
+    assert batch.scene.shape == (6, 3, 96, 96) and batch.wrist.shape == (6, 3, 48, 48)
+    same = torch.from_numpy(cache.scene[[0, 0]]).permute(0, 3, 1, 2) / 127.5 - 1
+    a, b = s._recolour(same)
+    assert (a - b).abs().mean() > 0.02
+
+
+def test_mistyped_settings_get_one_sentence(tmp_path):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("family: jepa\nnetwork: {}\ntraining: {stpes: 3}\n")
+    with pytest.raises(UserError, match="stpes"):
+        jepa.load(str(bad))
+    with pytest.raises(UserError, match="at least 1"):
+        jepa.load("jepa_tiny", steps=0)

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``wm probe``: what a latent model knows (linear probes), and what surprises it."""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from wm_ros.environment import end_with_parent
+from wm_ros.errors import UserError
+from wm_ros.evaluation import probes, surprise
+from wm_ros.report.plots import BLUE, GREEN, GREY, ORANGE, svg_of
+from wm_ros.training.progress import Progress
+from wm_ros.world_model.interface import Observation
+
+_MODEL: dict[str, Any] = {}
+
+HELP = "Measure what a latent model knows (linear probes) and what surprises it."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--model", default="jepa", help="checkpoint name or folder")
+    parser.add_argument("--tasks", default="all", help="all, home, office, or names with commas")
+    parser.add_argument("--fit", type=int, default=10, metavar="N",
+                        help="training layouts a task that probes are fitted on (default 10)")
+    parser.add_argument("--seeds", type=int, default=5,
+                        help="held-out layouts a task, for probes and surprise (default 5)")
+    parser.add_argument("--first-seed", type=int, default=100, help="first held-out seed")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("out/probe"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    from wm_ros.data.collect import task_names
+
+    if min(args.seeds, args.workers) < 1 or args.fit < 0:
+        raise UserError("--seeds and --workers must be at least 1, --fit at least 0.")
+    tasks, model = task_names(args.tasks), _model(args.model)
+    latent = hasattr(model, "encode")
+    held = [(args.model, t, args.first_seed + i, "held_out") for t in tasks
+            for i in range(args.seeds)]
+    fit = [(args.model, t, i, "train") for t in tasks for i in range(args.fit)]
+    jobs = [(_watch, job) for job in held]
+    if latent and fit:  # the probes read latents; every family can be surprised
+        jobs += [(_sample, job) for job in fit + held]
+    answers: list[Any] = []
+    with ProcessPoolExecutor(args.workers, get_context("spawn"), end_with_parent) as pool, \
+            Progress("probe", len(jobs), "episodes") as bar:
+        for future in [pool.submit(work, job) for work, job in jobs]:
+            answers.append(future.result())
+            bar.update(len(answers))
+    watched, sampled = answers[:len(held)], answers[len(held):]
+    rows = [row for one in watched for row in one]
+    summary: dict[str, Any] = {"model": str(args.model), "tasks": tasks, "seeds": args.seeds,
+                               "surprise": surprise.summarise(rows)}
+    if hasattr(model, "plan"):
+        summary["plan_ms"] = plan_times(model)
+    if sampled:
+        summary["probes"] = probes.probe(sampled[:len(fit)], sampled[len(fit):])
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "probe.json").write_text(json.dumps(summary | {"looks": rows}, indent=1))
+    svg_of("surprise", lambda axes: picture(axes, rows), args.out)
+    print(table(summary))
+    print(f"\nPicture: {args.out / 'surprise.png'}; numbers: {args.out / 'probe.json'}")
+    return 0
+
+
+def plan_times(model: Any, times: int = 10) -> list[float]:
+    """Median and extremes of the time of one plan on all cores, ms."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count() or 1)
+    rng = np.random.default_rng(0)
+    size = model.spec.image_size
+    images = rng.integers(0, 255, (2, size, size, 3), dtype=np.uint8)
+    unit = np.array([1.0, 0.0, 0.0, 0.0])
+    seen = Observation(images[0], np.ones((size, size)), images[1], np.eye(3), np.zeros(3), unit,
+                       np.zeros(7), np.array([0.4, 0.0, 0.3]), unit, 0.08, np.zeros(6))
+    took = []
+    for _ in range(times + 1):
+        state = model.observe(seen)
+        model.set_goal(state, model.encode(images[1], images[0]))
+        begin = time.perf_counter()
+        model.act(state)
+        took.append(1e3 * (time.perf_counter() - begin))
+    torch.set_num_threads(threads)
+    took = took[1:]  # the first call of a network takes longer
+    return [round(float(x), 1) for x in (np.median(took), min(took), max(took))]
+
+
+def table(summary: dict[str, Any]) -> str:
+    """The scores as Markdown."""
+    lines = ["| event | AUROC against normal looks | median surprise | looks |",
+             "|---|---|---|---|"]
+    lines += [f"| {kind} | {row.get('auroc', '')} | {row.get('median', '')} | "
+              f"{row.get('looks', '')} |" for kind, row in summary["surprise"].items()]
+    if "probes" in summary:
+        lines += ["", "| linear probe | R2 | RMSE | samples |", "|---|---|---|---|"]
+        lines += [f"| {name} | {row['r2']:.3f} | {row['rmse']:.4f} | {row['samples']} |"
+                  for name, row in summary["probes"].items()]
+    if "plan_ms" in summary:
+        median, least, most = summary["plan_ms"]
+        lines.append(f"\none plan: {median:.0f} ms ({least:.0f}-{most:.0f})")
+    return "\n".join(lines)
+
+
+def picture(axes: Axes, rows: list[tuple[str, float]]) -> bool:
+    """Surprise by kind of event, every look a dot."""
+    kinds = [("normal", GREY), *((k, ORANGE) for k in surprise.VIOLATIONS),
+             *((k, BLUE) for k in surprise.HARMLESS)]
+    rng = np.random.default_rng(0)
+    for at, (kind, color) in enumerate(kinds):
+        values = np.array([max(v, 1e-2) for k, v in rows if k == kind])
+        if not len(values):
+            continue
+        axes.scatter(at + rng.uniform(-0.25, 0.25, len(values)), values, s=5, alpha=0.5,
+                     color=color)
+        axes.plot([at - 0.3, at + 0.3], [np.median(values)] * 2, color=color, lw=2)
+    axes.axhline(1.0, color=GREEN, lw=1, ls="--")
+    axes.set(yscale="log", ylabel="surprise (1: limit)", xticks=range(len(kinds)),
+             xticklabels=[kind for kind, _ in kinds])
+    axes.tick_params(axis="x", labelrotation=20)
+    return bool(rows)
+
+
+def _model(name: str) -> Any:
+    """A checkpoint with one thread, kept for the process's next episodes."""
+    if name not in _MODEL:
+        import torch
+
+        from wm_ros.world_model import load_model
+        torch.set_num_threads(1)
+        _MODEL[name] = load_model(name)
+    return _MODEL[name]
+
+
+def _watch(job: tuple[Any, ...]) -> list[tuple[str, float]]:
+    name, task, seed, split = job
+    return surprise.watch(_model(name), task, seed, split)
+
+
+def _sample(job: tuple[Any, ...]) -> dict[str, np.ndarray]:
+    name, task, seed, split = job
+    return probes.sample(_model(name), task, seed, split)

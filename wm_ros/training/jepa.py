@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training of the jepa family: next-latent error and SIGReg, from pixels, end to end."""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor, nn
+
+from wm_ros.data.cache import META, EpisodeCache, build_cache, fingerprint, load_cache
+from wm_ros.errors import UserError
+from wm_ros.training import parallel
+from wm_ros.training.config import find
+from wm_ros.training.jepa_batches import Sequences, SequenceSampler
+from wm_ros.training.jepa_calibration import calibrate
+from wm_ros.training.progress import Progress
+from wm_ros.training.state import load_state, save_state
+from wm_ros.world_model.jepa.config import JepaConfig
+from wm_ros.world_model.jepa.encoder import Encoder
+from wm_ros.world_model.jepa.predictor import Predictor
+from wm_ros.world_model.jepa.sigreg import sigreg
+from wm_ros.world_model.jepa.surprise import Calibration
+from wm_ros.world_model.video.checkpoint import save_config, save_tensors
+
+SAVE_SECONDS = 60
+DEFAULT = "jepa_small"
+
+
+@dataclass(frozen=True)
+class JepaTraining:
+    """How to train; comments on each setting stand in ``config/models/jepa_small.yaml``."""
+
+    seed: int = 0
+    sequences: int = 16
+    length: int = 8
+    rollouts: int = 3
+    regularise: float = 0.1
+    projections: int = 256
+    recolour: float = 1.0
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    weight_decay: float = 0.02
+    steps: int = 8000
+    validation_share: float = 0.05
+
+    def __post_init__(self) -> None:
+        if min(self.sequences, self.rollouts, self.projections, self.steps) < 1:
+            raise UserError("sequences, rollouts, projections and steps must be at least 1.")
+        if self.length < 2:
+            raise UserError("length must be at least 2: the second latent is what is predicted.")
+        if not 0 < self.validation_share < 1:
+            raise UserError("validation_share is a share of 1.")
+
+
+def config_name(args: argparse.Namespace) -> str | None:
+    """The jepa configuration that the arguments of ``wm train`` ask for, if they do."""
+    asked = yaml.safe_load(find(args.config).read_text())["family"] == "jepa"
+    if args.family == "jepa" and not asked:
+        return DEFAULT  # --config was left at the default of another family
+    return args.config if asked and args.family in (None, "jepa") else None
+
+
+def load(name: str, **overrides: Any) -> tuple[JepaConfig, JepaTraining]:
+    """Read a configuration by name or path: network, training.
+
+    :raises UserError: if there is none of that name or it has an unknown setting
+    """
+    path = find(name)
+    values = yaml.safe_load(path.read_text())
+    training = values.get("training", {})
+    if unknown := set(training) - {f.name for f in fields(JepaTraining)}:
+        raise UserError(f"Unknown training setting {sorted(unknown)[0]!r} in {path}.")
+    settings = replace(JepaTraining(**training),
+                       **{k: v for k, v in overrides.items() if v is not None})
+    return JepaConfig.from_dict(values["network"]), settings
+
+
+def fits(folder: Path, sources: list[Path]) -> bool:
+    """Whether the cache of another family, which holds depth too, can be used as it is."""
+    if not (folder / META).exists():
+        return False
+    return load_cache(folder).fingerprint == fingerprint(sources, depth=True)
+
+
+def run(args: argparse.Namespace, name: str) -> int:
+    """``wm train`` for this family."""
+    network, settings = load(name, steps=args.steps, seed=args.seed)
+    cuda = args.device == "cuda" or (args.device == "auto" and torch.cuda.is_available())
+    processes = args.processes or (1 if cuda else os.cpu_count() or 1)
+    cache_folder = args.cache or args.out / "cache"
+    args.out.mkdir(parents=True, exist_ok=True)
+    if not fits(cache_folder, args.data):
+        with Progress("decode", unit="frames") as bar:
+            build_cache(args.data, cache_folder, progress=bar.update)
+    parallel.launch(work, processes, args.out, cache_folder, network, settings, args.tasks,
+                    "cuda" if cuda else "cpu", args.minutes)
+    return 0
+
+
+class Jepa(nn.Module):
+    """Encoder and predictor, trained together."""
+
+    def __init__(self, config: JepaConfig):
+        super().__init__()
+        self.encoder, self.predictor = Encoder(config), Predictor(config)
+
+
+def losses(model: Jepa, batch: Sequences, settings: JepaTraining) -> dict[str, Tensor]:
+    """``predict``: mean squared error of predicted latents; ``sigreg``. No gradient is stopped.
+
+    Rollout r predicts from the predictions of rollout r - 1; all count alike.
+    """
+    z = model.encoder(batch.scene, batch.wrist)
+    regular = sigreg(z.float(), settings.projections)
+    z = z.unflatten(0, batch.actions.shape[:1] + (-1,))  # (B, T, D)
+    modulation = model.predictor.modulate(batch.actions)
+    errors, now = [], z[:, :-1]
+    for r in range(min(settings.rollouts, z.shape[1] - 1)):
+        predicted, _ = model.predictor(now, modulation[:, :, r:])
+        weight = batch.valid[:, r:]
+        error = (predicted - z[:, r + 1:]).square().mean(-1)
+        errors.append((error * weight).sum() / weight.sum().clamp_min(1))
+        now = predicted[:, :-1]
+    return {"predict": torch.stack(errors).mean(), "sigreg": regular, "first": errors[0]}
+
+
+def work(out: Path, cache_folder: Path, network: JepaConfig, settings: JepaTraining, tasks: str,
+         device_name: str, minutes: float) -> None:
+    """One training process."""
+    from wm_ros.training.train import choose, split
+
+    torch.manual_seed(settings.seed + parallel.rank())
+    device, cache = torch.device(device_name), load_cache(cache_folder)
+    chosen = choose(cache, tasks)
+    train_rows, held_rows = (rows[np.isin(cache.task[rows], chosen)]
+                             for rows in split(cache, settings))
+    model = Jepa(network).to(device)
+    for tensor in model.state_dict().values():  # all processes start alike
+        if parallel.size() > 1:
+            torch.distributed.broadcast(tensor, 0)
+    sampler = SequenceSampler(cache, train_rows, network, settings.length,
+                              settings.seed * 1000 + parallel.rank(), settings.recolour)
+    step = optimise(model, sampler, settings, out, device, minutes)
+    if parallel.rank() == 0:
+        model.eval()
+        scale, scores = calibrate(model.encoder, model.predictor, network, cache, held_rows,
+                                  device)
+        export(out, network, settings, cache, [cache.tasks[i] for i in chosen], model, scale,
+               scores, step)
+
+
+def optimise(model: Jepa, sampler: SequenceSampler, settings: JepaTraining, out: Path,
+             device: torch.device, minutes: float) -> int:
+    """The training loop; returns the last step."""
+    from wm_ros.training.train import agree, learning_rate, make_optimizer
+
+    optimizer, state, step = make_optimizer(model, settings), out / "state.safetensors", 0
+    if state.exists():
+        step = load_state(state, model, None, optimizer)
+    # a resumed run must not see the batches of its start again
+    seeds = (settings.seed, parallel.rank(), step)
+    sampler.random = np.random.default_rng(seeds)
+    sampler.torch_random.manual_seed(hash(seeds) % 2**32)
+    begin = saved = time.monotonic()
+    with Progress("train", settings.steps, quiet=parallel.rank() > 0, start=step) as bar:
+        while step < settings.steps:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, settings)
+            batch = Sequences(*(x.to(device) for x in
+                                sampler.batch(sampler.draw(settings.sequences))))
+            parts = losses(model, batch, settings)
+            (parts["predict"] + settings.regularise * parts["sigreg"]).backward()
+            parallel.average_gradients(model)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            step += 1
+            if step % 10 == 0:
+                bar.update(step, note=" ".join(f"{k} {float(v.detach()):.3f}"
+                                               for k, v in parts.items()),
+                           rate=settings.sequences * settings.length * parallel.size())
+            now = time.monotonic()
+            # rank 0's clock decides for all
+            stop = step % 10 == 0 and agree(now - begin > 60 * minutes)
+            if parallel.rank() == 0 and (now - saved > SAVE_SECONDS or stop
+                                         or step == settings.steps):
+                save_state(state, step, model, None, optimizer)
+                saved = now
+            if stop:
+                break
+    parallel.barrier()
+    return step
+
+
+def export(out: Path, network: JepaConfig, settings: JepaTraining, cache: EpisodeCache,
+           tasks: list[str], model: Jepa, scale: Calibration, scores: dict[str, float],
+           step: int) -> None:
+    """Write the files that ship: weights and the surprise's scale, config.yaml."""
+    save_tensors({**model.state_dict(), "whiten": scale.whiten}, out / "model.safetensors")
+    save_config({"family": "jepa", "network": network.to_dict(), "tasks": tasks,
+                 "scales": {"surprise": scale.limit},
+                 "training": asdict(settings) | {"step": step, "episodes": cache.episodes,
+                                                 "frames": len(cache),
+                                                 "data": cache.fingerprint},
+                 "validation": scores}, out)
+    print(json.dumps(scores, indent=1))
