@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-from wm_ros.evaluation.closed_loop import Outcome, actions, to_observation
+from wm_ros.evaluation.closed_loop import Outcome, to_observation
+from wm_ros.motion.pose import Pose
 from wm_ros.sim.env import TaskEnv
 from wm_ros.world_model.interface import Observation, State
 from wm_ros.world_model.jepa.model import JepaWorldModel
 
 EVERY = 5  # control steps from one goal to the next
-PATIENCE = 2.0  # times that long a goal may take
-REACHED = 1.0  # distance, in units of the surprise's limit
+PATIENCE = 3.0  # times that long a goal may take
+REACHED = 0.3  # distance, in units of the surprise's limit
 
 
 @dataclass
@@ -91,7 +92,7 @@ def run_goals(model: JepaWorldModel, task: str, seed: int, split: str = "held_ou
     goals = Goals(model, demonstrate(task, seed, split, model.spec.image_size).seen, every)
     env = TaskEnv(task, seed, split, image_size=model.spec.image_size)
     outcome = Outcome(task, seed, env.instruction, False, 0.0, 0.0)
-    width, state = float(env.sim.gripper_width), None
+    state = None
     try:
         while env.steps < env.max_steps and not outcome.success:
             obs = to_observation(env.observe())
@@ -101,9 +102,11 @@ def run_goals(model: JepaWorldModel, task: str, seed: int, split: str = "held_ou
             chunks = model.act(state, env.instruction)
             outcome.act_ms.append(1e3 * (time.perf_counter() - begin))
             outcome.looks.append((env.steps, float(chunks.success[0]), goals.share))
-            for action in actions(chunks, 0, width, execute):
-                width = action[1]
-                env.step(action)
+            # hand and fingers move together, as they do in the demonstrations
+            for position, quaternion, width in zip(
+                    chunks.position[0, :execute], chunks.quaternion[0, :execute],
+                    chunks.gripper[0, :execute], strict=True):
+                env.step((Pose(position, quaternion), float(width)))
                 outcome.furniture_contacts += env.sim.robot_furniture_contacts() > 0
                 if film:
                     now = env.observe()

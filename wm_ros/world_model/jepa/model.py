@@ -48,7 +48,7 @@ class JepaWorldModel:
     """
 
     def __init__(self, folder: Path, device: str = "cpu", dreamer: str | None = None,
-                 seed: int = 0, metric: str = "latent", **search: Any):
+                 seed: int = 0, metric: str = "error", **search: Any):
         if metric not in METRICS:
             raise UserError(f"There is no metric {metric!r}; known are {', '.join(METRICS)}.")
         config = checkpoint.read_config(folder)
