@@ -2,8 +2,8 @@
 """Scores kept beside a checkpoint, and the tables that README and model card take from them.
 
 ``wm eval --record`` writes ``scores.json`` into the checkpoint's folder, one entry a split;
-``make docs`` fills what stands between ``<!-- table -->`` (``foresight``, ``calibration``) and
-``<!-- end -->``, so that no page quotes other numbers than the file.
+``make docs`` fills what stands between ``<!-- table -->`` (``foresight``, ``actions``,
+``calibration``) and ``<!-- end -->``, so that no page quotes other numbers than the file.
 """
 from __future__ import annotations
 
@@ -37,8 +37,10 @@ def record(summary: dict[str, Any], folder: Path, commit: str, machine: dict[str
 
 def tables(scores: dict[str, Any]) -> dict[str, str]:
     """Markdown by the name of its place in a page."""
-    return {"table": _successes(scores), "foresight": _foresight(scores["held_out"]["open_loop"]),
-            "calibration": _calibration(scores["held_out"]["calibration"])}
+    held_out = scores["held_out"]
+    return {"table": _successes(scores), "foresight": _foresight(held_out["open_loop"]),
+            "actions": _actions(held_out["open_loop"]),
+            "calibration": _calibration(held_out["calibration"])}
 
 
 def _successes(scores: dict[str, Any]) -> str:
@@ -65,6 +67,13 @@ def _foresight(scores: dict[str, Any]) -> str:
         gain, spread = row["gain_db"]
         lines.append(f"| {seconds} | {imagined} | {copied} | {gain:+.1f} ± {spread:.1f} dB |")
     return "\n".join(lines)
+
+
+def _actions(scores: dict[str, Any]) -> str:
+    mm = scores["action_mm"]
+    return (f"Mean position error of a chunk against the expert's at {scores['moments']} moments: "
+            f"policy {mm['policy']:.1f} mm, inverse\ndynamics (true frames given) "
+            f"{mm['inverse']:.1f} mm, staying where one is {mm['stay']:.1f} mm.")
 
 
 def _calibration(scores: dict[str, Any]) -> str:
