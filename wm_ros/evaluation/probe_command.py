@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     held = [(args.model, t, args.first_seed + i, "held_out") for t in tasks
             for i in range(args.seeds)]
     fit = [(args.model, t, i, "train") for t in tasks for i in range(args.fit)]
-    jobs = [(_watch, job) for job in held]
+    jobs: list[tuple[Any, tuple[Any, ...]]] = [(_watch, job) for job in held]
     if latent and fit:  # the probes read latents; every family can be surprised
         jobs += [(_sample, job) for job in fit + held]
     answers: list[Any] = []

@@ -41,7 +41,7 @@ def sample(model: JepaWorldModel, task: str, seed: int, split: str) -> dict[str,
                 truth |= {j: [env.sim.joint_value(j)] for j in joints}
                 for name, value in truth.items():
                     rows.setdefault(name, []).append(value)
-            env.step(tuple(expert.act()))
+            env.step(expert.act())
     finally:
         env.close()
     z = model.encode(*(np.stack(camera) for camera in zip(*images, strict=True)))

@@ -86,8 +86,8 @@ def _calibration(scores: dict[str, Any]) -> str:
 def fill(page: str, parts: dict[str, str]) -> str:
     """The page with every known place filled."""
     for name, text in parts.items():
-        page = re.sub(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)",
-                      lambda m, text=text: m[1] + text + m[2], page, flags=re.S)
+        place = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=\n<!-- end -->)", re.S)
+        page = place.sub(text.replace("\\", r"\\"), page)
     return page
 
 

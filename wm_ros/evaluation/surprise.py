@@ -52,7 +52,7 @@ def watch(model: WorldModel, task: str, seed: int, split: str = "held_out",
                     at = 10**6
             state = model.observe(obs, state)
             for _ in range(look_every):
-                env.step(tuple(expert.act()))
+                env.step(expert.act())
             look += 1
     finally:
         env.close()

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
 from wm_ros.errors import UserError
 from wm_ros.paths import config as config_path
 from wm_ros.world_model.video.config import VideoConfig
+
+
+class Schedule(Protocol):
+    """What the training of every family is told."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def validation_share(self) -> float: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def warmup(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from wm_ros.data.cache import EpisodeCache, build_cache, load_cache
 from wm_ros.errors import UserError
@@ -23,7 +23,7 @@ from wm_ros.training import jepa, parallel
 from wm_ros.training import renderer as rendering
 from wm_ros.training import tokeniser as tokenising
 from wm_ros.training.batches import POSITION, QUATERNION, Sampler, move
-from wm_ros.training.config import TrainingConfig, load
+from wm_ros.training.config import Schedule, TrainingConfig, load
 from wm_ros.training.losses import losses
 from wm_ros.training.precision import autocast
 from wm_ros.training.progress import Progress
@@ -163,7 +163,7 @@ def initial_codec(out: Path) -> ActionCodec | None:
     return ActionCodec(torch.tensor(scales["position"]), torch.tensor(scales["rotation"]))
 
 
-def split(cache: EpisodeCache, settings: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
+def split(cache: EpisodeCache, settings: Schedule) -> tuple[np.ndarray, np.ndarray]:
     """Rows for training and for validation, by whole episodes.
 
     An episode's side hangs on its task and seed alone, so that it stays when data are added.
@@ -246,7 +246,7 @@ def prepare_renderer(out: Path, cache: EpisodeCache, network: VideoConfig,
     return renderer.eval()
 
 
-def make_optimizer(model: VideoNetwork, settings: TrainingConfig) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, settings: Schedule) -> torch.optim.Optimizer:
     """AdamW; no decay on vectors."""
     matrices = [p for p in model.parameters() if p.dim() > 1]
     vectors = [p for p in model.parameters() if p.dim() <= 1]
@@ -306,7 +306,7 @@ def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, ou
     return step
 
 
-def learning_rate(step: int, settings: TrainingConfig) -> float:
+def learning_rate(step: int, settings: Schedule) -> float:
     """Linear warm-up, then a cosine down to a twentieth."""
     if step < settings.warmup:
         return settings.learning_rate * (step + 1) / settings.warmup

@@ -59,8 +59,8 @@ def encode_chunk(position: Tensor, quaternion: Tensor, width: Tensor, from_posit
     start = torch.cat([from_position.expand(n, 1, 3), position[:, block - 1:-1:block]], 1)
     turn = torch.cat([yaw_of(from_quaternion).expand(n, 1), yaw[:, block - 1:-1:block]], 1)
     cut = slice(0, blocks * block)
-    return encode(*(x[:, cut].unflatten(1, (blocks, block)) for x in (position, yaw, width)),
-                  start[:, :blocks], turn[:, :blocks])
+    steps = [x[:, cut].unflatten(1, (blocks, block)) for x in (position, yaw, width)]
+    return encode(steps[0], steps[1], steps[2], start[:, :blocks], turn[:, :blocks])
 
 
 def limit(knots: Tensor) -> Tensor:

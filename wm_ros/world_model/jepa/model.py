@@ -58,12 +58,13 @@ class JepaWorldModel:
         self.spec = ModelSpec("jepa", image_size=c.image_size, horizon=c.horizon, dt=DT,
                               frame_steps=tuple(range(c.block, c.horizon + 1, c.block)))
         self.search, self.metric = planner.Search(**search), metric
-        parts = torch.nn.ModuleDict({"encoder": Encoder(c), "predictor": Predictor(c)})
+        self.encoder, self.predictor = Encoder(c), Predictor(c)
+        parts = torch.nn.ModuleDict({"encoder": self.encoder, "predictor": self.predictor})
         parts.register_buffer("whiten", torch.zeros(c.latent, c.latent))
         checkpoint.load_weights(parts, self.folder / "model.safetensors")
         parts.to(self.device).eval()
-        self.encoder, self.predictor = parts["encoder"], parts["predictor"]
-        self.calibration = Calibration(parts.whiten, float(config["scales"]["surprise"]))
+        self.calibration = Calibration(parts.get_buffer("whiten"),
+                                       float(config["scales"]["surprise"]))
         self.tasks: list[str] = config["tasks"]
         self.card = config
         self.goal: Tensor | None = None
@@ -120,9 +121,11 @@ class JepaWorldModel:
         Success is as in :meth:`act`, NaN without a goal.
         """
         o = state.observation
-        blocks = coding.encode_chunk(
-            *(self._tensor(x) for x in (chunks.position, chunks.quaternion, chunks.gripper,
-                                        o.tcp_position, o.tcp_quaternion)), self.config.block)
+        position, quaternion, width, from_position, from_quaternion = (
+            self._tensor(x) for x in (chunks.position, chunks.quaternion, chunks.gripper,
+                                      o.tcp_position, o.tcp_quaternion))
+        blocks = coding.encode_chunk(position, quaternion, width, from_position, from_quaternion,
+                                     self.config.block)
         latents = self._roll_blocks(state, blocks)
         goal = state.memory.get("goal", self.goal)
         success = (np.full(len(chunks), np.nan, np.float32) if goal is None
