@@ -18,12 +18,8 @@ from wm_ros.nodes.base import SUPERVISOR
 from wm_ros.nodes.node_list import NodeSpec
 from wm_ros.nodes.shared_memory import free_abandoned
 
-# s before a node that keeps dying is started again; at first the others have the processor to
-# themselves, which stop the arm
-BACK_OFF = (0.3, 0.5, 2.0, 5.0, 10.0)
+BACK_OFF = (0.0, 0.5, 2.0, 5.0, 10.0)  # s before a node that keeps dying is started again
 STEADY = 20.0  # s after which a node counts as running well
-# a node that comes back computes first for so long (s): the arm waits for it
-HURRY, HURRIED = 6.0, -15  # niceness
 
 
 @dataclass
@@ -34,7 +30,6 @@ class _Process:
     started: float
     failures: int = 0
     restart_at: float | None = None
-    hurries: bool = False
 
 
 def child_environment() -> dict[str, str]:
@@ -113,10 +108,7 @@ class Supervisor:
                 fresh = self._spawn(process.spec)
                 process.child, process.started, process.restart_at = fresh.child, now, None
                 process.log = fresh.log
-                process.hurries = prefer(fresh.child.pid, HURRIED)
             return
-        if process.hurries and now - process.started > HURRY:
-            process.hurries = prefer(process.child.pid, 0)
         status = process.child.poll()
         if status is None or not process.spec.respawn:
             return
@@ -146,19 +138,6 @@ class Supervisor:
                 process.log.close()
             self._processes.clear()
         free_abandoned()
-
-
-def prefer(pid: int, niceness: int) -> bool:
-    """Set the priority of a process and its session, where the system allows it; whether it is
-    now above the ordinary."""
-    try:
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            os.setpriority(os.PRIO_PROCESS, int(thread), niceness)
-        # processes of other sessions are weighed by session (sched(7), the autogroup feature)
-        Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
-    except OSError:
-        return False
-    return niceness < 0
 
 
 def end_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
