@@ -34,7 +34,7 @@ TASK = "open_door" if CHECKPOINT else ""
 SEED = 101 if CHECKPOINT else 3
 ORDINARY, ENDLESS = (("open the cabinet door", "open the cabinet door") if CHECKPOINT
                      else ("go left", "wander"))
-SOON = 4.0  # s: an image is imagined every second, and compared 0.8 s later
+SOON = 8.0  # s, on a busy machine: an image is imagined every second, and compared 0.8 s later
 HOLD = 0.3  # s
 
 
