@@ -90,20 +90,27 @@ def run_episode(model: WorldModel, task: str, seed: int, split: str = "held_out"
             state, chunks, best = decision.state, decision.chunks, decision.order[0]
             outcome.looks.append((env.steps, float(chunks.success[best]),
                                   float(chunks.progress[best])))
-            for action in actions(chunks, best, width, execute, patience):
-                width = action[1]
-                env.step(action)
-                outcome.furniture_contacts += env.sim.robot_furniture_contacts() > 0
-                if film:
-                    shown = env.observe()
-                    outcome.frames.append(np.concatenate([shown.scene_rgb, shown.wrist_rgb], 1))
-                if env.success():
-                    outcome.success = True
-                    break
+            steps = actions(chunks, best, width, execute, patience)
+            width = follow(env, outcome, steps, film) if steps else width
         outcome.seconds, outcome.progress = env.steps * 0.1, env.progress()
     finally:
         env.close()
     return outcome
+
+
+def follow(env: TaskEnv, outcome: Outcome, steps: list[tuple[Pose, float]], film: bool) -> float:
+    """Drive some control steps, up to success; returns the width that was commanded last, m."""
+    width = float("nan")
+    for pose, width in steps:
+        env.step((pose, width))
+        outcome.furniture_contacts += env.sim.robot_furniture_contacts() > 0
+        if film:
+            shown = env.observe()
+            outcome.frames.append(np.concatenate([shown.scene_rgb, shown.wrist_rgb], 1))
+        if env.success():
+            outcome.success = True
+            break
+    return width
 
 
 def foretold(outcome: Outcome, horizon: int) -> tuple[list[float], list[bool]]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-from wm_ros.evaluation.closed_loop import Outcome, to_observation
+from wm_ros.evaluation.closed_loop import Outcome, follow, to_observation
 from wm_ros.motion.pose import Pose
 from wm_ros.sim.env import TaskEnv
 from wm_ros.world_model.interface import Observation, State
@@ -103,17 +103,10 @@ def run_goals(model: JepaWorldModel, task: str, seed: int, split: str = "held_ou
             outcome.act_ms.append(1e3 * (time.perf_counter() - begin))
             outcome.looks.append((env.steps, float(chunks.success[0]), goals.share))
             # hand and fingers move together, as they do in the demonstrations
-            for position, quaternion, width in zip(
+            follow(env, outcome, [
+                (Pose(position, quaternion), float(width)) for position, quaternion, width in zip(
                     chunks.position[0, :execute], chunks.quaternion[0, :execute],
-                    chunks.gripper[0, :execute], strict=True):
-                env.step((Pose(position, quaternion), float(width)))
-                outcome.furniture_contacts += env.sim.robot_furniture_contacts() > 0
-                if film:
-                    now = env.observe()
-                    outcome.frames.append(np.concatenate([now.scene_rgb, now.wrist_rgb], 1))
-                if env.success():
-                    outcome.success = True
-                    break
+                    chunks.gripper[0, :execute], strict=True)], film)
         outcome.seconds, outcome.progress = env.steps * 0.1, env.progress()
     finally:
         env.close()

@@ -17,11 +17,10 @@ from matplotlib.axes import Axes
 from wm_ros.environment import end_with_parent
 from wm_ros.errors import UserError
 from wm_ros.evaluation import probes, surprise
+from wm_ros.evaluation.evaluate import load_once
 from wm_ros.report.plots import BLUE, GREEN, GREY, ORANGE, svg_of
 from wm_ros.training.progress import Progress
 from wm_ros.world_model.interface import Observation
-
-_MODEL: dict[str, Any] = {}
 
 HELP = "Measure what a latent model knows (linear probes) and what surprises it."
 
@@ -45,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
     if min(args.seeds, args.workers) < 1 or args.fit < 0:
         raise UserError("--seeds and --workers must be at least 1, --fit at least 0.")
-    tasks, model = task_names(args.tasks), _model(args.model)
+    tasks, model = task_names(args.tasks), load_once(args.model)
     latent = hasattr(model, "encode")
     held = [(args.model, t, args.first_seed + i, "held_out") for t in tasks
             for i in range(args.seeds)]
@@ -134,22 +133,11 @@ def picture(axes: Axes, rows: list[tuple[str, float]]) -> bool:
     return bool(rows)
 
 
-def _model(name: str) -> Any:
-    """A checkpoint with one thread, kept for the process's next episodes."""
-    if name not in _MODEL:
-        import torch
-
-        from wm_ros.world_model import load_model
-        torch.set_num_threads(1)
-        _MODEL[name] = load_model(name)
-    return _MODEL[name]
-
-
 def _watch(job: tuple[Any, ...]) -> list[tuple[str, float]]:
     name, task, seed, split = job
-    return surprise.watch(_model(name), task, seed, split)
+    return surprise.watch(load_once(name), task, seed, split)
 
 
 def _sample(job: tuple[Any, ...]) -> dict[str, np.ndarray]:
     name, task, seed, split = job
-    return probes.sample(_model(name), task, seed, split)
+    return probes.sample(load_once(name), task, seed, split)
