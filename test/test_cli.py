@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import argparse
 import errno
 import os
 import subprocess
@@ -55,6 +56,13 @@ def test_help_of_a_command_works(name):
     done = wm(name, "--help")
     assert done.returncode == 0, done.stderr
     assert "usage: wm" in done.stdout
+
+
+@pytest.mark.parametrize("name", sorted(cli.COMMANDS))
+def test_every_option_says_what_it_does(name):
+    parser = cli.build_parser(name)
+    chosen = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    assert not [a.option_strings for a in chosen.choices[name]._actions if not a.help]
 
 
 def test_an_exit_status_of_a_command_reaches_the_shell(command):

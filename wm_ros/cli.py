@@ -6,6 +6,7 @@ import argparse
 import ast
 import errno
 import importlib
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -60,6 +61,19 @@ def help_line(module: str) -> str:
     return ""
 
 
+class _Help(argparse.HelpFormatter):
+    """Tells the default of every option that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        told = action.help or ""
+        silent = action.default in (None, False, argparse.SUPPRESS, "", math.inf)
+        if silent or not action.option_strings or "default" in told:
+            return told
+        if isinstance(action.default, list):
+            return f"{told} (default: {' '.join(map(str, action.default))})"
+        return f"{told} (default: %(default)s)"
+
+
 def build_parser(command: str | None) -> argparse.ArgumentParser:
     """The parser of ``wm``; only the named command's module is imported for its arguments."""
     parser = argparse.ArgumentParser(
@@ -72,7 +86,8 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
             commands.add_parser(name, help=help_line(module_name) if command is None else "")
             continue
         module = importlib.import_module(module_name)
-        sub = commands.add_parser(name, help=module.HELP, description=module.HELP)
+        sub = commands.add_parser(name, help=module.HELP, description=module.HELP,
+                                  formatter_class=_Help)
         module.add_arguments(sub)
         sub.set_defaults(run=module.run)
     return parser

@@ -26,7 +26,8 @@ HELP = "Measure model, planner, renderer, images over ROS and training; write JS
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--out", type=Path, default=Path("out/bench.json"))
+    parser.add_argument("--out", type=Path, default=Path("out/bench.json"),
+                        help="JSON file to write")
     parser.add_argument("--model", default="video", help="checkpoint for the model's figures")
     parser.add_argument("--precision", default="auto", choices=CHOICES,
                         help="of the model's figures; `--only precision` measures all of them")

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=8, help="layouts a task (default 8)")
     parser.add_argument("--first-seed", type=int, default=90000,
                         help="first seed of the training split (default 90000)")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2, help="processes at work")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -50,7 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", default="all", help="all, home, office, or names with commas")
     parser.add_argument("--seeds", type=int, default=10, help="layouts a task (default 10)")
     parser.add_argument("--first-seed", type=int, default=100, help="first seed (default 100)")
-    parser.add_argument("--split", default="held_out", choices=["held_out", "novel", "train"])
+    parser.add_argument("--split", default="held_out", choices=["held_out", "novel", "train"],
+                        help="layouts: new ones, new in looks and words too, or trained on")
     parser.add_argument("--candidates", type=int, default=1,
                         help="chunks imagined at a time, the best is followed (default 1)")
     parser.add_argument("--execute", type=int, default=3, help="poses followed a chunk")
@@ -58,8 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="expert episodes a task on which foresight is scored (default 2)")
     parser.add_argument("--precision", default="auto", choices=CHOICES,
                         help="of the networks, where a family has one")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=Path("out/compare"))
+    parser.add_argument("--workers", type=int, default=2, help="processes at work")
+    parser.add_argument("--out", type=Path, default=Path("out/compare"),
+                        help="folder for the report")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -53,11 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", default="torch", choices=("torch", "onnx"),
                         help="who runs the network (default torch)")
     parser.add_argument("--execute", type=int, default=3, help="poses followed a chunk")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2, help="processes at work")
     parser.add_argument("--films", type=int, default=1, help="films kept a task (default 1)")
     parser.add_argument("--open-loop", type=int, default=2, metavar="N",
                         help="expert episodes a task on which foresight is scored (default 2)")
-    parser.add_argument("--out", type=Path, default=Path("out/eval"))
+    parser.add_argument("--out", type=Path, default=Path("out/eval"),
+                        help="folder for the report")
     parser.add_argument("--record", action="store_true", help="keep the scores beside the "
                         "checkpoint, as scores.json, from which `make docs` fills the pages")
 

@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="video", help="checkpoint name or folder")
     parser.add_argument("--seed", type=int, default=100, help="held-out layout (default 100)")
     parser.add_argument("--looks", type=int, default=6, help="times the model looks and imagines")
-    parser.add_argument("--out", type=Path, default=Path("out/imagine"))
+    parser.add_argument("--out", type=Path, default=Path("out/imagine"),
+                        help="folder for the report")
 
 
 def run(args: argparse.Namespace) -> int:

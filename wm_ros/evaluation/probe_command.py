@@ -34,8 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=5,
                         help="held-out layouts a task, for probes and surprise (default 5)")
     parser.add_argument("--first-seed", type=int, default=100, help="first held-out seed")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=Path("out/probe"))
+    parser.add_argument("--workers", type=int, default=2, help="processes at work")
+    parser.add_argument("--out", type=Path, default=Path("out/probe"),
+                        help="folder for the report")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -37,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--splats", action="store_true", help="write splats.ply too")
     parser.add_argument("--pushes", type=int, default=0, metavar="N",
                         help="push N times after each scan and compare with the twin's forecast")
-    parser.add_argument("--out", type=Path, default=Path("out/scan"))
+    parser.add_argument("--out", type=Path, default=Path("out/scan"),
+                        help="folder for the report")
 
 
 def run(args: argparse.Namespace) -> int:
