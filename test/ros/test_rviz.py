@@ -28,6 +28,7 @@ TYPES = {
     "rviz_default_plugins/RobotModel": "std_msgs/msg/String",
     "rviz_default_plugins/MarkerArray": "visualization_msgs/msg/MarkerArray",
     "rviz_default_plugins/Path": "nav_msgs/msg/Path",
+    "rviz_default_plugins/PoseArray": "geometry_msgs/msg/PoseArray",
     "rviz_default_plugins/Wrench": "geometry_msgs/msg/WrenchStamped",
     "rviz_default_plugins/Image": "sensor_msgs/msg/Image",
     "moveit_rviz_plugin/PlanningScene": "moveit_msgs/msg/PlanningScene",
@@ -81,7 +82,7 @@ def test_rviz_shows_nothing_that_nobody_publishes(room: str, root: Path,
 def test_rviz_shows_all_that_the_suite_draws(room: str, root: Path) -> None:
     topics = {shown(d)[0] for d in displays(root, room) if d["Class"] not in NO_TOPIC}
     drawn = {"/wm/imagined_paths", "/wm/film_strip", "/wm/chosen_path", "/wm/scene_markers",
-             "/wm/status_text"}
+             "/wm/status_text", "/wm/key_poses"}
     cameras = {"/scene_camera/color/image_raw", "/wrist_camera/color/image_raw"}
     moveit = {"/display_planned_path", "/monitored_planning_scene"}
     assert topics >= drawn | cameras | moveit

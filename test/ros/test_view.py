@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from browser import PROGRAM, browser
+from geometry_msgs.msg import PoseArray
 from moveit_msgs.msg import AttachedCollisionObject, CollisionObject, PlanningScene
 from rclpy.action import ActionServer
 from rclpy.executors import SingleThreadedExecutor
@@ -32,6 +33,7 @@ from wm_ros.bridge import (
     images,
     joints,
     observations,
+    poses,
     rollouts,
     solids,
     times,
@@ -88,6 +90,9 @@ def heard() -> dict[str, tuple[Any, Any, Any]]:
             chunk, ROBOT.base_link, ROBOT.tcp_link, 1) for chunk in made]),
         "/wm/imagined_rollout": (ImaginedRollout, qos.EVENT,
                                  [rollouts.to_message(future, ROBOT.base_link)]),
+        "/wm/key_poses": (PoseArray, qos.EVENT, [poses.to_array(
+            np.array([mug, mug + 0.2]), np.tile([1.0, 0.0, 0.0, 0.0], (2, 1)), ROBOT.base_link,
+            1.0)]),
         "/wm/planned_trajectory": (JointTrajectory, qos.EVENT, [joints.to_trajectory(plan)]),
         "/wm/furniture": (PlanningScene, qos.LATCHED,
                           [furniture.from_scene(env.scene, ROBOT.base_link)]),
@@ -162,6 +167,7 @@ def test_page_is_served_and_draws_all_that_comes(
     assert node._page._imagined.image.shape == node._page._seen.image.shape == (192, 386, 3)
     assert node._page._shown["imagined"] == {"/imagined/0", "/imagined/1", "/imagined/2",
                                              "/imagined/success"}
+    assert node._page._shown["key poses"] == {"/key_pose/0", "/key_pose/1"}
     assert len(node._page._shown["solids"]) > 5
 
 

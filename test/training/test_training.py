@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data"))
 
@@ -17,8 +19,9 @@ from synthetic import synthetic_episode  # noqa: E402
 from wm_ros.data.cache import build_cache  # noqa: E402
 from wm_ros.data.lerobot import DatasetWriter  # noqa: E402
 from wm_ros.errors import UserError  # noqa: E402
+from wm_ros.paths import config  # noqa: E402
 from wm_ros.training import train  # noqa: E402
-from wm_ros.training.batches import Sampler, disturbed, next_switch  # noqa: E402
+from wm_ros.training.batches import Sampler, disturbed, key_rows, next_switch  # noqa: E402
 from wm_ros.training.config import load  # noqa: E402
 from wm_ros.world_model import load_model  # noqa: E402
 from wm_ros.world_model.video import flow  # noqa: E402
@@ -94,6 +97,29 @@ def test_a_run_starts_from_another_checkpoint_and_keeps_the_meaning_of_its_actio
     # going on does not begin anew
     train.run(arguments(data, second, processes=1, steps=2, init=str(first)))
     assert int(read_tensors(second / "state.safetensors")["step"]) == 2
+
+
+def test_frozen_parts_stay_as_they_were(data, tmp_path):
+    tiny = yaml.safe_load(config("models", "video_tiny.yaml").read_text())
+    tiny["training"] |= {"frozen": ["encoder.scene"], "locator_steps": 1}
+    file = tmp_path / "frozen.yaml"
+    file.write_text(yaml.safe_dump(tiny))
+    train.run(arguments(data, tmp_path / "a", processes=1, steps=1))
+    train.run(arguments(data, tmp_path / "b", processes=1, steps=2, config=str(file),
+                        init=str(tmp_path / "a")))
+    before, after = (read_tensors(tmp_path / x / "model.safetensors") for x in "ab")
+    moved = {k for k in before if not torch.equal(before[k], after[k])}
+    assert moved and not [k for k in moved if k.startswith("encoder.scene.")]
+    tiny["training"]["frozen"] = ["encoder.sceen"]
+    file.write_text(yaml.safe_dump(tiny))
+    with pytest.raises(UserError, match="sceen"):
+        train.run(arguments(data, tmp_path / "c", processes=1, steps=1, config=str(file)))
+
+
+def test_data_that_are_not_there_leave_no_folder_behind(tmp_path):
+    with pytest.raises(UserError):
+        train.run(arguments(tmp_path / "nothing", tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_checkpoint_of_another_size_is_no_start(data, tmp_path):
@@ -175,6 +201,15 @@ def test_the_next_grasp_is_found_and_then_the_end(cache):
     switch, first = next_switch(cache), int(cache.arrays["episode_start"][0])
     assert switch[first] - first == 6 and switch[first + 5] - first == 6
     assert switch[first + 6] - first == 13 and switch[first + 13] - first == 13
+
+
+def test_the_end_is_a_key_pose_only_where_the_gripper_never_moves(cache):
+    key, first = key_rows(cache), int(cache.arrays["episode_start"][0])
+    assert np.flatnonzero(key[first:first + 14]).tolist() == [6]
+    action = np.array(cache.action)
+    action[:, 7] = 0.04
+    still = dataclasses.replace(cache, arrays=cache.arrays | {"action": action})
+    assert np.flatnonzero(key_rows(still)[first:first + 14]).tolist() == [13]
 
 
 def test_a_batch_holds_what_was_recorded(cache):

@@ -75,6 +75,22 @@ def test_an_ensemble_loads_and_answers_like_any_model(folder):
     assert len(chunks) == 2 and imagined.success is chunks.success
 
 
+def test_it_finds_as_the_proposer_and_doubts_as_the_one_that_shows(folder):
+    model = build(folder, judge="judge", candidates=3)
+    state = model.observe(observation())
+    chunks = model.act(state, WORDS, 3)
+    imagined = model.imagine(state, chunks, WORDS)
+    assert not model.doubt(state, chunks, imagined, WORDS).any()  # the judge never doubts
+    alone = load_model(folder.parent / "video")
+    for mine, its in zip(model.locate(state, WORDS),
+                         alone.locate(alone.observe(observation()), WORDS), strict=True):
+        np.testing.assert_array_equal(mine, its)
+    shown = build(folder, judge="judge", show="video", candidates=3)
+    state = shown.observe(observation())
+    chunks = shown.act(state, WORDS, 3)
+    assert shown.doubt(state, chunks, shown.imagine(state, chunks, WORDS), WORDS).shape == (3,)
+
+
 def test_the_judge_chooses_among_what_is_proposed(folder):
     model = build(folder, judge="judge", candidates=6)
     best = model.act(model.observe(observation()), WORDS, 1)

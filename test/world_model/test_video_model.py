@@ -12,6 +12,7 @@ from tiny_checkpoint import make_checkpoint, observation
 
 from wm_ros.errors import UserError
 from wm_ros.world_model import WorldModel, load_model
+from wm_ros.world_model.interface import Finder
 from wm_ros.world_model.video.config import VideoConfig
 from wm_ros.world_model.video.network import VideoNetwork
 
@@ -44,6 +45,17 @@ def test_the_same_seed_gives_the_same_chunks(folder):
     a, b = (load_model(folder, seed=4) for _ in range(2))
     one, two = (m.act(m.observe(observation()), WORDS, 2) for m in (a, b))
     np.testing.assert_array_equal(one.position, two.position)
+
+
+def test_it_says_where_the_next_grasps_are(model):
+    seen = observation()
+    position, quaternion = model.locate(model.observe(seen), WORDS)
+    assert isinstance(model, Finder)
+    assert position.shape == (2, 3) and quaternion.shape == (2, 4)
+    np.testing.assert_allclose(np.linalg.norm(quaternion, axis=1), 1, atol=1e-5)
+    seen.tcp_position = seen.tcp_position + [0.0, 0.0, 0.05]
+    moved, _ = model.locate(model.observe(seen), WORDS)
+    assert not np.allclose(moved, position)
 
 
 def test_words_change_what_is_done(model):

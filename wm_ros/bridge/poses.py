@@ -6,6 +6,7 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import (
     Point,
+    PoseArray,
     Quaternion,
     Transform,
     TransformStamped,
@@ -16,6 +17,7 @@ from geometry_msgs.msg import (
     Pose as PoseMsg,
 )
 
+from wm_ros.bridge import times
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose
 
@@ -43,6 +45,15 @@ def checked(position: np.ndarray, quaternion: np.ndarray) -> Pose:
 def to_pose(pose: Pose) -> PoseMsg:
     """Pose -> geometry_msgs/Pose."""
     return PoseMsg(position=_point(pose.position), orientation=_quaternion(pose.quaternion))
+
+
+def to_array(positions: np.ndarray, quaternions: np.ndarray, frame: str,
+             stamp: float) -> PoseArray:
+    """(n, 3) m and (n, 4) xyzw in ``frame`` -> geometry_msgs/PoseArray."""
+    message = PoseArray(poses=[to_pose(Pose(p, q)) for p, q in
+                               zip(positions, quaternions, strict=True)])
+    message.header.frame_id, message.header.stamp = frame, times.stamp(stamp)
+    return message
 
 
 def from_transform(message: Transform) -> Pose:

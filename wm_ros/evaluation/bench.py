@@ -175,14 +175,15 @@ def training(_: argparse.Namespace) -> dict[str, Any]:
     config, settings = load("video_small")[1:]
     b, h, t = settings.batch, config.horizon, config.latent_tokens
     network = VideoNetwork(config)
+    network.encoder.locator.requires_grad_(False)  # as in training
     optimizer = torch.optim.AdamW(network.parameters(), 1e-4, fused=True)
     images = torch.randn(b, 3, 96, 96)
     batch = Batch(Inputs(images, torch.randn(b, 96, 96, 3), images, torch.randn(b, 19)),
                   torch.randn(b, 384), torch.randn(b, h, 7), torch.ones(b, h),
                   torch.randn(b, h, 7), torch.randn(b, t, config.latent_channels),
                   torch.randn(b, 2, t, config.latent_channels), torch.rand(b, 2),
-                  torch.rand(b, 2), torch.randn(b, 2, 3), torch.randn(b, 2, 2), torch.ones(b),
-                  torch.ones(b))
+                  torch.rand(b, 2), torch.randn(b, 2, 3), torch.randn(b, 2, 2), torch.ones(b, 2),
+                  torch.ones(b), torch.ones(b))
 
     def step() -> None:
         with autocast(torch.device("cpu")):

@@ -12,11 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
+from geometry_msgs.msg import PoseArray
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 
 from wm_ros import paths
 from wm_ros.action import Imagine
-from wm_ros.bridge import chunks, observations, proposals, rollouts, times
+from wm_ros.bridge import chunks, observations, poses, proposals, rollouts, times
 from wm_ros.errors import UserError
 from wm_ros.msg import ActionChunk, ImaginedRollout, ModelStatus, Observation, Surprise
 from wm_ros.nodes import qos
@@ -24,6 +25,7 @@ from wm_ros.nodes.base import WmNode, run_node
 from wm_ros.nodes.parameters import IMAGINATION, TOPICS
 from wm_ros.srv import Propose
 from wm_ros.world_model.deciding import Decider
+from wm_ros.world_model.interface import Finder
 
 DEFAULT_CHECKPOINT = "video"
 
@@ -60,6 +62,7 @@ class ImaginationNode(WmNode):
         self._chunk_out = self.create_publisher(ActionChunk, "/wm/action_chunk", qos.EVENT)
         self._rollout_out = self.create_publisher(ImaginedRollout, "/wm/imagined_rollout",
                                                   qos.EVENT)
+        self._key_out = self.create_publisher(PoseArray, "/wm/key_poses", qos.EVENT)
         self._surprise_out = self.create_publisher(Surprise, "/wm/surprise", qos.EVENT)
         self.create_subscription(Observation, "/wm/observation", self._observe, qos.SENSOR)
         self.create_service(Propose, "/wm/propose", self._propose_wanted)
@@ -224,6 +227,7 @@ class ImaginationNode(WmNode):
                     seen: Any) -> None:
         """Imagine the chunk's future for people and for the judgement of what then happens; its
         frames are drawn only where somebody looks."""
+        self._show_key_poses(state, instruction, seen.stamp)
         rate = self.number("render_rate")
         watched = self._rollout_out.get_subscription_count() > 0
         wanted = rate > 0 and (watched or self.value("judge"))
@@ -236,6 +240,12 @@ class ImaginationNode(WmNode):
         if self.value("judge") and len(futures.times):
             self._foretold = _Foretold(state, chunk.id, seen.stamp + float(futures.times[0]))
         self._update_speed()
+
+    def _show_key_poses(self, state: Any, instruction: str, stamp: float) -> None:
+        """Where the model takes the things to be that the words name."""
+        if isinstance(self._model, Finder) and self._key_out.get_subscription_count():
+            positions, turns = self._with_model(self._model.locate, state, instruction)
+            self._key_out.publish(poses.to_array(positions, turns, self.robot.base_link, stamp))
 
     def _judge(self, told: _Foretold, message: Observation) -> None:
         """How far is reality from the first imagined image?"""

@@ -39,6 +39,8 @@ TOPICS = {
                           "m, in the base frame.",
     "/wm/imagined_rollout": "Imagined future: frames (pixels), tool path (m), success (0 to 1).",
     "/wm/instruction": "The instruction in force, plain words; empty while there is none.",
+    "/wm/key_poses": "Where the model takes the tool's next grasps or releases to be, the next "
+                     "one first: m, in the base frame.",
     "/wm/model_status": "Which model is loaded, where it runs and how fast: ms.",
     "/wm/move_object": "Simulation only: where an unseen hand puts the thing that child_frame_id "
                        "names, for tests of surprise: m, in the base frame.",
@@ -49,7 +51,7 @@ TOPICS = {
                        "text above the robot: m, in the base frame.",
     "/wm/stop": "true stops the arm, for buttons; false does nothing, /wm/resume lets it go on.",
     "/wm/stopped": "Whether the arm is held by the monitor.",
-    "/wm/surprise": "How far what is seen departs from what was imagined: 1 is ordinary.",
+    "/wm/surprise": "How far what is seen departs from what was imagined; above 1 is unusual.",
     "/wm/trace": "When the stages of one piece of motion happened, as JSON: s.",
 }
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseArray
 from moveit_msgs.msg import PlanningScene
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -26,7 +27,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from wm_ros import environment
 from wm_ros.action import ExecuteInstruction
-from wm_ros.bridge import images, joints, markers, observations, rollouts, solids
+from wm_ros.bridge import images, joints, markers, observations, poses, rollouts, solids
 from wm_ros.errors import UserError
 from wm_ros.motion.kinematics import Kinematics
 from wm_ros.msg import ActionChunk, ImaginedRollout, Observation, Surprise
@@ -124,6 +125,7 @@ class ViewNode(Node):
                 ("/wm/observation", Observation, self._draw_cloud, newest),
                 ("/wm/action_chunk", ActionChunk, self._draw_chunk, qos.EVENT),
                 ("/wm/imagined_rollout", ImaginedRollout, self._draw_imagined, qos.EVENT),
+                ("/wm/key_poses", PoseArray, self._draw_key_poses, qos.EVENT),
                 ("/wm/planned_trajectory", JointTrajectory, self._draw_plan, qos.EVENT),
                 ("/wm/furniture", PlanningScene, self._obstacles.hear, qos.LATCHED),
                 ("/monitored_planning_scene", PlanningScene, self._obstacles.hear, qos.EVENT),
@@ -187,6 +189,9 @@ class ViewNode(Node):
         self._page.paths([(np.array([pose.position for pose in path]),
                            solids.rgb(markers.success_colour(success)), success)
                           for path, success in self._candidates.paths(MAX_PATHS)])
+
+    def _draw_key_poses(self, message: PoseArray) -> None:
+        self._page.key_poses([poses.from_pose(pose) for pose in message.poses])
 
     def _draw_plan(self, message: JointTrajectory) -> None:
         path = joints.from_trajectory(message)

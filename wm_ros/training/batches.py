@@ -2,7 +2,7 @@
 """Batches for the video family, drawn from the memory-mapped training cache."""
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -16,8 +16,9 @@ from wm_ros.world_model.geometry import (
     rotvec_from_quaternion,
 )
 from wm_ros.world_model.video.config import VideoConfig
-from wm_ros.world_model.video.encoder import POINT_SCALE, KeyPoseHead
 from wm_ros.world_model.video.inputs import ActionCodec, Inputs, prepare
+from wm_ros.world_model.video.locator import Locator
+from wm_ros.world_model.video.parts import POINT_SCALE
 
 SHIFT = 4  # px
 GRIPPER, POSITION, QUATERNION = 7, slice(8, 11), slice(11, 15)  # columns of `state`
@@ -30,7 +31,8 @@ class Batch(NamedTuple):
     :param executed: (B, H, 7) what was really commanded; ``video`` (B, F, T, C) its future
     :param value: (B, 2) success of the episode, progress after the chunk
     :param now: (B, 2) 1 where the task is done, progress so far
-    :param key_position: (B, K, 3) and ``key_turn`` (B, K, 2): see :class:`KeyPoses`
+    :param key_position: (B, K, 3) and ``key_turn`` (B, K, 2): see :class:`KeyPoses`; where
+        ``key_valid`` (B, K) is 0 there is no such key pose any more
     :param labelled: (B,) 0 where only the video is known, not what was commanded or achieved
     :param imitate: (B,) 1 where the episode may be imitated, 0 for failures and unlabelled ones
     """
@@ -46,16 +48,31 @@ class Batch(NamedTuple):
     now: Tensor
     key_position: Tensor
     key_turn: Tensor
+    key_valid: Tensor
     labelled: Tensor
     imitate: Tensor
 
 
-def move(batch: Batch, device: torch.device) -> Batch:
+class Looks(NamedTuple):
+    """B observations with the key poses that follow them; see :class:`Batch`."""
+
+    inputs: Inputs
+    text: Tensor
+    key_position: Tensor
+    key_turn: Tensor
+    key_valid: Tensor
+    imitate: Tensor
+
+
+Sample = TypeVar("Sample", Batch, Looks)
+
+
+def move(batch: Sample, device: torch.device) -> Sample:
     """A batch on another device."""
     if device.type == "cpu":
         return batch
-    return Batch(type(batch.inputs)(*(x.to(device, non_blocking=True) for x in batch.inputs)),
-                 *(x.to(device, non_blocking=True) for x in batch[1:]))
+    inputs = Inputs(*(x.to(device, non_blocking=True) for x in batch.inputs))
+    return type(batch)(inputs, *(x.to(device, non_blocking=True) for x in batch[1:]))
 
 
 def disturbed(cache: EpisodeCache) -> np.ndarray:
@@ -76,6 +93,19 @@ def next_switch(cache: EpisodeCache) -> np.ndarray:
     # the row itself does not count: a change that is commanded now lies behind
     following = np.minimum.accumulate(candidate[::-1])[::-1]
     return np.minimum(np.append(following[1:], last[-1]), last)
+
+
+def key_rows(cache: EpisodeCache) -> np.ndarray:
+    """(N,) True where a key pose is: the gripper's command changes, or the end of an episode in
+    which it never does. Where a hand that has let go comes to rest says nothing of any thing."""
+    end = cache.future(np.arange(len(cache)), 10**6)
+    switch = np.zeros(len(cache), bool)
+    switch[next_switch(cache)] = True
+    width = np.asarray(cache.action)[:, 7]
+    changes = np.append(False, np.abs(np.diff(width)) > 0.015)
+    changes[np.asarray(cache.episode_start)[:-1]] = False
+    pushes = np.bincount(cache.episode_index, changes, cache.episodes) == 0
+    return switch & (changes | ((np.arange(len(cache)) == end) & pushes[cache.episode_index]))
 
 
 class Sampler:
@@ -103,6 +133,7 @@ class Sampler:
                             for t, g in groups.items() if len(g)])
         self._share = weights / weights.sum()
         self._disturbed, self._switch = disturbed(cache), next_switch(cache)
+        self._key = key_rows(cache)
 
     def draw(self, n: int) -> np.ndarray:
         """(n,) random rows."""
@@ -110,13 +141,11 @@ class Sampler:
         return np.array([self._by_task[g][self.random.integers(len(self._by_task[g]))]
                          for g in groups])
 
-    def batch(self, rows: np.ndarray, augment: bool = True) -> Batch:
-        """Assemble the samples that start at ``rows`` (B,)."""
-        c, h = self.cache, self.config.horizon
-        order = np.asarray(rows)
+    def looks(self, rows: np.ndarray, augment: bool = True) -> Looks:
+        """The observations at ``rows`` (B,) and their key poses."""
+        c, order = self.cache, np.asarray(rows)
         state, camera = _tensor(c.state[order]), _tensor(c.camera[order])
         tcp = state[:, POSITION], state[:, QUATERNION]
-        steps = c.future(order, np.arange(h))
         scene, wrist = torch.from_numpy(c.scene[order]), torch.from_numpy(c.wrist[order])
         inputs = prepare(scene, wrist, torch.from_numpy(c.depth[order].astype(np.float32)) / 1000,
                          camera[:, :9].view(-1, 3, 3), camera[:, 9:12], camera[:, 12:16],
@@ -125,6 +154,18 @@ class Sampler:
             scene_seen, points = self._shift(inputs.scene, inputs.points)
             inputs = inputs._replace(scene=self._recolour(scene_seen), points=points,
                                      wrist=self._recolour(inputs.wrist))
+        labelled = self._labelled[c.episode_index[order]]
+        return Looks(inputs, self.text[torch.from_numpy(c.instruction[order].astype(np.int64))],
+                     *self._key_poses(order, *tcp),
+                     _tensor(~c.failure[order] & c.success[order] & labelled))
+
+    def batch(self, rows: np.ndarray, augment: bool = True) -> Batch:
+        """Assemble the samples that start at ``rows`` (B,)."""
+        c, h = self.cache, self.config.horizon
+        order = np.asarray(rows)
+        looks, state = self.looks(order, augment), _tensor(c.state[order])
+        tcp = state[:, POSITION], state[:, QUATERNION]
+        steps = c.future(order, np.arange(h))
         # after a disturbance the demonstrator's later targets answer to what was not foreseen
         trusted = np.cumsum(self._disturbed[steps], 1) - self._disturbed[steps] == 0
         last = c.future(order, h)
@@ -136,28 +177,29 @@ class Sampler:
         else:
             present = _tensor(self.latents[order])
             video = _tensor(self.latents[c.future(order, np.array(self.config.frame_steps))])
-        return Batch(inputs, self.text[torch.from_numpy(c.instruction[order].astype(np.int64))],
+        return Batch(looks.inputs, looks.text,
                      self._encode(c.action[steps], *tcp),
                      torch.from_numpy(trusted.astype(np.float32)),
                      self._encode(c.executed[steps], *tcp), present, video, _tensor(value),
                      _tensor(np.stack([progress > 0.999, progress], 1)),
-                     *self._key_poses(order, *tcp),
-                     _tensor(labelled), _tensor(~c.failure[order] & c.success[order] & labelled))
+                     looks.key_position, looks.key_turn, looks.key_valid, _tensor(labelled),
+                     looks.imitate)
 
     def _encode(self, actions: np.ndarray, position: Tensor, quaternion: Tensor) -> Tensor:
         x = _tensor(actions)
         return self.codec.encode(x[..., :3], x[..., 3:7], x[..., 7], position, quaternion)
 
     def _key_poses(self, rows: np.ndarray, position: Tensor,
-                   quaternion: Tensor) -> tuple[Tensor, Tensor]:
+                   quaternion: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         following = [self._switch[rows]]
-        while len(following) < KeyPoseHead.COUNT:
+        while len(following) < Locator.COUNT:
             following.append(self._switch[following[-1]])
         target = _tensor(self.cache.action[np.stack(following, 1)])  # (B, K, 8)
         turn = rotvec_from_quaternion(quaternion_multiply(
             target[..., 3:7], quaternion_conjugate(quaternion)[:, None]))[..., 2]
         return ((target[..., :3] - position[:, None]) / POINT_SCALE,
-                torch.stack([turn.sin(), turn.cos()], -1))
+                torch.stack([(2 * turn).sin(), (2 * turn).cos()], -1),
+                _tensor(self._key[np.stack(following, 1)]))
 
     def _shift(self, scene: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         """The camera a little aside (Yarats et al. 2021, DrQ); the points stay true."""

@@ -48,14 +48,17 @@ class TrainingConfig:
     renderer_steps: int = 800
     video_weight: float = 0.5
     value_weight: float = 0.1
-    keypose_weight: float = 0.5
-    heat_weight: float = 0.1
+    locator_steps: int = 6500
+    locator_batch: int = 64
+    locator_rate: float = 2e-3
     unlabelled: float = 0.0
+    frozen: list[str] = field(default_factory=list)
     task_weights: dict[str, float] = field(default_factory=dict)
     validation_share: float = 0.03
 
     def __post_init__(self) -> None:
-        counts = ("batch", "draws", "steps", "tokeniser_steps", "renderer_steps")
+        counts = ("batch", "draws", "steps", "tokeniser_steps", "renderer_steps",
+                  "locator_batch")
         if wrong := [name for name in counts if getattr(self, name) < 1]:
             raise UserError(f"{wrong[0]} must be at least 1.")
         if any(not w > 0 for w in self.task_weights.values()):

@@ -96,10 +96,10 @@ def run(args: argparse.Namespace, name: str) -> int:
     cuda = args.device == "cuda" or (args.device == "auto" and torch.cuda.is_available())
     processes = args.processes or (1 if cuda else os.cpu_count() or 1)
     cache_folder = args.cache or args.out / "cache"
-    args.out.mkdir(parents=True, exist_ok=True)
     if not fits(cache_folder, args.data):
         with Progress("decode", unit="frames") as bar:
             build_cache(args.data, cache_folder, progress=bar.update)
+    args.out.mkdir(parents=True, exist_ok=True)
     parallel.launch(work, processes, args.out, cache_folder, network, settings, args.tasks,
                     "cuda" if cuda else "cpu", args.minutes)
     return 0
@@ -160,7 +160,7 @@ def work(out: Path, cache_folder: Path, network: JepaConfig, settings: JepaTrain
 def optimise(model: Jepa, sampler: SequenceSampler, settings: JepaTraining, out: Path,
              device: torch.device, minutes: float) -> int:
     """The training loop; returns the last step."""
-    from wm_ros.training.train import agree, learning_rate, make_optimizer
+    from wm_ros.training.train import learning_rate, make_optimizer
 
     optimizer, state, step = make_optimizer(model, settings), out / "state.safetensors", 0
     if state.exists():
@@ -189,7 +189,7 @@ def optimise(model: Jepa, sampler: SequenceSampler, settings: JepaTraining, out:
                            rate=settings.sequences * settings.length * parallel.size())
             now = time.monotonic()
             # rank 0's clock decides for all
-            stop = step % 10 == 0 and agree(now - begin > 60 * minutes)
+            stop = step % 10 == 0 and parallel.agree(now - begin > 60 * minutes)
             if parallel.rank() == 0 and (now - saved > SAVE_SECONDS or stop
                                          or step == settings.steps):
                 save_state(state, step, model, None, optimizer)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the video family is trained on: flows of actions and frames, value and key poses."""
+"""What the video family is trained on: flows of actions and frames, and value."""
 from __future__ import annotations
 
 import torch
@@ -8,12 +8,10 @@ from torch import Tensor
 
 from wm_ros.training.batches import Batch
 from wm_ros.world_model.video import flow
-from wm_ros.world_model.video.encoder import POINT_SCALE, KeyPoses
 from wm_ros.world_model.video.inputs import Inputs
 from wm_ros.world_model.video.network import Context, VideoNetwork
+from wm_ros.world_model.video.parts import POINT_SCALE
 
-NEAR = 0.03 / POINT_SCALE  # spread of the heat around a key pose
-FINE = 0.005 / POINT_SCALE  # where a miss of a key pose counts less than in proportion
 CLOSE = 0.06 / POINT_SCALE  # around a key pose, chunks count up to ``1 + CARE`` times
 CARE = 2.0
 
@@ -28,8 +26,7 @@ def losses(network: VideoNetwork, batch: Batch, draws: int, some: int,
     the action-only twin.
     """
     context = network.observe(*batch.inputs, batch.text)
-    out = _key_pose_losses(context.key_poses, batch)
-    out["now"] = _value_loss(context.now.float(), batch.now, batch.labelled)
+    out = {"now": _value_loss(context.now.float(), batch.now, batch.labelled)}
     clean = batch.action.repeat_interleave(draws, 0)
     level = flow.action_levels(len(clean), clean.device)
     noisy, velocity = flow.corrupt(clean, torch.randn_like(clean), level)
@@ -65,21 +62,6 @@ def _video_losses(network: VideoNetwork, batch: Batch, context: Context) -> dict
         "video": _masked((predicted.video.float() - video_velocity).square(), noisy_video),
         "joint": _masked((predicted.action.float() - action_velocity).square(), noisy_action),
     }
-
-
-def _key_pose_losses(seen: KeyPoses, batch: Batch) -> dict[str, Tensor]:
-    """The key poses in metres, and their heat over the cells that lie near the true ones."""
-    where, refined = (F.smooth_l1_loss(x, batch.key_position, reduction="none", beta=FINE)
-                      for x in (seen.where, seen.refined))
-    turn = F.smooth_l1_loss(seen.turn, batch.key_turn, reduction="none", beta=0.1)
-    # (B, K, N); a pose in free space has no cell of its own and asks for none
-    distance = torch.cdist(batch.key_position, seen.cells)
-    target = (-0.5 * (distance / NEAR).square()).softmax(-1)
-    heat = -(target * seen.heat.log_softmax(-1)).sum(-1)
-    near = (distance.amin(-1) < 3 * NEAR).float()
-    imitate = batch.imitate[:, None]
-    return {"keypose": _masked(torch.cat([where, refined, turn], -1), imitate[..., None]),
-            "heat": _masked(heat, near * imitate)}
 
 
 def _value_loss(value: Tensor, target: Tensor, known: Tensor) -> Tensor:

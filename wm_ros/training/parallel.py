@@ -75,3 +75,12 @@ def average_gradients(module: nn.Module) -> None:
     for p in parameters:
         p.grad = flat[at:at + p.numel()].view_as(p)
         at += p.numel()
+
+
+def agree(value: bool) -> bool:
+    """Whether any process says so (asked of all at the same step)."""
+    if size() == 1:
+        return value
+    flag = torch.tensor(float(value))
+    dist.all_reduce(flag, dist.ReduceOp.MAX)
+    return bool(flag)

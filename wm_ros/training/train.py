@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from wm_ros.data.cache import EpisodeCache, build_cache, load_cache
 from wm_ros.errors import UserError
-from wm_ros.training import jepa, parallel
+from wm_ros.training import jepa, locating, parallel
 from wm_ros.training import renderer as rendering
 from wm_ros.training import tokeniser as tokenising
 from wm_ros.training.batches import POSITION, QUATERNION, Sampler, move
@@ -84,11 +84,11 @@ def run(args: argparse.Namespace) -> int:
     cuda = args.device == "cuda" or (args.device == "auto" and torch.cuda.is_available())
     processes = args.processes or (1 if cuda else os.cpu_count() or 1)
     cache_folder = args.cache or args.out / "cache"
+    with Progress("decode", unit="frames") as bar:
+        build_cache(args.data, cache_folder, depth=True, progress=bar.update)
     args.out.mkdir(parents=True, exist_ok=True)
     if args.init:
         begin_from(find(args.init), args.out, network)
-    with Progress("decode", unit="frames") as bar:
-        build_cache(args.data, cache_folder, depth=True, progress=bar.update)
     parallel.launch(work, processes, args.out, cache_folder, family, network, settings,
                     args.tasks, "cuda" if cuda else "cpu", args.minutes)
     return 0
@@ -117,7 +117,16 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     for tensor in model.state_dict().values():  # all processes start alike
         if parallel.size() > 1:
             torch.distributed.broadcast(tensor, 0)
-    step = optimise(model, sampler, settings, out, device, minutes, family != "twin")
+    until = time.monotonic() + 60 * minutes
+    locator = model.encoder.locator
+    good = training_rows[cache.success[training_rows] & ~cache.failure[training_rows]]
+    looks = Sampler(cache, good, network, codec, text, None, settings.seed,
+                    settings.unlabelled, settings.task_weights)
+    if not locating.train(locator, looks, settings, out / "locator.safetensors", device, until):
+        return
+    for part in (locator, *(_part(model, name) for name in settings.frozen)):
+        part.requires_grad_(False)  # what the locator finds is an input from here on
+    step = optimise(model, sampler, settings, out, device, until, family != "twin")
     renderer = prepare_renderer(out, cache, network, settings, training_rows, tokeniser, latents,
                                 device)
     if parallel.rank() == 0:
@@ -128,6 +137,15 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
         scores = validate(model, checker, tokeniser, renderer, device)
         export(out, family, network, settings, cache, chosen, codec, model, scores, step)
         print(json.dumps(scores, indent=1))
+
+
+def _part(model: nn.Module, name: str) -> nn.Module:
+    """:raises UserError: if the network has no part of that name"""
+    try:
+        return model.get_submodule(name)
+    except AttributeError:
+        raise UserError(f"frozen names {name!r}, but the network has no such part: name modules "
+                        "such as encoder.scene.") from None
 
 
 def begin_from(source: Path, out: Path, network: VideoConfig) -> None:
@@ -256,8 +274,11 @@ def make_optimizer(model: nn.Module, settings: Schedule) -> torch.optim.Optimize
 
 
 def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, out: Path,
-             device: torch.device, minutes: float, video: bool = True) -> int:
-    """The training loop; returns the last step. State is saved every two minutes."""
+             device: torch.device, until: float, video: bool = True) -> int:
+    """The training loop; returns the last step. State is saved every two minutes.
+
+    :param until: s of the monotonic clock when to save and stop
+    """
     optimizer, ema = make_optimizer(model, settings), Ema(model, settings.ema)
     state, first = out / "state.safetensors", 0
     if state.exists():
@@ -265,10 +286,9 @@ def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, ou
     # a resumed run must not see the batches of its start again
     sampler.random = np.random.default_rng((settings.seed, parallel.rank(), first))
     weights = {"video": settings.video_weight, "joint": 0.25 * settings.video_weight,
-               "value": settings.value_weight, "now": settings.value_weight,
-               "keypose": settings.keypose_weight, "heat": settings.heat_weight}
+               "value": settings.value_weight, "now": settings.value_weight}
     share = max(1, settings.batch // parallel.size())
-    begin = saved = time.monotonic()
+    saved = time.monotonic()
     step, machine = first, MachineShare(best_dtype(device), device)
     with Progress("train", settings.steps, quiet=parallel.rank() > 0, start=first) as bar:
         while step < settings.steps:
@@ -295,7 +315,7 @@ def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, ou
                 bar.update(step, note=f"{told}, {machine}", rate=share * parallel.size())
             now = time.monotonic()
             # rank 0's clock decides for all
-            stop = agree(step % 10 == 0 and now - begin > 60 * minutes)
+            stop = parallel.agree(step % 10 == 0 and now > until)
             if parallel.rank() == 0 and (now - saved > SAVE_SECONDS or stop
                                          or step == settings.steps):
                 save_state(state, step, model, ema, optimizer)
@@ -312,15 +332,6 @@ def learning_rate(step: int, settings: Schedule) -> float:
         return settings.learning_rate * (step + 1) / settings.warmup
     done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
     return settings.learning_rate * (0.05 + 0.475 * (1 + math.cos(math.pi * min(1, done))))
-
-
-def agree(value: bool) -> bool:
-    """Whether any process says so (asked of all at the same step)."""
-    if parallel.size() == 1:
-        return value
-    flag = torch.tensor(float(value))
-    torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
-    return bool(flag)
 
 
 def export(out: Path, family: str, network: VideoConfig, settings: TrainingConfig,

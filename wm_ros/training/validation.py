@@ -8,9 +8,9 @@ from torch import Tensor
 
 from wm_ros.training.batches import Batch, Sampler, move
 from wm_ros.world_model.video import flow
-from wm_ros.world_model.video.encoder import POINT_SCALE
 from wm_ros.world_model.video.model import read_back
 from wm_ros.world_model.video.network import VideoNetwork
+from wm_ros.world_model.video.parts import POINT_SCALE
 from wm_ros.world_model.video.renderer import Renderer
 from wm_ros.world_model.video.tokeniser import Tokeniser, to_uint8, to_unit
 
@@ -42,7 +42,7 @@ def validate(model: VideoNetwork, sampler: Sampler, tokeniser: Tokeniser, render
         chunk, latents, off_key, now, way = _sample(model, batch, generator)
         done += ((now[:, 0] > 0) == (batch.now[:, 0] > 0.5)).float().tolist()
         good = (batch.valid[:, 7] * batch.imitate).bool()
-        missed += off_key[batch.imitate.bool()].tolist()
+        missed += off_key[(batch.imitate * batch.key_valid[:, 0]).bool()].tolist()
         off = (chunk[:, 7, :3] - batch.action[:, 7, :3]).norm(dim=1)
         distance += (off * sampler.codec.position_scale[7] * 1000)[good].tolist()
         gripper += ((chunk[:, 7, 6] > 0) == (batch.action[:, 7, 6] > 0))[good].float().tolist()

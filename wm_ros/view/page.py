@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from wm_ros.errors import UserError
-from wm_ros.motion.pose import Array
+from wm_ros.motion.pose import Array, Pose
 from wm_ros.robot import RobotConfig
 from wm_ros.sim.link_shapes import LinkShape, link_shapes
 from wm_ros.sim.link_tree import LinkPose, LinkTree
@@ -173,6 +173,16 @@ class Page:
         """The tool's way along the motion that is driven, (n, 3) m."""
         if len(points) > 1:
             self._line("/plan", points, PLAN, 4.0)
+
+    def key_poses(self, found: Iterable[Pose]) -> None:
+        """Where the tool will next grasp or let go, as axes; the next one is large."""
+        names = set()
+        for i, pose in enumerate(found):
+            name = f"/key_pose/{i}"
+            self._scene.add_frame(name, axes_length=0.06 / (1 + i), axes_radius=0.004 / (1 + i),
+                                  position=pose.position, wxyz=_wxyz(pose.quaternion))
+            names.add(name)
+        self._only("key poses", names)
 
     def solids(self, solids: Iterable[Solid]) -> None:
         """The planning scene, in place of what was there."""

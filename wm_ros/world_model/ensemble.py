@@ -24,9 +24,11 @@ import numpy as np
 from wm_ros.errors import UserError
 from wm_ros.world_model.interface import (
     ActionChunks,
+    Finder,
     Imagination,
     ModelSpec,
     Observation,
+    Sceptic,
     State,
     WorldModel,
     new_room,
@@ -111,6 +113,21 @@ class Ensemble:
     def surprise(self, state: State, observation: Observation) -> float:
         """That of the member that watches."""
         return self._member("watch").surprise(self._state(state, "watch"), observation)
+
+    def doubt(self, state: State, chunks: ActionChunks, imagined: Imagination,
+              instruction: str) -> np.ndarray:
+        """That of the member that shows; 0 where it never doubts."""
+        member = self._member("show")
+        if not isinstance(member, Sceptic):
+            return np.zeros(len(chunks))
+        return member.doubt(self._state(state, "show"), chunks, imagined, instruction)
+
+    def locate(self, state: State, instruction: str) -> tuple[np.ndarray, np.ndarray]:
+        """The key poses of the member that proposes; none where it names none."""
+        member = self._member("propose")
+        if not isinstance(member, Finder):
+            return np.zeros((0, 3)), np.zeros((0, 4))
+        return member.locate(self._state(state, "propose"), instruction)
 
     def _possible(self, state: State, chunks: ActionChunks, instruction: str) -> np.ndarray:
         """(n,) share of each chunk that geometry leaves possible."""

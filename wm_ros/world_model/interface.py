@@ -150,3 +150,14 @@ class Sceptic(Protocol):
     def doubt(self, state: State, chunks: ActionChunks, imagined: Imagination,
               instruction: str) -> np.ndarray:
         """(n,) how implausible each imagined future is; 1 is the calibrated limit."""
+
+
+@runtime_checkable
+class Finder(Protocol):
+    """Families that say where the things are that the words name."""
+
+    def locate(self, state: State, instruction: str) -> tuple[np.ndarray, np.ndarray]:
+        """Tool poses of the next ``K`` grasps, releases or ends, the next one first.
+
+        :return: (K, 3) m and (K, 4) xyzw, base frame
+        """

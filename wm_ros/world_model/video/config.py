@@ -17,6 +17,7 @@ class VideoConfig:
     :param heads: attention heads
     :param expansion: hidden factor of the feed-forward parts
     :param conv: channels of the scene image's encoder at 1/4 of its size; ``wrist_conv`` likewise
+    :param locator: channels of the locator's finest map, at 1/2 of the image's size
     :param scene_queries: tokens drawn from the scene camera; ``wrist_queries`` likewise
     :param registers: free context tokens
     :param latent_side: tokeniser cells a side; ``latent_channels`` numbers a cell
@@ -33,6 +34,7 @@ class VideoConfig:
     expansion: int = 3
     conv: int = 64
     wrist_conv: int = 32
+    locator: int = 16
     scene_queries: int = 12
     wrist_queries: int = 6
     registers: int = 4

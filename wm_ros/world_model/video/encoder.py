@@ -5,15 +5,13 @@ Every scene pixel carries where its surface lies relative to the tool (from dept
 known camera pose). Queries that know the words attend over the feature map, and besides
 features each head returns the mean 3D point it looks at: a soft keypoint in metres. That is
 what gives a small network the millimetres that grasping needs (cf. spatial softmax, Levine et
-al. 2016; 3D attention, Ke et al. 2024). Two of the points are supervised: where the tool will
-be at its next two grasps or releases, as heat over the scene (key poses as in James & Davison
-2022, Q-attention; heat maps as in Shridhar et al. 2022, PerAct), so that a few demonstrations
-suffice to find the thing that the words name.
+al. 2016; 3D attention, Ke et al. 2024). Where the tool will be at its next two grasps or releases
+(key poses as in James & Davison 2022, Q-attention) a locator finds, trained before all else, so
+that a few demonstrations suffice to find the thing that the words name.
 """
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,29 +19,17 @@ from torch import Tensor, nn
 
 from wm_ros.world_model.text import DIM as TEXT_DIM
 from wm_ros.world_model.video.config import VideoConfig
+from wm_ros.world_model.video.locator import KeyPoses, Locator
+from wm_ros.world_model.video.parts import (
+    POINT_SCALE,
+    PROPRIO_DIM,
+    FilmBlock,
+    clip_points,
+    fourier,
+    grid,
+)
 
-#: metres that map to about one unit of network input
-POINT_SCALE = 0.25
-PROPRIO_DIM = 3 + 6 + 1 + 6 + 3
-
-
-class FilmBlock(nn.Module):
-    """Residual 3x3 convolutions, scaled and shifted by the words."""
-
-    def __init__(self, channels: int, condition: int):
-        super().__init__()
-        self.norm = nn.LayerNorm(channels, elementwise_affine=False)
-        self.film = nn.Linear(condition, 2 * channels)
-        self.a = nn.Conv2d(channels, channels, 3, padding=1)
-        self.b = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.film.weight)
-        nn.init.zeros_(self.film.bias)
-        nn.init.zeros_(self.b.weight)
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        scale, shift = self.film(condition)[:, None, None].chunk(2, -1)  # (B, 1, 1, C)
-        h = self.norm(x.permute(0, 2, 3, 1)) * (1 + scale) + shift
-        return x + self.b(F.silu(self.a(h.permute(0, 3, 1, 2))))
+AROUND = 0.03 / POINT_SCALE  # of a key pose, where its token looks
 
 
 class Backbone(nn.Module):
@@ -67,12 +53,6 @@ class Backbone(nn.Module):
         if self.finer is None or self.last is None:
             return y
         return self.last(x + self.finer(y), condition)
-
-
-def fourier(points: Tensor, bands: int = 6) -> Tensor:
-    """(..., D) -> (..., D * 2 * bands), wavelengths from 4 units down by halves."""
-    angles = points[..., None] * (2.0 ** torch.arange(bands, device=points.device) * math.pi / 2)
-    return torch.cat([angles.sin(), angles.cos()], -1).flatten(-2)
 
 
 class Resampler(nn.Module):
@@ -109,53 +89,23 @@ class Resampler(nn.Module):
         return x
 
 
-class KeyPoses(NamedTuple):
-    """Where the tool will be at its next ``K`` grasps or releases, or when it has finished.
+class KeyPoseTokens(nn.Module):
+    """One token a key pose: where it is, what is seen there, what the locator saw."""
 
-    :param heat: (B, K, N) logits over the scene's cells;  ``cells`` (B, N, 3) their points
-    :param where: (B, K, 3) offset from the tool as the scene alone shows it;  ``refined`` the
-        same with all that is seen and felt;  in POINT_SCALE units, base axes
-    :param turn: (B, K, 2) sine and cosine of the turn about the vertical
-    """
-
-    heat: Tensor
-    cells: Tensor
-    where: Tensor
-    turn: Tensor
-    refined: Tensor
-
-
-class KeyPoseHead(nn.Module):
-    """One query a key pose looks at the scene; its point and what it saw become a token."""
-
-    COUNT, INNER = 2, 64
-
-    def __init__(self, channels: int, width: int):
+    def __init__(self, channels: int, seen: int, width: int):
         super().__init__()
-        self.query = nn.Sequential(nn.Linear(width, width), nn.SiLU(),
-                                   nn.Linear(width, self.COUNT * self.INNER))
-        self.key = nn.Linear(channels, self.INNER)
-        self.offset = nn.Linear(channels, 3)  # a grasp lies beside the surface that is seen
-        self.turn = nn.Linear(channels + width, 2)
         self.out = nn.Linear(channels + 3 * 13, width)
-        nn.init.zeros_(self.offset.weight)
-        nn.init.zeros_(self.offset.bias)
+        self.found = nn.Linear(seen, width)
 
-    def forward(self, features: Tensor, points: Tensor,
-                condition: Tensor) -> tuple[Tensor, KeyPoses]:
-        """``features`` (B, N, C), ``points`` (B, N, 3), ``condition`` (B, width) -> tokens
-        (B, K, width) and the key poses."""
-        q = self.query(condition).unflatten(-1, (self.COUNT, self.INNER))
-        heat = (q @ self.key(features).transpose(1, 2)).float() / math.sqrt(self.INNER)
-        weights = heat.softmax(-1)
-        seen = weights.to(features.dtype) @ features  # (B, K, C)
-        offset = weights.to(features.dtype) @ self.offset(features)
+    def forward(self, features: Tensor, poses: KeyPoses, cells: Tensor) -> Tensor:
+        """``features`` (B, N, C) of ``cells`` (B, N, 3) -> (B, K, width)."""
         with torch.autocast(features.device.type, enabled=False):
-            where = weights @ points.float() + offset.float()
+            where = poses.refined.float()
+            away = torch.cdist(where, cells.float()) / AROUND
+            weights = (-0.5 * away.square()).softmax(-1)
             place = torch.cat([where, fourier(where)], -1)
-        turn = self.turn(torch.cat([seen, condition[:, None].expand(-1, self.COUNT, -1)], -1))
-        tokens = self.out(torch.cat([seen, place.to(seen.dtype)], -1))
-        return tokens, KeyPoses(heat, points, where, turn.float(), where)
+        seen = weights.to(features.dtype) @ features
+        return self.out(torch.cat([seen, place.to(seen.dtype)], -1)) + self.found(poses.seen)
 
 
 class ObservationEncoder(nn.Module):
@@ -174,7 +124,8 @@ class ObservationEncoder(nn.Module):
         self.scene_pool = Resampler(config.conv, 3, config.scene_queries, w, config.heads)
         self.wrist_pool = Resampler(2 * config.wrist_conv, 2, config.wrist_queries, w,
                                     config.heads)
-        self.key_poses = KeyPoseHead(config.conv, w)
+        self.locator = Locator(config.locator)
+        self.key_poses = KeyPoseTokens(config.conv, self.locator.size, w)
         self.registers = nn.Parameter(torch.randn(config.registers, w) * 0.02)
 
     def forward(self, scene: Tensor, points: Tensor, wrist: Tensor, proprio: Tensor,
@@ -189,38 +140,21 @@ class ObservationEncoder(nn.Module):
         dtype = self.text.weight.dtype  # the weights may be bf16; points stay float32 till pooled
         words = self.text(text.to(dtype))
         condition = words + self.proprio(proprio.to(dtype))
-        # outliers behind the room would drown the centimetres that matter
-        points = (points / POINT_SCALE).clamp(-6, 6)
-        x = torch.cat([scene, points.permute(0, 3, 1, 2) / 2], 1).to(dtype)
+        points = clip_points(points)
+        x = torch.cat([scene, points / 2], 1).to(dtype)
         x = x.contiguous(memory_format=torch.channels_last)
         # the words say what to look for, the fingers what comes next
         fine = self.scene(x, words + self.fingers(proprio[:, 9:10].to(dtype)))  # (B, c, 24, 24)
-        cells = F.avg_pool2d(points.permute(0, 3, 1, 2), 4).flatten(2).transpose(1, 2)
+        cells = F.avg_pool2d(points, 4).flatten(2).transpose(1, 2)
         features = fine.flatten(2).transpose(1, 2)
         features = features + self.scene_place(fourier(cells).to(dtype))
         seen = self.scene_pool(features, cells, condition)
-        key, poses = self.key_poses(features, cells, condition)
+        poses = self.locator(scene, points, wrist, proprio, text)
+        key = self.key_poses(features, poses, cells)
         near = self.wrist(wrist.to(dtype).contiguous(memory_format=torch.channels_last), words)
-        grid = _grid(near)
+        places = grid(near)
         felt = self.wrist_pool(
-            near.flatten(2).transpose(1, 2) + self.wrist_place(fourier(grid).to(dtype)),
-            grid.expand(len(near), -1, -1), condition)
+            near.flatten(2).transpose(1, 2) + self.wrist_place(fourier(places).to(dtype)),
+            places.expand(len(near), -1, -1), condition)
         free = self.registers.expand(len(words), -1, -1)
         return torch.cat([key, words[:, None], condition[:, None], seen, felt, free], 1), poses
-
-
-def _grid(x: Tensor) -> Tensor:
-    """(1, H * W, 2) image coordinates in [-1, 1]."""
-    v = torch.linspace(-1, 1, x.shape[2], device=x.device)
-    u = torch.linspace(-1, 1, x.shape[3], device=x.device)
-    return torch.stack(torch.meshgrid(v, u, indexing="ij"), -1).reshape(1, -1, 2)
-
-
-def proprioception(position: Tensor, rotation: Tensor, gripper: Tensor, wrench: Tensor) -> Tensor:
-    """Tool pose (B, 3) m and (B, 3, 3), width (B,) m, wrench (B, 6) -> (B, 19) of unit order."""
-    return torch.cat([
-        (position - position.new_tensor([0.5, 0.0, 0.2])) / POINT_SCALE,
-        rotation[..., :2].flatten(1), gripper[:, None] / 0.04 - 1,
-        torch.tanh(wrench / wrench.new_tensor([20.0, 20.0, 20.0, 2.0, 2.0, 2.0])),
-        fourier(gripper[:, None] / 0.04, 2)[:, :3],
-    ], 1)

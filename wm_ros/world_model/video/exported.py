@@ -22,10 +22,11 @@ from torch import Tensor, nn
 
 from wm_ros.errors import UserError
 from wm_ros.world_model.text import DIM as TEXT_DIM
-from wm_ros.world_model.video import encoder, network, transformer
+from wm_ros.world_model.video import encoder, locator, network, parts, transformer
 from wm_ros.world_model.video.config import VideoConfig
-from wm_ros.world_model.video.encoder import PROPRIO_DIM, KeyPoses
+from wm_ros.world_model.video.locator import KeyPoses
 from wm_ros.world_model.video.network import ACTION_DIM, Context, Prediction, VideoNetwork
+from wm_ros.world_model.video.parts import PROPRIO_DIM
 
 GRAPHS = ("encode", "act", "imagine")
 
@@ -84,7 +85,7 @@ def prepare(model: VideoNetwork, weights: Path) -> Path:
     """
     _need("onnxruntime")
     mark = zlib.crc32(weights.read_bytes())
-    for module in (encoder, network, transformer):
+    for module in (encoder, locator, network, parts, transformer):
         mark = zlib.crc32(Path(str(module.__file__)).read_bytes(), mark)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "wm_ros" / "onnx" / f"{mark:08x}"

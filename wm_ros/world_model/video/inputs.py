@@ -15,7 +15,7 @@ from wm_ros.world_model.geometry import (
     quaternion_to_matrix,
     rotvec_from_quaternion,
 )
-from wm_ros.world_model.video.encoder import proprioception
+from wm_ros.world_model.video.parts import proprioception
 from wm_ros.world_model.video.tokeniser import to_unit
 
 GRIPPER_HALF = 0.04  # m, half of the widest opening: widths map to [-1, 1]

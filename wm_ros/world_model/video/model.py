@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from wm_ros.errors import UserError
+from wm_ros.world_model.geometry import quaternion_from_rotvec, quaternion_multiply
 from wm_ros.world_model.interface import (
     ActionChunks,
     Imagination,
@@ -26,11 +27,12 @@ from wm_ros.world_model.video.exported import ExportedNetwork, prepare
 from wm_ros.world_model.video.inputs import ActionCodec
 from wm_ros.world_model.video.inputs import prepare as prepare_inputs
 from wm_ros.world_model.video.network import ACTION_DIM, Context, VideoNetwork
+from wm_ros.world_model.video.parts import POINT_SCALE
 from wm_ros.world_model.video.renderer import Renderer
 from wm_ros.world_model.video.tokeniser import Tokeniser, to_uint8, to_unit
 
 BACKENDS = ("torch", "onnx")
-REST = 0.01  # m that a chunk may move tool or fingers and still count as resting
+REST = 0.015  # m that a chunk may move tool or fingers and still count as resting
 
 
 class VideoWorldModel:
@@ -111,6 +113,17 @@ class VideoWorldModel:
                        spread * self._noise(n, self.config.horizon, ACTION_DIM),
                        self.action_steps)
         return self._decode(state.observation, many, text, x)
+
+    @torch.inference_mode()
+    def locate(self, state: State, instruction: str) -> tuple[np.ndarray, np.ndarray]:
+        """Where the tool will next close, open or rest: (K, 3) m and (K, 4) xyzw, base frame."""
+        found = self._context(state, instruction)[0].key_poses
+        position, quaternion = self._tcp(state.observation, found.refined.shape[1])
+        turn = found.turn[0]
+        yaw = torch.zeros_like(position)
+        yaw[:, 2] = 0.5 * torch.atan2(turn[:, 0], turn[:, 1])
+        return (_numpy(position + found.refined[0] * POINT_SCALE),
+                _numpy(quaternion_multiply(quaternion_from_rotvec(yaw), quaternion)))
 
     @torch.inference_mode()
     def imagine(self, state: State, chunks: ActionChunks, instruction: str,

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from wm_ros.world_model.text import DIM as TEXT_DIM
 from wm_ros.world_model.video.config import VideoConfig
-from wm_ros.world_model.video.encoder import KeyPoses, ObservationEncoder
+from wm_ros.world_model.video.encoder import ObservationEncoder
+from wm_ros.world_model.video.locator import KeyPoses
 from wm_ros.world_model.video.transformer import Block, KeyValue, NoiseLevel
 
 ACTION_DIM = 7  # position offset 3 m, rotation vector 3 rad, gripper width; all normalised
@@ -66,8 +67,6 @@ class VideoNetwork(nn.Module):
         self.action_out = nn.Sequential(nn.LayerNorm(w), nn.Linear(w, ACTION_DIM))
         self.video_out = nn.Sequential(nn.LayerNorm(w), nn.Linear(w, config.latent_channels))
         self.value = nn.Sequential(nn.LayerNorm(w), nn.Linear(w, w), nn.SiLU(), nn.Linear(w, 2))
-        # what the wrist camera and the fingers add to the key poses
-        self.refine = nn.Sequential(nn.LayerNorm(w), nn.Linear(w, w), nn.SiLU(), nn.Linear(w, 3))
         self.now = nn.Sequential(nn.LayerNorm(w), nn.Linear(w, w), nn.SiLU(), nn.Linear(w, 2))
 
     def observe(self, scene: Tensor, points: Tensor, wrist: Tensor, proprio: Tensor,
@@ -79,9 +78,7 @@ class VideoNetwork(nn.Module):
             assert isinstance(block, Block)
             x, kept = block.remember(x)
             memory.append(kept)
-        key = x[:, :key_poses.where.shape[1]]
-        refined = key_poses.where + self.refine(key).float()
-        return Context(memory, key_poses._replace(refined=refined), self.now(x.mean(1)))
+        return Context(memory, key_poses, self.now(x.mean(1)))
 
     def forward(self, context: Context, text: Tensor, action: Tensor, action_level: Tensor,
                 video: Tensor | None = None, video_level: Tensor | None = None,
