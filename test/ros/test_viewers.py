@@ -20,10 +20,25 @@ def test_nothing_is_drawn_that_nobody_looks_at(viewers, judge, imagined, drawn) 
     node = SimpleNamespace(
         number=lambda _: 1.0, value=lambda _: judge, _rollout_out=out, _shown=-math.inf,
         _with_model=lambda work, *args: work(*args), _decider=SimpleNamespace(imagine=imagine),
-        _rollout=Mock(), _update_speed=Mock(), _foretold=None)
+        _rollout=Mock(), _update_speed=Mock(), _foretold=None, _show_key_poses=Mock())
     ImaginationNode._afterwards(node, "state", "chunk", "go", Mock(id="1"),  # type: ignore
                                 SimpleNamespace(stamp=10.0))
     assert imagine.call_count == imagined and out.publish.called == drawn
     if imagined:
         assert imagine.call_args.args[-1] is drawn
     assert (node._foretold is not None) == judge, "surprise needs the future, not its picture"
+
+
+@pytest.mark.parametrize("viewers", [0, 1])
+def test_key_poses_are_asked_for_only_where_somebody_looks(viewers: int) -> None:
+    model = Mock(locate=Mock(return_value=(np.array([[0.5, 0.1, 0.2]]),
+                                           np.array([[1.0, 0.0, 0.0, 0.0]]))))
+    out = Mock(get_subscription_count=lambda: viewers)
+    node = SimpleNamespace(_model=model, _key_out=out, robot=SimpleNamespace(base_link="world"),
+                           _with_model=lambda work, *args: work(*args))
+    ImaginationNode._show_key_poses(node, "state", "go", 10.0)  # type: ignore[arg-type]
+    assert model.locate.call_count == viewers
+    if viewers:
+        (message,) = out.publish.call_args.args
+        assert message.header.frame_id == "world" and message.header.stamp.sec == 10
+        assert message.poses[0].position.y == 0.1
