@@ -80,32 +80,30 @@ def disturbed(cache: EpisodeCache) -> np.ndarray:
     return np.abs(np.asarray(cache.action) - np.asarray(cache.executed)).max(1) > 1e-4
 
 
+def switches(cache: EpisodeCache) -> np.ndarray:
+    """(N,) True where the gripper command changes."""
+    width = np.asarray(cache.action)[:, 7]
+    changes = np.append(False, np.abs(np.diff(width)) > 0.015)
+    changes[np.asarray(cache.episode_start)[:-1]] = False
+    return changes
+
+
 def next_switch(cache: EpisodeCache) -> np.ndarray:
     """(N,) row of the next change of the gripper command, or of the episode's end."""
-    width = np.asarray(cache.action)[:, 7]
-    start = np.asarray(cache.episode_start)
-    rows = np.arange(len(width))
-    switch = np.zeros(len(width), bool)
-    switch[1:] = np.abs(np.diff(width)) > 0.015
-    switch[start[:-1]] = False
+    rows = np.arange(len(cache))
     last = cache.future(rows, 10**6)
-    candidate = np.where(switch | (rows == last), rows, 10**9)
+    candidate = np.where(switches(cache) | (rows == last), rows, 10**9)
     # the row itself does not count: a change that is commanded now lies behind
     following = np.minimum.accumulate(candidate[::-1])[::-1]
     return np.minimum(np.append(following[1:], last[-1]), last)
 
 
 def key_rows(cache: EpisodeCache) -> np.ndarray:
-    """(N,) True where a key pose is: the gripper's command changes, or the end of an episode in
+    """(N,) True where a key pose is: the gripper command changes, or the end of an episode in
     which it never does. Where a hand that has let go comes to rest says nothing of any thing."""
-    end = cache.future(np.arange(len(cache)), 10**6)
-    switch = np.zeros(len(cache), bool)
-    switch[next_switch(cache)] = True
-    width = np.asarray(cache.action)[:, 7]
-    changes = np.append(False, np.abs(np.diff(width)) > 0.015)
-    changes[np.asarray(cache.episode_start)[:-1]] = False
+    rows, changes = np.arange(len(cache)), switches(cache)
     pushes = np.bincount(cache.episode_index, changes, cache.episodes) == 0
-    return switch & (changes | ((np.arange(len(cache)) == end) & pushes[cache.episode_index]))
+    return changes | ((rows == cache.future(rows, 10**6)) & pushes[cache.episode_index])
 
 
 class Sampler:

@@ -22,7 +22,7 @@ from wm_ros.training.config import find
 from wm_ros.training.jepa_batches import Sequences, SequenceSampler
 from wm_ros.training.jepa_calibration import calibrate
 from wm_ros.training.progress import Progress
-from wm_ros.training.state import load_state, save_state
+from wm_ros.training.state import Pace, load_state, save_state
 from wm_ros.world_model.jepa.config import JepaConfig
 from wm_ros.world_model.jepa.encoder import Encoder
 from wm_ros.world_model.jepa.predictor import Predictor
@@ -30,7 +30,6 @@ from wm_ros.world_model.jepa.sigreg import sigreg
 from wm_ros.world_model.jepa.surprise import Calibration
 from wm_ros.world_model.video.checkpoint import save_config, save_tensors
 
-SAVE_SECONDS = 60
 DEFAULT = "jepa_small"
 
 
@@ -169,7 +168,7 @@ def optimise(model: Jepa, sampler: SequenceSampler, settings: JepaTraining, out:
     seeds = (settings.seed, parallel.rank(), step)
     sampler.random = np.random.default_rng(seeds)
     sampler.torch_random.manual_seed(hash(seeds) % 2**32)
-    begin = saved = time.monotonic()
+    pace = Pace(settings.steps, time.monotonic() + 60 * minutes, every=60)
     with Progress("train", settings.steps, quiet=parallel.rank() > 0, start=step) as bar:
         while step < settings.steps:
             for group in optimizer.param_groups:
@@ -178,23 +177,13 @@ def optimise(model: Jepa, sampler: SequenceSampler, settings: JepaTraining, out:
                                 sampler.batch(sampler.draw(settings.sequences))))
             parts = losses(model, batch, settings)
             (parts["predict"] + settings.regularise * parts["sigreg"]).backward()
-            parallel.average_gradients(model)
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            parallel.descend(model, optimizer)
             step += 1
             if step % 10 == 0:
                 bar.update(step, note=" ".join(f"{k} {float(v.detach()):.3f}"
                                                for k, v in parts.items()),
                            rate=settings.sequences * settings.length * parallel.size())
-            now = time.monotonic()
-            # rank 0's clock decides for all
-            stop = step % 10 == 0 and parallel.agree(now - begin > 60 * minutes)
-            if parallel.rank() == 0 and (now - saved > SAVE_SECONDS or stop
-                                         or step == settings.steps):
-                save_state(state, step, model, None, optimizer)
-                saved = now
-            if stop:
+            if pace.stops(step, lambda n: save_state(state, n, model, None, optimizer)):
                 break
     parallel.barrier()
     return step

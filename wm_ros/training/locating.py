@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +23,7 @@ from wm_ros.training.batches import Looks, Sampler, move
 from wm_ros.training.config import TrainingConfig
 from wm_ros.training.precision import autocast
 from wm_ros.training.progress import Progress
-from wm_ros.training.state import load_state, save_state
+from wm_ros.training.state import Pace, load_state, save_state
 from wm_ros.world_model.video.inputs import Inputs
 from wm_ros.world_model.video.locator import KeyPoses, Locator, hand_rotation, turned
 from wm_ros.world_model.video.parts import POINT_SCALE, clip_points
@@ -32,7 +31,6 @@ from wm_ros.world_model.video.parts import POINT_SCALE, clip_points
 NEAR = 0.015 / POINT_SCALE  # spread of the heat around a key pose
 FINE = 0.004 / POINT_SCALE  # where a miss counts less than in proportion
 REACH = 0.12 / POINT_SCALE  # from the tool: within it the wrist camera can refine
-SAVE_SECONDS = 120
 ZOOM, TURN, SHIFT = 0.2, 0.25, 0.12  # of log scale, rad, of half the image
 
 
@@ -141,18 +139,17 @@ def train(locator: Locator, sampler: Sampler, settings: TrainingConfig, state: P
 
     :param until: s of the monotonic clock
     """
-    parameters = list(locator.parameters())
-    optimizer = torch.optim.AdamW(parameters, settings.locator_rate, weight_decay=0.02,
+    optimizer = torch.optim.AdamW(locator.parameters(), settings.locator_rate, weight_decay=0.02,
                                   betas=(0.9, 0.98), fused=True)
     step = load_state(state, locator, None, optimizer) if state.exists() else 0
-    first, saved = parallel.rank() == 0, time.monotonic()
     # a resumed run must not see the batches of its start again
     random = np.random.default_rng((settings.seed, parallel.rank(), step))
     sampler.random = random
     fixed, share = sided(sampler.cache), max(1, settings.locator_batch // parallel.size())
-    stop = False
-    with Progress("locator", settings.locator_steps, quiet=not first, start=step) as bar:
-        while step < settings.locator_steps and not stop:
+    pace = Pace(settings.locator_steps, until)
+    with Progress("locator", settings.locator_steps, quiet=parallel.rank() > 0,
+                  start=step) as bar:
+        while step < settings.locator_steps:
             for group in optimizer.param_groups:
                 group["lr"] = rate(step, settings)
             rows = sampler.draw(share)
@@ -161,19 +158,13 @@ def train(locator: Locator, sampler: Sampler, settings: TrainingConfig, state: P
             with autocast(device):
                 found = losses(find(locator, looks), looks)
             found.total().backward()
-            parallel.average_gradients(locator)
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            parallel.descend(locator, optimizer)
             step += 1
             if step % 20 == 0:
                 told = " ".join(f"{k} {float(v.detach()):.3f}"
                                 for k, v in found._asdict().items())
                 bar.update(step, note=told, rate=share * parallel.size())
-            stop = step % 10 == 0 and parallel.agree(time.monotonic() > until)
-            last = stop or step == settings.locator_steps
-            if first and (last or time.monotonic() - saved > SAVE_SECONDS):
-                save_state(state, step, locator, None, optimizer)
-                saved = time.monotonic()
+            if pace.stops(step, lambda n: save_state(state, n, locator, None, optimizer)):
+                break
     parallel.barrier()
     return step >= settings.locator_steps

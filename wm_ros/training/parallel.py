@@ -77,6 +77,14 @@ def average_gradients(module: nn.Module) -> None:
         at += p.numel()
 
 
+def descend(module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """One step along the gradients of all processes, which are clipped to length 1 and cleared."""
+    average_gradients(module)
+    torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
 def agree(value: bool) -> bool:
     """Whether any process says so (asked of all at the same step)."""
     if size() == 1:

@@ -2,11 +2,14 @@
 """Saving and resuming a training run without pickle: one safetensors file, written whole."""
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from wm_ros.training import parallel
 from wm_ros.world_model.video.checkpoint import read_tensors, save_tensors
 
 
@@ -26,6 +29,26 @@ class Ema:
             mine.append(self.weights[name])
             theirs.append(value.detach())
         torch._foreach_lerp_(mine, theirs, rate)
+
+
+class Pace:
+    """When a run saves and when it stops, the same for all of its processes.
+
+    :param steps: its last step;  ``until`` s of the monotonic clock;  ``every`` s between saves
+    """
+
+    def __init__(self, steps: int, until: float, every: float = 120.0):
+        self._steps, self._until, self._every = steps, until, every
+        self._saved = time.monotonic()
+
+    def stops(self, step: int, save: Callable[[int], None]) -> bool:
+        """After a step: save if it is time to; whether the run's time is over."""
+        over = step % 10 == 0 and parallel.agree(time.monotonic() > self._until)
+        if parallel.rank() == 0 and (over or step == self._steps
+                                     or time.monotonic() - self._saved > self._every):
+            save(step)
+            self._saved = time.monotonic()
+        return over
 
 
 def save_state(path: Path, step: int, module: nn.Module, ema: Ema | None,

@@ -31,10 +31,7 @@ def train(tokeniser: Tokeniser, cache: EpisodeCache, rows: np.ndarray, steps: in
         with autocast(device):
             loss = tokeniser.loss(images)
         loss.backward()
-        parallel.average_gradients(tokeniser)
-        torch.nn.utils.clip_grad_norm_(tokeniser.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        parallel.descend(tokeniser, optimizer)
         schedule.step()
         report(step + 1, float(loss.detach()))
     with torch.no_grad():

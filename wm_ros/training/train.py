@@ -27,7 +27,7 @@ from wm_ros.training.config import Schedule, TrainingConfig, load
 from wm_ros.training.losses import losses
 from wm_ros.training.precision import autocast
 from wm_ros.training.progress import Progress
-from wm_ros.training.state import Ema, load_state, save_state
+from wm_ros.training.state import Ema, Pace, load_state, save_state
 from wm_ros.training.throughput import MachineShare
 from wm_ros.training.validation import validate
 from wm_ros.world_model.loading import find
@@ -47,7 +47,6 @@ from wm_ros.world_model.video.renderer import Renderer
 from wm_ros.world_model.video.tokeniser import Tokeniser
 
 HELP = "Train a world model on collected episodes; stop with Ctrl-C, go on with the same command."
-SAVE_SECONDS = 120
 INITIAL = "initial"  # folder in OUT that keeps what a run began from
 
 
@@ -120,8 +119,9 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     until = time.monotonic() + 60 * minutes
     locator = model.encoder.locator
     good = training_rows[cache.success[training_rows] & ~cache.failure[training_rows]]
-    looks = Sampler(cache, good, network, codec, text, None, settings.seed,
-                    settings.unlabelled, settings.task_weights)
+    looks = Sampler(cache, good, network, codec, text, None,
+                    settings.seed * 1000 + parallel.rank(), settings.unlabelled,
+                    settings.task_weights)
     if not locating.train(locator, looks, settings, out / "locator.safetensors", device, until):
         return
     for part in (locator, *(_part(model, name) for name in settings.frozen)):
@@ -288,7 +288,7 @@ def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, ou
     weights = {"video": settings.video_weight, "joint": 0.25 * settings.video_weight,
                "value": settings.value_weight, "now": settings.value_weight}
     share = max(1, settings.batch // parallel.size())
-    saved = time.monotonic()
+    pace = Pace(settings.steps, until)
     step, machine = first, MachineShare(best_dtype(device), device)
     with Progress("train", settings.steps, quiet=parallel.rank() > 0, start=first) as bar:
         while step < settings.steps:
@@ -303,24 +303,14 @@ def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, ou
                 total = sum(weights.get(k, 1.0) * v for k, v in parts.items())
                 assert isinstance(total, Tensor)
                 total.backward()
-            parallel.average_gradients(model)
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            parallel.descend(model, optimizer)
             step += 1
             ema.update(model, step)
             machine.stepped()
             if step % 20 == 0:
                 told = " ".join(f"{k} {float(v.detach()):.3f}" for k, v in parts.items())
                 bar.update(step, note=f"{told}, {machine}", rate=share * parallel.size())
-            now = time.monotonic()
-            # rank 0's clock decides for all
-            stop = parallel.agree(step % 10 == 0 and now > until)
-            if parallel.rank() == 0 and (now - saved > SAVE_SECONDS or stop
-                                         or step == settings.steps):
-                save_state(state, step, model, ema, optimizer)
-                saved = time.monotonic()
-            if stop:
+            if pace.stops(step, lambda n: save_state(state, n, model, ema, optimizer)):
                 break
     parallel.barrier()
     return step

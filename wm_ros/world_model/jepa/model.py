@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from wm_ros.errors import UserError
+from wm_ros.world_model.checks import check
 from wm_ros.world_model.interface import (
     ActionChunks,
     Imagination,
@@ -292,15 +293,9 @@ class JepaWorldModel:
         return torch.from_numpy(np.asarray(x, np.float32)).to(self.device)
 
     def _check(self, o: Observation) -> None:
-        size = self.config.image_size
-        for name, image in (("scene", o.scene_rgb), ("wrist", o.wrist_rgb)):
-            if image.shape != (size, size, 3):
-                raise UserError(f"The {name} image is {image.shape}, the model was trained on "
-                                f"({size}, {size}, 3): let perception resize it.")
-        for name, values in (("tool pose", o.tcp_position), ("tool rotation", o.tcp_quaternion),
-                             ("gripper width", np.float32(o.gripper))):
-            if not np.isfinite(values).all():
-                raise UserError(f"The {name} hold NaN: check the driver that publishes them.")
+        check(o, self.config.image_size, {
+            "tool pose": o.tcp_position, "tool rotation": o.tcp_quaternion,
+            "gripper width": o.gripper})
 
 
 def _numpy(x: Tensor) -> np.ndarray:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from wm_ros.errors import UserError
+from wm_ros.world_model.checks import check
 from wm_ros.world_model.geometry import quaternion_from_rotvec, quaternion_multiply
 from wm_ros.world_model.interface import (
     ActionChunks,
@@ -341,17 +342,10 @@ class VideoWorldModel:
         return torch.from_numpy(x if x.dtype == np.uint8 else x.astype(np.float32)).to(self.device)
 
     def _check(self, o: Observation) -> None:
-        size = self.config.image_size
-        for name, image in (("scene", o.scene_rgb), ("wrist", o.wrist_rgb)):
-            if image.shape != (size, size, 3):
-                raise UserError(f"The {name} image is {image.shape}, the model was trained on "
-                                f"({size}, {size}, 3): let perception resize it.")
-        for name, values in (("joint positions", o.q), ("tool pose", o.tcp_position),
-                             ("tool rotation", o.tcp_quaternion), ("wrench", o.wrench),
-                             ("gripper width", np.float32(o.gripper)),
-                             ("camera pose", o.scene_position)):
-            if not np.isfinite(values).all():
-                raise UserError(f"The {name} hold NaN: check the driver that publishes them.")
+        check(o, self.config.image_size, {
+            "joint positions": o.q, "tool pose": o.tcp_position,
+            "tool rotation": o.tcp_quaternion, "wrench": o.wrench, "gripper width": o.gripper,
+            "camera pose": o.scene_position})
 
 
 def read_back(network: VideoNetwork | ExportedNetwork, context: Context, text: Tensor,
