@@ -26,7 +26,7 @@ LOOKS = 8  # places in the wrist image that are looked at
 
 
 class KeyPoses(NamedTuple):
-    """Where the tool will be at its next ``K`` grasps or releases, or when it has finished.
+    """Where the tool will be at its next ``K`` grasps or releases; a push has its end.
 
     :param heat: (B, K, N) logits over the scene's cells;  ``cells`` (B, N, 3) their points
     :param votes: (B, K, N, 3) where each cell takes the key pose to be
