@@ -11,9 +11,10 @@ import pytest
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose, top_down
 from wm_ros.sim import language
-from wm_ros.sim.env import Disturbance, TaskEnv, make_scene
+from wm_ros.sim.env import TWIST, Disturbance, TaskEnv, make_scene
 from wm_ros.sim.expert_rate import run_expert, wilson
 from wm_ros.sim.experts.moves import CRUISE, TURN, Action, down, funnel, step, wrap, yaw_of
+from wm_ros.sim.experts.pick_place import grasp_of
 from wm_ros.sim.tasks import TASKS, task_class, tasks_of
 from wm_ros.sim.tasks.base import Judge
 
@@ -123,6 +124,37 @@ def test_disturbance_changes_what_is_executed_in_some_episodes_only() -> None:
         changed.append(not np.allclose(moved, action.pose.position))
         assert np.abs(np.array(moved) - action.pose.position).max() < 0.05
     assert 8 < sum(changed) < 32
+
+
+def furthest_turn(width: float) -> float:
+    furthest = 0.0
+    for seed in range(40):
+        disturb, pose = Disturbance(np.random.default_rng(seed), 1.0), Pose(
+            np.array([0.4, 0.0, 0.2]), down(0.3))
+        for _ in range(25):
+            pose = disturb(Action(Pose(pose.position, down(0.3)), width), pose).pose
+            furthest = max(furthest, abs(yaw_of(pose.quaternion) - 0.3))
+    return furthest
+
+
+def test_only_an_open_hand_is_twisted_far() -> None:
+    assert furthest_turn(0.0) < 0.1 < 0.8 * TWIST < furthest_turn(0.08)
+
+
+def test_a_disturbed_hand_arrives_unturned_over_a_thing_and_is_led_to_it_all_the_same() -> None:
+    turns = []
+    for seed in range(4):
+        env = TaskEnv("put_mug_on_tray", seed, render=False)
+        expert, disturb = env.expert(), Disturbance(np.random.default_rng(seed), 1.0)
+        while not env.success() and env.steps < env.max_steps:
+            grasp, tcp = grasp_of(env.sim, "mug"), env.sim.tcp_pose()
+            across = np.hypot(*(grasp.position - tcp.position)[:2])
+            if env.sim.gripper_width > 0.06 and across < 0.05:
+                turns.append(abs(wrap(grasp.yaw - yaw_of(tcp.quaternion))))
+            env.step(disturb(expert.act(), tcp))
+        assert env.success()
+        env.close()
+    assert np.mean(np.array(turns) > 0.35) > 0.15
 
 
 def test_success_must_last() -> None:

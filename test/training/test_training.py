@@ -212,6 +212,18 @@ def test_the_end_is_a_key_pose_only_where_the_gripper_never_moves(cache):
     assert np.flatnonzero(key_rows(still)[first:first + 14]).tolist() == [13]
 
 
+def test_moments_at_which_the_hand_has_yet_to_turn_are_drawn_often(cache, monkeypatch):
+    def key_poses(self, rows):
+        angle = torch.where(torch.from_numpy(rows) < 3, 0.6, 0.1)[:, None]
+        turn = torch.stack([(2 * angle).sin(), (2 * angle).cos()], -1)
+        return torch.zeros(len(rows), 1, 3), turn, torch.ones(len(rows), 1)
+
+    monkeypatch.setattr(Sampler, "key_poses", key_poses)
+    rows = sampler(cache, turning=0.5).draw(60)
+    assert len(rows) == 60 and 30 <= (rows < 3).sum() < 45
+    assert (sampler(cache).draw(60) < 3).sum() < 20
+
+
 def test_a_batch_holds_what_was_recorded(cache):
     s = sampler(cache)
     first = int(cache.arrays["episode_start"][0])

@@ -120,7 +120,7 @@ IMAGINATION = (
     P("surprise_threshold", 1.0, "Surprise above this should stop the arm.", 0.1, 1e6),
     P("render_rate", 1.0, "Imagined futures rendered for people while the arm moves (Hz).",
       0.0, 10.0),
-    P("observation_wait", 1.0, "How long a request waits for a new observation (s).", 0.05, 30.0),
+    P("observation_wait", 3.0, "How long a request waits for a new observation (s).", 0.05, 30.0),
 )
 
 PLANNING = (

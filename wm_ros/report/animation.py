@@ -55,6 +55,8 @@ class _Canvas:
         self.threshold = float(surprise[-1]["threshold"]) if surprise else 0.0
         finite = self.value[np.isfinite(self.value)]
         self.top = max(1.25 * self.threshold, float(finite.max(initial=0.0)), 1e-9)
+        #: the newest picture imagined so far: a chunk foretells two moments, not every one
+        self.imagined: tuple[int, int] | None = None
 
     def draw(self, time: float, real: int, imagined: tuple[int, int] | None) -> Image.Image:
         picture = Image.new("RGB", self.size, PAPER)
@@ -63,6 +65,7 @@ class _Canvas:
         pen.text((left, 9), "camera", INK, font=self.font)
         pen.text((right, 9), "imagined before", INK, font=self.font)
         picture.paste(_panel(self.run.real[real]), (left, TOP))
+        self.imagined = imagined = imagined or self.imagined
         if imagined is None:
             box = (right, TOP, right + PANEL - 1, TOP + PANEL - 1)
             pen.rectangle(box, outline="#2b3038")
@@ -71,6 +74,8 @@ class _Canvas:
         else:
             frame, chunk = imagined
             picture.paste(_panel(self.run.imagined[frame]), (right, TOP))
+            pen.text((right + 6, TOP + PANEL - 6), f"for {self.run.imagined_t[frame]:.1f} s", INK,
+                     font=self.small, anchor="ls", stroke_width=2, stroke_fill=PAPER)
             about = self.run.result["chunks"][chunk]
             success = about["predicted_success"]
             if np.isfinite(success):

@@ -23,6 +23,8 @@ START_SPREAD = np.array([0.12, 0.12, 0.07])
 START_YAW = 0.4
 WIDE = 0.03  # m of opening from which on fingers count as open
 PAUSE = 15  # control steps without a new disturbance after one
+TWIST = 1.2  # rad, the most that a disturbance turns an open hand
+ARRIVED = 0.006  # m of a step across: the hand stands over where it was going
 REACH = (np.array([0.15, -0.65, 0.004]), np.array([0.85, 0.65, 0.70]))  # where targets may be
 
 
@@ -71,9 +73,11 @@ class Disturbance:
     """Pushes the executed action off the expert's, so that data shows how to come back.
 
     The recorded action stays the expert's (DART, arXiv 1703.09327). In an episode that is
-    disturbed, every few seconds the hand drifts by 2 to 5 cm within a few steps, or open fingers
+    disturbed, every few seconds the hand drifts by 2 to 5 cm within a few steps; or open fingers
     close on nothing and the hand lifts as if it held something: the commonest mistake of those
-    who learn to grasp.
+    who learn to grasp. On most of its ways to a thing it arrives without the turn that the expert
+    would have made meanwhile, and is then twisted up to three times: from afar the cameras do not
+    tell how a thing lies, so a learner arrives like this, and an expert alone never does.
     """
 
     def __init__(self, rng: np.random.Generator, probability: float = 0.5) -> None:
@@ -83,35 +87,59 @@ class Disturbance:
         self.pause = 0
         self.offset: np.ndarray = np.zeros(3)
         self.turn = 0.0
-        self.slip = False
+        self.kind = "drift"
+        self.opened = self.unturned = False
+        self.twists = 0  # still to come
 
     def __call__(self, action: Action, tcp: Pose) -> Action:
         """Return the action to execute instead of the expert's."""
         if not self.active:
             return action
+        opened = action.width > WIDE
+        if opened and not self.opened:
+            self.unturned = bool(self.rng.random() < 0.7)
+        self.opened = opened
         if self.left == 0:
             self.pause -= 1
-            if self.pause > 0 or self.rng.random() > 0.06:
-                return action
-            self.pause = PAUSE
-            self.slip = action.width > WIDE and bool(self.rng.random() < 0.5)
-            self.left = int(self.rng.integers(3, 7))
-            way = self.rng.normal(size=3)
-            way *= self.rng.uniform(0.02, 0.05) / np.linalg.norm(way)
-            way[2] = abs(way[2]) if tcp.position[2] < 0.12 else way[2]
-            if self.slip:
-                self.left = int(self.rng.integers(6, 12))
-                way = np.array([0.0, 0.0, self.rng.uniform(0.0, 0.1)])
-            self.offset = way / self.left
-            self.turn = self.rng.uniform(-0.25, 0.25) / self.left
-        self.left -= 1
+            if self.pause <= 0 and self.rng.random() < 0.06:
+                self._begin("slip" if opened and self.rng.random() < 0.5 else "drift", tcp)
         pose = action.pose
-        if self.slip and self.left > 3:  # closing takes a while; lift then
+        if self.unturned and np.hypot(*(pose.position - tcp.position)[:2]) < ARRIVED:
+            self.unturned, self.twists = False, int(self.rng.integers(0, 4))
+        if self.left == 0 and self.twists and opened:
+            self.twists -= 1
+            self._begin("twist", tcp)
+        if self.left == 0:
+            return self._unturned(action, tcp)
+        self.left -= 1
+        if self.kind == "slip" and self.left > 3:  # closing takes a while; lift then
             return Action(pose, 0.0)
-        if self.slip:
+        if self.kind == "slip":
             return Action(Pose(tcp.position + 2 * self.offset, pose.quaternion), 0.0)
-        return Action(Pose(tcp.position + 0.3 * (pose.position - tcp.position) + self.offset,
-                           down(yaw_of(pose.quaternion) + self.turn)), action.width)
+        yaw = yaw_of((tcp if self.kind == "twist" else pose).quaternion) + self.turn
+        return self._unturned(Action(
+            Pose(tcp.position + 0.3 * (pose.position - tcp.position) + self.offset, down(yaw)),
+            action.width), tcp)
+
+    def _unturned(self, action: Action, tcp: Pose) -> Action:
+        if not (self.unturned and self.opened):
+            return action
+        return Action(Pose(action.pose.position, down(yaw_of(tcp.quaternion))), action.width)
+
+    def _begin(self, kind: str, tcp: Pose) -> None:
+        rng, self.kind, self.pause = self.rng, kind, PAUSE
+        self.left, turn = int(rng.integers(3, 7)), rng.uniform(-0.25, 0.25)
+        way = rng.normal(size=3)
+        way *= rng.uniform(0.02, 0.05) / np.linalg.norm(way)
+        way[2] = abs(way[2]) if tcp.position[2] < 0.12 else way[2]
+        if kind == "slip":
+            self.left = int(rng.integers(6, 12))
+            way = np.array([0.0, 0.0, rng.uniform(0.0, 0.1)])
+        elif kind == "twist":
+            self.left = int(rng.integers(6, 12))
+            # back towards the middle: wrists have an end
+            turn = -np.copysign(rng.uniform(-0.3, TWIST), np.sin(yaw_of(tcp.quaternion)))
+        self.offset, self.turn = way / self.left, turn / self.left
 
 
 class TaskEnv:

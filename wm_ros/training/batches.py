@@ -2,6 +2,7 @@
 """Batches for the video family, drawn from the memory-mapped training cache."""
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -21,6 +22,8 @@ from wm_ros.world_model.video.locator import Locator
 from wm_ros.world_model.video.parts import POINT_SCALE
 
 SHIFT = 4  # px
+SIGHT = 0.2 / POINT_SCALE  # from the tool: within it the wrist camera shows how a thing lies
+WRONG = 0.25  # rad of turn that is left
 GRIPPER, POSITION, QUATERNION = 7, slice(8, 11), slice(11, 15)  # columns of `state`
 
 
@@ -106,6 +109,11 @@ def key_rows(cache: EpisodeCache) -> np.ndarray:
     return changes | ((rows == cache.future(rows, 10**6)) & pushes[cache.episode_index])
 
 
+def lies_wrong(position: Tensor, turn: Tensor) -> Tensor:
+    """(B,) whether the hand is near a key pose, offset (B, 3) and turn (B, 2), but unturned."""
+    return (position.norm(dim=1) < SIGHT) & (turn[:, 1] < math.cos(2 * WRONG))
+
+
 class Sampler:
     """Draws random batches, tasks in equal shares unless weighed otherwise.
 
@@ -114,11 +122,14 @@ class Sampler:
     :param text: (instructions, 384) sentence embeddings
     :param unlabelled: share of the episodes whose actions and success are hidden
     :param task_weights: how often a task is drawn, by name; 1 where it is not named
+    :param turning: share drawn from where the hand is near its next key pose but has yet to turn:
+        an expert turns before it comes near, so they are few, and alone show how a thing lies
     """
 
     def __init__(self, cache: EpisodeCache, rows: np.ndarray, config: VideoConfig,
                  codec: ActionCodec, text: Tensor, latents: np.ndarray | None, seed: int,
-                 unlabelled: float = 0.0, task_weights: dict[str, float] | None = None):
+                 unlabelled: float = 0.0, task_weights: dict[str, float] | None = None,
+                 turning: float = 0.0):
         self.cache, self.config, self.codec = cache, config, codec
         self.text, self.latents = text, latents
         self.random = np.random.default_rng(seed)
@@ -132,12 +143,17 @@ class Sampler:
         self._share = weights / weights.sum()
         self._disturbed, self._switch = disturbed(cache), next_switch(cache)
         self._key = key_rows(cache)
+        position, turn, valid = self.key_poses(rows)
+        wrong = lies_wrong(position[:, 0], turn[:, 0]) & (valid[:, 0] > 0)
+        self._turning = rows[wrong.numpy() & cache.success[rows] & ~cache.failure[rows]]
+        self._turning_share = turning if len(self._turning) else 0.0
 
     def draw(self, n: int) -> np.ndarray:
         """(n,) random rows."""
-        groups = self.random.choice(len(self._by_task), size=n, p=self._share)
-        return np.array([self._by_task[g][self.random.integers(len(self._by_task[g]))]
-                         for g in groups])
+        few = round(self._turning_share * n)
+        groups = self.random.choice(len(self._by_task), size=n - few, p=self._share)
+        return np.array([*(self._by_task[g][self.random.integers(len(self._by_task[g]))]
+                           for g in groups), *self.random.choice(self._turning, few)])
 
     def looks(self, rows: np.ndarray, augment: bool = True) -> Looks:
         """The observations at ``rows`` (B,) and their key poses."""
@@ -154,7 +170,7 @@ class Sampler:
                                      wrist=self._recolour(inputs.wrist))
         labelled = self._labelled[c.episode_index[order]]
         return Looks(inputs, self.text[torch.from_numpy(c.instruction[order].astype(np.int64))],
-                     *self._key_poses(order, *tcp),
+                     *self.key_poses(order),
                      _tensor(~c.failure[order] & c.success[order] & labelled))
 
     def batch(self, rows: np.ndarray, augment: bool = True) -> Batch:
@@ -187,8 +203,10 @@ class Sampler:
         x = _tensor(actions)
         return self.codec.encode(x[..., :3], x[..., 3:7], x[..., 7], position, quaternion)
 
-    def _key_poses(self, rows: np.ndarray, position: Tensor,
-                   quaternion: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def key_poses(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """``key_position``, ``key_turn`` and ``key_valid`` of ``rows``: see :class:`Batch`."""
+        state = _tensor(self.cache.state[rows])
+        position, quaternion = state[:, POSITION], state[:, QUATERNION]
         following = [self._switch[rows]]
         while len(following) < Locator.COUNT:
             following.append(self._switch[following[-1]])

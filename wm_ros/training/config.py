@@ -52,6 +52,7 @@ class TrainingConfig:
     locator_batch: int = 64
     locator_rate: float = 2e-3
     unlabelled: float = 0.0
+    turning: float = 0.3
     frozen: list[str] = field(default_factory=list)
     task_weights: dict[str, float] = field(default_factory=dict)
     validation_share: float = 0.03
@@ -64,8 +65,9 @@ class TrainingConfig:
         if any(not w > 0 for w in self.task_weights.values()):
             raise UserError("task_weights must be above 0; leave tasks out with --tasks.")
         if (not 0 <= self.video_share <= 1 or not 0 <= self.unlabelled < 1
-                or not 0 < self.validation_share < 1):
-            raise UserError("video_share, unlabelled and validation_share are shares of 1.")
+                or not 0 <= self.turning < 1 or not 0 < self.validation_share < 1):
+            raise UserError("video_share, unlabelled, turning and validation_share are shares of "
+                            "1.")
 
 
 def find(name: str) -> Path:

@@ -61,7 +61,7 @@ def losses(found: KeyPoses, looks: Looks) -> Losses:
     # a wrong thing is not brought right from what the wrist camera sees of another
     right = ((found.where.detach() - target).norm(dim=-1) < REACH) * known
     refined = F.smooth_l1_loss(found.refined, target, reduction="none", beta=FINE).sum(-1)
-    turn = F.smooth_l1_loss(found.turn, looks.key_turn, reduction="none", beta=0.1).sum(-1)
+    turn = F.mse_loss(found.turn, looks.key_turn, reduction="none").sum(-1)
     heading = turned(looks.key_turn.flip(-1), hand_rotation(looks.inputs.proprio)[:, None], 1)
     off = F.smooth_l1_loss(found.axes, heading[:, :, None].expand_as(found.axes),
                            reduction="none", beta=0.1).sum(-1)

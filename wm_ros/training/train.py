@@ -108,7 +108,7 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
                                            training_rows, device)
     sampler = Sampler(cache, training_rows, network, codec, text, latents,
                       settings.seed * 1000 + parallel.rank(), settings.unlabelled,
-                      settings.task_weights)
+                      settings.task_weights, settings.turning)
     checker = Sampler(cache, validation_rows, network, codec, text, latents, 1)
     model = VideoNetwork(network).to(device)
     if (out / INITIAL / "model.safetensors").exists():
@@ -121,7 +121,7 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     good = training_rows[cache.success[training_rows] & ~cache.failure[training_rows]]
     looks = Sampler(cache, good, network, codec, text, None,
                     settings.seed * 1000 + parallel.rank(), settings.unlabelled,
-                    settings.task_weights)
+                    settings.task_weights, settings.turning)
     if not locating.train(locator, looks, settings, out / "locator.safetensors", device, until):
         return
     for part in (locator, *(_part(model, name) for name in settings.frozen)):

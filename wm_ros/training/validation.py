@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wm_ros.training.batches import Batch, Sampler, move
+from wm_ros.training.batches import Batch, Sampler, lies_wrong, move
 from wm_ros.world_model.video import flow
 from wm_ros.world_model.video.model import read_back
-from wm_ros.world_model.video.network import VideoNetwork
+from wm_ros.world_model.video.network import Context, VideoNetwork
 from wm_ros.world_model.video.parts import POINT_SCALE
 from wm_ros.world_model.video.renderer import Renderer
 from wm_ros.world_model.video.tokeniser import Tokeniser, to_uint8, to_unit
@@ -24,25 +24,31 @@ def validate(model: VideoNetwork, sampler: Sampler, tokeniser: Tokeniser, render
 
     ``action_mm``: mean distance of proposed to demonstrated positions at the chunk's middle;
     ``gripper``: share of right open/close decisions there; ``key_pose_mm``: median miss of the
-    next key pose, ``key_pose_found``: share that is missed by less than 40 mm; ``done``: share
-    of right answers to whether the task is done; ``imagined_db`` and ``copied_db``: PSNR at the
-    last imagined frame; ``surprise_95``: the latent error that 95 % stay under; ``doubt_99``:
+    next key pose, ``key_pose_found``: share that is missed by less than 40 mm, ``turn_deg``:
+    median miss of its heading where the hand is near and lies wrong; ``done``: share of right
+    answers to whether the task is done; ``imagined_db`` and ``copied_db``: PSNR at the last
+    imagined frame; ``surprise_95``: the latent error that 95 % stay under; ``doubt_99``:
     likewise, the distance (m) of the executed way from the one that inverse dynamics reads off
     the frames imagined under it.
     """
     model.eval()
     distance, gripper, imagined, copied, errors = [], [], [], [], []
     missed: list[float] = []
+    headings: list[float] = []
     done: list[float] = []
     doubts: list[float] = []
     generator = torch.Generator().manual_seed(0)
     for _ in range(max(1, n // 32)):
         rows = sampler.draw(32)
         batch = move(sampler.batch(rows, augment=False), device)
-        chunk, latents, off_key, now, way = _sample(model, batch, generator)
-        done += ((now[:, 0] > 0) == (batch.now[:, 0] > 0.5)).float().tolist()
+        chunk, latents, context, way = _sample(model, batch, generator)
+        done += ((context.now[:, 0] > 0) == (batch.now[:, 0] > 0.5)).float().tolist()
         good = (batch.valid[:, 7] * batch.imitate).bool()
-        missed += off_key[(batch.imitate * batch.key_valid[:, 0]).bool()].tolist()
+        known, poses = (batch.imitate * batch.key_valid[:, 0]).bool(), context.key_poses
+        off = (poses.refined - batch.key_position)[:, 0].norm(dim=1) * POINT_SCALE * 1000
+        missed += off[known].tolist()
+        wrong = known & lies_wrong(batch.key_position[:, 0], batch.key_turn[:, 0])
+        headings += between(poses.turn[:, 0], batch.key_turn[:, 0])[wrong].tolist()
         off = (chunk[:, 7, :3] - batch.action[:, 7, :3]).norm(dim=1)
         distance += (off * sampler.codec.position_scale[7] * 1000)[good].tolist()
         gripper += ((chunk[:, 7, 6] > 0) == (batch.action[:, 7, 6] > 0))[good].float().tolist()
@@ -58,6 +64,7 @@ def validate(model: VideoNetwork, sampler: Sampler, tokeniser: Tokeniser, render
     return {"action_mm": float(np.mean(distance)),
             "key_pose_mm": float(np.median(missed)),
             "key_pose_found": float(np.mean(np.array(missed) < 40)),
+            **({"turn_deg": float(np.median(headings))} if headings else {}),
             "done": float(np.mean(done)),
             "action_mm_p90": float(np.quantile(distance, 0.9)),
             "gripper": float(np.mean(gripper)),
@@ -68,10 +75,9 @@ def validate(model: VideoNetwork, sampler: Sampler, tokeniser: Tokeniser, render
 
 
 def _sample(model: VideoNetwork, batch: Batch,
-            generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """A chunk in policy mode, the frames in world-model mode under what was executed, by
-    how many mm the next key pose is missed, what is read off the present, and the chunk that
-    inverse dynamics reads off those frames."""
+            generator: torch.Generator) -> tuple[Tensor, Tensor, Context, Tensor]:
+    """A chunk in policy mode, the frames in world-model mode under what was executed, what is
+    read off the present, and the chunk that inverse dynamics reads off those frames."""
     context, text = model.observe(*batch.inputs, text=batch.text), batch.text
     zero = torch.zeros(len(text), device=text.device)
     noise = 0.5 * torch.randn(batch.action.shape, generator=generator).to(text.device)
@@ -80,9 +86,13 @@ def _sample(model: VideoNetwork, batch: Batch,
     latents = flow.euler(
         lambda v, t: model(context, text, batch.executed, zero, v, t, batch.present).video,
         noise, STEPS)
-    missed = (context.key_poses.refined[:, 0] - batch.key_position[:, 0]).norm(dim=1)
-    way = read_back(model, context, text, latents, batch.present)
-    return chunk, latents, missed * POINT_SCALE * 1000, context.now, way
+    return chunk, latents, context, read_back(model, context, text, latents, batch.present)
+
+
+def between(turn: Tensor, other: Tensor) -> Tensor:
+    """(B,) degrees between two headings (B, 2) in sine and cosine of twice their angle."""
+    sine = turn[:, 0] * other[:, 1] - turn[:, 1] * other[:, 0]
+    return 0.5 * torch.atan2(sine, (turn * other).sum(1)).abs().rad2deg()
 
 
 def _images(sampler: Sampler, rows: np.ndarray) -> Tensor:
