@@ -60,7 +60,7 @@ def test_a_mirrored_room_is_a_room(looks: Looks):
 
 
 def test_right_votes_cost_nothing_and_heat_wants_the_nearest_cells(looks: Looks):
-    found = locating.find(Locator(8), looks)
+    found = locating.find(Locator(8, 32), looks)
     target = looks.key_position
     heading = turned(looks.key_turn.flip(-1), hand_rotation(looks.inputs.proprio)[:, None], 1)
     right = found._replace(votes=target[:, :, None].expand_as(found.votes), where=target,
@@ -75,7 +75,7 @@ def test_right_votes_cost_nothing_and_heat_wants_the_nearest_cells(looks: Looks)
 
 @pytest.mark.parametrize("field", ["imitate", "key_valid"])
 def test_failures_and_what_comes_after_the_last_release_are_not_learnt(looks: Looks, field: str):
-    found: KeyPoses = locating.find(Locator(8), looks)
+    found: KeyPoses = locating.find(Locator(8, 32), looks)
     without = looks._replace(**{field: torch.zeros_like(getattr(looks, field))})
     assert locating.losses(found, without).total().item() == 0
 

@@ -51,7 +51,7 @@ def inputs(n: int, size: int = 32) -> tuple[Tensor, ...]:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_points_stay_in_float32_whatever_the_weights_are(dtype: torch.dtype):
-    locator = Locator(8).to(dtype).eval()
+    locator = Locator(8, 32).to(dtype).eval()
     found = locator(*inputs(3))
     assert found.where.shape == found.refined.shape == (3, 2, 3)
     assert found.heat.shape == (3, 2, 256) and found.votes.shape == (3, 2, 256, 3)
@@ -61,7 +61,7 @@ def test_points_stay_in_float32_whatever_the_weights_are(dtype: torch.dtype):
 
 
 def test_an_untrained_refinement_changes_nothing_and_a_shift_is_in_the_hands_axes():
-    locator = Locator(8).eval()
+    locator = Locator(8, 32).eval()
     found = locator(*inputs(2))
     assert torch.allclose(found.refined, found.where, atol=1e-6)
     with torch.no_grad():

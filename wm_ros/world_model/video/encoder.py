@@ -124,7 +124,7 @@ class ObservationEncoder(nn.Module):
         self.scene_pool = Resampler(config.conv, 3, config.scene_queries, w, config.heads)
         self.wrist_pool = Resampler(2 * config.wrist_conv, 2, config.wrist_queries, w,
                                     config.heads)
-        self.locator = Locator(config.locator)
+        self.locator = Locator(config.locator, config.image_size)
         self.key_poses = KeyPoseTokens(config.conv, self.locator.size, w)
         self.registers = nn.Parameter(torch.randn(config.registers, w) * 0.02)
 

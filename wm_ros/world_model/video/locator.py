@@ -6,7 +6,8 @@ A small U-Net sees the scene camera's pixels with their 3D points and votes: eve
 there. The votes around the hottest cell are averaged, so that two like things do not end in a
 point between them (heat maps as in Shridhar et al. 2021, CLIPort; votes as in Peng et al. 2019,
 PVNet). What the wrist camera sees then shifts the next key pose by the last centimetres, where
-the hand hides the thing from the scene camera (coarse to fine as in James et al. 2022).
+the hand hides the thing from the scene camera (coarse to fine as in James et al. 2022), and by the
+turn that is left: only from close by can a handle or an edge be told.
 """
 from __future__ import annotations
 
@@ -51,12 +52,13 @@ class KeyPoses(NamedTuple):
 class Locator(nn.Module):
     """Images, points, proprioception and words -> :class:`KeyPoses`.
 
-    :param channels: of the finest map;  ``width`` of the condition
+    :param channels: of the finest map;  ``width`` of the condition;  ``image_size`` of the
+        images, a multiple of 16
     """
 
     COUNT = 2
 
-    def __init__(self, channels: int, width: int = 96):
+    def __init__(self, channels: int, image_size: int = 96, width: int = 96):
         super().__init__()
         c, w = channels, width
         self.words = nn.Sequential(nn.Linear(TEXT_DIM, w), nn.SiLU(), nn.Linear(w, w))
@@ -65,6 +67,8 @@ class Locator(nn.Module):
         self.wrist = UNet(3, c, w)
         self.vote = nn.Conv2d(c, self.COUNT * 6, 1)
         self.look = nn.Conv2d(c, LOOKS, 1)
+        # how a thing lies is told by where its parts are: means over places do not know
+        self.spread = nn.Linear(4 * c * (image_size // 16) ** 2, 4 * c)
         felt = 5 * c + 3 * LOOKS
         self.size = felt + 2  # of what was seen
         inner = 128
@@ -101,7 +105,8 @@ class Locator(nn.Module):
         attention = self.look(near).flatten(2).float().softmax(-1)
         looks = attention @ grid(near).to(attention)  # (B, LOOKS, 2)
         peak = attention.amax(-1)
-        felt = torch.cat([looks.flatten(1), peak, deep.float().mean((2, 3))], 1)
+        spread = F.silu(self.spread(deep.flatten(1))).float()
+        felt = torch.cat([looks.flatten(1), peak, spread], 1)
         rotation = hand_rotation(proprio)
         turn = turned((weights[:, :, None] @ axes)[:, :, 0], rotation[:, None], -1).flip(-1)
         local = (where.detach()[:, :, None] @ rotation[:, None])[:, :, 0]  # in the hand's axes
@@ -111,7 +116,7 @@ class Locator(nn.Module):
         shift = self.shift(self.near(each.to(dtype))).float()
         refined = where.detach() + (rotation[:, None] @ shift[..., :3, None])[..., 0]
         turn = turn + shift[..., 3:]
-        seen = torch.cat([seen, F.normalize(turn, dim=-1)], -1)
+        seen = torch.cat([seen, turn], -1)  # its length tells how sure it is
         return KeyPoses(heat, cells, cells[:, None] + offset, axes, where, turn, refined,
                         seen.to(dtype))
 
