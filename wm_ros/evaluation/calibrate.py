@@ -20,15 +20,14 @@ from wm_ros.world_model.interface import ActionChunks, Observation, State, World
 HELP = "Fit a checkpoint's predicted success to what then happens, and write it into config.yaml."
 DESCRIPTION = """\
 Lets the model do its tasks on layouts of the training split, compares what it predicted at each
-look with what happened, and fits three numbers (Platt 1999) that it applies from then on.
+look with what happened, and fits two numbers (Platt 1999) that it applies from then on.
 `wm eval` tells on held-out layouts how far the prediction is to be trusted."""
 
 
 class Look(NamedTuple):
     """What was predicted at one look, and whether the task was done when the chunk ended."""
 
-    logit: float
-    progress: float
+    success: float
     happened: bool
 
 
@@ -76,9 +75,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def fit(looks: list[Look]) -> list[float]:
-    """Weights of logit, log-odds of progress, and 1, by maximum likelihood.
+    """Slope and offset of the log-odds of success, by maximum likelihood (Platt 1999).
 
-    A weak prior pulls to what is predicted as it is, so that few looks do no harm.
+    Which of two chunks is the better one stays as it is.
 
     :raises UserError: if the task was never, or always, done
     """
@@ -88,28 +87,26 @@ def fit(looks: list[Look]) -> list[float]:
     if len(set(happened)) < 2:
         raise UserError("Nothing can be fitted: in all the looks the same happened; take more "
                         "--seeds or other --tasks.")
-    x = _features(looks)
+    x = _log_odds(looks)
 
     def loss(w: np.ndarray) -> float:
-        z = x @ w
-        return float(np.mean(np.logaddexp(0, z) - happened * z)
-                     + 1e-3 * np.square(w - [1, 1, 0]).sum())
+        z = w[0] * x + w[1]
+        return float(np.mean(np.logaddexp(0, z) - happened * z))
 
-    return [round(float(v), 4) for v in minimize(loss, np.array([1.0, 1.0, 0.0])).x]
+    found = minimize(loss, np.array([1.0, 0.0]), bounds=[(0.05, None), (None, None)])
+    return [round(float(v), 4) for v in found.x]
 
 
 def predicted(looks: list[Look], numbers: list[float] | None) -> np.ndarray:
     """(N,) probabilities, as the model gives them with these numbers or with none."""
     if numbers is None:
-        logits, progress = np.array([look[:2] for look in looks]).T
-        return progress / (1 + np.exp(-logits))
-    return 1 / (1 + np.exp(-_features(looks) @ numbers))
+        return np.array([look.success for look in looks])
+    return 1 / (1 + np.exp(-(numbers[0] * _log_odds(looks) + numbers[1])))
 
 
-def _features(looks: list[Look]) -> np.ndarray:
-    logit, progress = np.array([look[:2] for look in looks]).T
-    p = np.clip(progress, 0.01, 0.99)
-    return np.stack([logit, np.log(p / (1 - p)), np.ones(len(p))], 1)
+def _log_odds(looks: list[Look]) -> np.ndarray:
+    p = np.clip([look.success for look in looks], 1e-4, 1 - 1e-4)
+    return np.log(p / (1 - p))
 
 
 def _short(scores: dict[str, Any]) -> dict[str, Any]:
@@ -121,17 +118,15 @@ class _Listener:
 
     def __init__(self, model: WorldModel):
         self.model, self.spec = model, model.spec
-        self.heard: list[tuple[float, float]] = []
+        self.heard: list[float] = []
 
     def observe(self, observation: Observation, state: State | None = None) -> State:
         return self.model.observe(observation, state)
 
     def act(self, state: State, instruction: str, n: int = 1) -> ActionChunks:
         chunks = self.model.act(state, instruction, n)
-        progress = float(chunks.progress[0])
-        p = np.clip(float(chunks.success[0]) / max(progress, 1e-3), 1e-4, 1 - 1e-4)
         resting = bool(self.model.rests(state, chunks)[0])  # type: ignore[attr-defined]
-        self.heard.append((np.nan if resting else float(np.log(p / (1 - p))), progress))
+        self.heard.append(np.nan if resting else float(chunks.success[0]))
         return chunks
 
 
@@ -145,6 +140,6 @@ def _looks(job: tuple[str, str, int]) -> list[Look]:
     listener = _Listener(model)
     outcome = run_episode(listener, task, seed, "train")  # type: ignore[arg-type]
     end = round(outcome.seconds / 0.1)
-    return [Look(logit, progress, outcome.success and end <= step + model.spec.horizon)
-            for (logit, progress), (step, _, _) in zip(listener.heard, outcome.looks, strict=True)
-            if np.isfinite(logit)]
+    return [Look(success, outcome.success and end <= step + model.spec.horizon)
+            for success, (step, _, _) in zip(listener.heard, outcome.looks, strict=True)
+            if np.isfinite(success)]

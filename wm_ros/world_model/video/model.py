@@ -85,7 +85,7 @@ class VideoWorldModel:
                                  torch.tensor(scales["rotation"]).to(self.device))
         self.surprise_scale = float(scales["surprise"])
         self.doubt_scale = float(scales["doubt"]) if "doubt" in scales else None  # m
-        #: weights of success logit, log-odds of progress and 1, see ``wm calibrate``
+        #: slope and offset of the log-odds of success, see ``wm calibrate``
         self.calibration: list[float] | None = scales.get("success")
         self.tasks: list[str] = config["tasks"]
         self.card = config
@@ -285,11 +285,10 @@ class VideoWorldModel:
         n = len(x)
         value = self.network(context, text, x, torch.zeros(n, device=self.device)).value
         progress = value[:, 1].clamp(0, 1)
-        if self.calibration is None:
-            success = value[:, 0].sigmoid() * progress  # it goes well, and this is its end
-        else:
-            a, b, c = self.calibration
-            success = (a * value[:, 0] + b * progress.clamp(0.01, 0.99).logit() + c).sigmoid()
+        success = value[:, 0].sigmoid() * progress  # it goes well, and this is its end
+        if self.calibration is not None:
+            slope, offset = self.calibration
+            success = (slope * success.clamp(1e-4, 1 - 1e-4).logit() + offset).sigmoid()
         # a chunk that changes nothing ends as things stand now
         position, _, gripper = self.codec.decode(x, *self._tcp(o, n))
         rests = self._rests(o, position, gripper)
