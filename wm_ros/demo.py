@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--headless", action="store_true", help="no page in the browser")
     parser.add_argument("--candidates", type=int, default=0,
                         help="chunks to choose from each time")
-    parser.add_argument("--time-limit", type=float, default=35.0, help="seconds for one run")
+    parser.add_argument("--time-limit", type=float, default=60.0, help="seconds for one run")
     parser.add_argument("--port", type=int, default=8080, help="port of the page")
     parser.add_argument("--no-bag", action="store_true", help="record no bag")
     parser.add_argument("--no-report", action="store_true", help="write JSON but no HTML")

@@ -115,10 +115,10 @@ IMAGINATION = (
       "0: no limit.", 0.0, 10.0),
     P("doubt_limit", 1.0, "Of several candidates, those whose imagined future is doubted more "
       "than this are rejected; 0: none.", 0.0, 100.0),
-    P("validity", 0.6, "How long after its start a chunk may be begun (s).", 0.05, 10.0),
+    P("validity", 1.2, "How long after its start a chunk may be begun (s).", 0.05, 10.0),
     P("judge", True, "Compare what is seen with what was imagined (surprise)."),
     P("surprise_threshold", 1.0, "Surprise above this should stop the arm.", 0.1, 1e6),
-    P("render_rate", 1.0, "Imagined futures rendered for people while the arm moves (Hz).",
+    P("render_rate", 0.5, "Imagined futures rendered for people while the arm moves (Hz).",
       0.0, 10.0),
     P("observation_wait", 3.0, "How long a request waits for a new observation (s).", 0.05, 30.0),
 )
@@ -164,7 +164,7 @@ SAFETY = (
       0.001, 1.0),
     P("safety.max_jump", 0.12, "A chunk must start this near to the arm (m).", 0.001, 1.0),
     P("safety.max_tool_speed", 0.5, "The tool is never driven faster (m/s).", 0.01, 3.0),
-    P("safety.max_observation_age", 0.6, "A chunk from older images is dropped (s).", 0.05, 10.0),
+    P("safety.max_observation_age", 1.2, "A chunk from older images is dropped (s).", 0.05, 10.0),
     P("safety.stop_on_surprise", False, "Stop the arm when the model is surprised."),
     P("safety.surprise_count", 3, "Surprises in a row that stop the arm.", 1, 100),
     P("safety.surprise_at_once", 2.0, "One surprise this many times the threshold stops the arm "
