@@ -56,7 +56,7 @@ class StandIn:
         if words[0] in ("far", "under"):  # nothing else than what cannot be reached
             position = np.repeat(goal[None], 16, axis=0)
         if words[0] == "late":
-            time.sleep(1.0)
+            time.sleep(2.0)  # longer than a chunk is valid
         if words[0] == "nan":
             position[3] = np.nan
         if words[0] == "jump":
