@@ -68,7 +68,7 @@ SIMULATION = (
     P("held_out", True, "Draw from the layouts that training never sees."),
     P("image_size", 96, "Width and height of both cameras (pixels).", 32, 640),
     P("camera_rate", 10.0, "Images of each camera (Hz of simulated time).", 1.0, 60.0),
-    P("joint_rate", 50.0, "Joint states, transforms and clock (Hz).", 20.0, 250.0),
+    P("joint_rate", 25.0, "Joint states, transforms and clock (Hz).", 20.0, 250.0),
     P("control_rate", 100.0, "Interpolation of running trajectories (Hz).", 50.0, 500.0),
     P("furniture_margin", 0.003, "Furniture is told larger than it is by this (m).", 0.0, 0.1),
     P("speed", 1.0, "Simulated seconds in a second.", 0.1, 10.0),

@@ -14,7 +14,7 @@ from wm_ros.robot import RobotConfig
 from wm_ros.sim.schema import Camera, Scene
 from wm_ros.sim.sdf_emitter import camera_sensor, sensor_pose
 
-JOINT_RATE = 50  # Hz of joint states and wrench, as in config/nodes.yaml
+JOINT_RATE = 25  # Hz of joint states and wrench, as in config/nodes.yaml
 FINGER_FRICTION = 1.3
 
 
