@@ -101,12 +101,15 @@ def predicted(looks: list[Look], numbers: list[float] | None) -> np.ndarray:
     """(N,) probabilities, as the model gives them with these numbers or with none."""
     if numbers is None:
         return np.array([look.success for look in looks])
-    return 1 / (1 + np.exp(-(numbers[0] * _log_odds(looks) + numbers[1])))
+    from scipy.special import expit
+
+    return np.asarray(expit(numbers[0] * _log_odds(looks) + numbers[1]))
 
 
 def _log_odds(looks: list[Look]) -> np.ndarray:
-    p = np.clip([look.success for look in looks], 1e-4, 1 - 1e-4)
-    return np.log(p / (1 - p))
+    from scipy.special import logit
+
+    return np.asarray(logit(np.clip([look.success for look in looks], 1e-4, 1 - 1e-4)))
 
 
 def _short(scores: dict[str, Any]) -> dict[str, Any]:

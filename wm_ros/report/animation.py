@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,9 @@ def frames(run: Run) -> list[Image.Image]:
     pairs = run.pairs()
     step = max(1, -(-len(pairs) // MAX_FRAMES))
     canvas = _Canvas(run)
-    return [canvas.draw(*pair) for pair in pairs[::step]]
+    # a chunk foretells two moments, not every one: the newest picture stays until the next
+    held = accumulate(pairs[::step], lambda last, now: (*now[:2], now[2] or last[2]))
+    return [canvas.draw(*pair) for pair in held]
 
 
 def write(run: Run, gif: Path, webp: Path | None = None) -> None:
@@ -55,8 +58,6 @@ class _Canvas:
         self.threshold = float(surprise[-1]["threshold"]) if surprise else 0.0
         finite = self.value[np.isfinite(self.value)]
         self.top = max(1.25 * self.threshold, float(finite.max(initial=0.0)), 1e-9)
-        #: the newest picture imagined so far: a chunk foretells two moments, not every one
-        self.imagined: tuple[int, int] | None = None
 
     def draw(self, time: float, real: int, imagined: tuple[int, int] | None) -> Image.Image:
         picture = Image.new("RGB", self.size, PAPER)
@@ -65,7 +66,6 @@ class _Canvas:
         pen.text((left, 9), "camera", INK, font=self.font)
         pen.text((right, 9), "imagined before", INK, font=self.font)
         picture.paste(_panel(self.run.real[real]), (left, TOP))
-        self.imagined = imagined = imagined or self.imagined
         if imagined is None:
             box = (right, TOP, right + PANEL - 1, TOP + PANEL - 1)
             pen.rectangle(box, outline="#2b3038")

@@ -143,9 +143,7 @@ class Sampler:
         self._share = weights / weights.sum()
         self._disturbed, self._switch = disturbed(cache), next_switch(cache)
         self._key = key_rows(cache)
-        position, turn, valid = self.key_poses(rows)
-        wrong = lies_wrong(position[:, 0], turn[:, 0]) & (valid[:, 0] > 0)
-        self._turning = rows[wrong.numpy() & cache.success[rows] & ~cache.failure[rows]]
+        self._turning = self._unturned(rows) if turning else rows[:0]
         self._turning_share = turning if len(self._turning) else 0.0
 
     def draw(self, n: int) -> np.ndarray:
@@ -216,6 +214,12 @@ class Sampler:
         return ((target[..., :3] - position[:, None]) / POINT_SCALE,
                 torch.stack([(2 * turn).sin(), (2 * turn).cos()], -1),
                 _tensor(self._key[np.stack(following, 1)]))
+
+    def _unturned(self, rows: np.ndarray) -> np.ndarray:
+        """Those of ``rows`` at which a hand that succeeds is near but has yet to turn."""
+        rows = rows[self.cache.success[rows] & ~self.cache.failure[rows]]
+        position, turn, valid = self.key_poses(rows)
+        return rows[(lies_wrong(position[:, 0], turn[:, 0]) & (valid[:, 0] > 0)).numpy()]
 
     def _shift(self, scene: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         """The camera a little aside (Yarats et al. 2021, DrQ); the points stay true."""

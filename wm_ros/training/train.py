@@ -106,9 +106,12 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     text = embed(cache, out)
     tokeniser, latents = prepare_tokeniser(out, cache_folder, cache, network, settings,
                                            training_rows, device)
-    sampler = Sampler(cache, training_rows, network, codec, text, latents,
-                      settings.seed * 1000 + parallel.rank(), settings.unlabelled,
-                      settings.task_weights, settings.turning)
+
+    def sampling(rows: np.ndarray, latents: np.ndarray | None) -> Sampler:
+        return Sampler(cache, rows, network, codec, text, latents,
+                       settings.seed * 1000 + parallel.rank(), settings.unlabelled,
+                       settings.task_weights, settings.turning)
+
     checker = Sampler(cache, validation_rows, network, codec, text, latents, 1)
     model = VideoNetwork(network).to(device)
     if (out / INITIAL / "model.safetensors").exists():
@@ -119,14 +122,13 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     until = time.monotonic() + 60 * minutes
     locator = model.encoder.locator
     good = training_rows[cache.success[training_rows] & ~cache.failure[training_rows]]
-    looks = Sampler(cache, good, network, codec, text, None,
-                    settings.seed * 1000 + parallel.rank(), settings.unlabelled,
-                    settings.task_weights, settings.turning)
-    if not locating.train(locator, looks, settings, out / "locator.safetensors", device, until):
+    if not locating.train(locator, sampling(good, None), settings, out / "locator.safetensors",
+                          device, until):
         return
     for part in (locator, *(_part(model, name) for name in settings.frozen)):
         part.requires_grad_(False)  # what the locator finds is an input from here on
-    step = optimise(model, sampler, settings, out, device, until, family != "twin")
+    step = optimise(model, sampling(training_rows, latents), settings, out, device, until,
+                    family != "twin")
     renderer = prepare_renderer(out, cache, network, settings, training_rows, tokeniser, latents,
                                 device)
     if parallel.rank() == 0:
