@@ -26,6 +26,7 @@ from wm_ros.bridge import times
 from wm_ros.errors import UserError
 from wm_ros.msg import NodeStatus
 from wm_ros.nodes import qos
+from wm_ros.nodes.entities import entities, release
 from wm_ros.nodes.parameters import COMMON, Parameter, declare
 from wm_ros.robot import RobotConfig, load_robot
 
@@ -70,7 +71,19 @@ class WmNode(LifecycleNode):
         """Stop working; the arm must rest afterwards."""
 
     def cleanup(self) -> None:
-        """Give back what ``configure`` took."""
+        """End what ``configure`` began outside ROS."""
+
+    # --- topics
+    def create_publisher(self, *args: Any, **named: Any) -> Any:
+        """As rclpy's; a mismatch of QoS is told by whoever subscribes."""
+        named.setdefault("event_callbacks", qos.UNWATCHED_OUT)
+        return super().create_publisher(*args, **named)
+
+    def create_subscription(self, msg_type: Any, topic: str, *args: Any, **named: Any) -> Any:
+        """As rclpy's, which warns of publishers with another QoS, but for topics of the suite."""
+        if topic.startswith("/wm/"):
+            named.setdefault("event_callbacks", qos.UNWATCHED_IN)
+        return super().create_subscription(msg_type, topic, *args, **named)
 
     # --- parameters
     def value(self, name: str) -> Any:
@@ -152,7 +165,11 @@ class WmNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """See ``configure``."""
-        return self._transition(self.configure, "inactive")
+        self._kept = set(entities(self))
+        result = self._transition(self.configure, "inactive")
+        if result != TransitionCallbackReturn.SUCCESS:
+            release(self, self._kept)
+        return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """See ``activate``."""
@@ -166,8 +183,10 @@ class WmNode(LifecycleNode):
         return result
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """See ``cleanup``."""
-        return self._transition(self.cleanup, "unconfigured")
+        """See ``cleanup``; what ``configure`` and later bodies made in ROS is given back here."""
+        result = self._transition(self.cleanup, "unconfigured")
+        release(self, self._kept)
+        return result
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """See ``stop``."""

@@ -48,7 +48,8 @@ class DemoClient(Node):
         self._truth = self.create_client(TaskStatus, "/wm/task_status")
 
         def listen(kind: Any, topic: str, callback: Any, profile: Any) -> None:
-            self.create_subscription(kind, topic, callback, profile)
+            self.create_subscription(kind, topic, callback, profile,
+                                     event_callbacks=qos.UNWATCHED_IN)
         listen(NodeStatus, "/wm/heartbeat", self._beat, qos.EVENT)
         listen(ModelStatus, "/wm/model_status", self._hear_model, qos.LATCHED)
         listen(Observation, "/wm/observation", self._see, qos.SENSOR)

@@ -30,12 +30,7 @@ class GazeboNode(WmNode):
         self._folder = Path(self.text("world"))
         self._out = self.create_publisher(PlanningScene, "/wm/furniture", qos.LATCHED)
         self._tell()
-        self._service = self.create_service(ResetSimulation, "/wm/reset_simulation", self._reset)
-
-    def cleanup(self) -> None:
-        """Serve no more."""
-        self.destroy_service(self._service)
-        self.destroy_publisher(self._out)
+        self.create_service(ResetSimulation, "/wm/reset_simulation", self._reset)
 
     def _tell(self) -> None:
         if not self.text("world"):

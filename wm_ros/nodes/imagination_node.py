@@ -28,6 +28,7 @@ from wm_ros.world_model.deciding import Decider
 from wm_ros.world_model.interface import Finder
 
 DEFAULT_CHECKPOINT = "video"
+POINTED = 3.0  # s after the last proposal during which key poses are shown
 
 
 class _Foretold(NamedTuple):
@@ -57,12 +58,13 @@ class ImaginationNode(WmNode):
         self._info = ModelStatus(checkpoint=checkpoint, act_ms=math.nan, imagine_ms=math.nan)
         self._count = 0
         self._foretold: _Foretold | None = None
-        self._shown = -math.inf
+        self._shown, self._pointed = -math.inf, math.inf
         self._with_model(self._load, checkpoint)
         self._chunk_out = self.create_publisher(ActionChunk, "/wm/action_chunk", qos.EVENT)
         self._rollout_out = self.create_publisher(ImaginedRollout, "/wm/imagined_rollout",
                                                   qos.EVENT)
         self._key_out = self.create_publisher(PoseArray, "/wm/key_poses", qos.EVENT)
+        self.create_timer(1.0, self._forget_key_poses, clock=self.steady)
         self._surprise_out = self.create_publisher(Surprise, "/wm/surprise", qos.EVENT)
         self.create_subscription(Observation, "/wm/observation", self._observe, qos.SENSOR)
         self.create_service(Propose, "/wm/propose", self._propose_wanted)
@@ -246,6 +248,14 @@ class ImaginationNode(WmNode):
         if isinstance(self._model, Finder) and self._key_out.get_subscription_count():
             positions, turns = self._with_model(self._model.locate, state, instruction)
             self._key_out.publish(poses.to_array(positions, turns, self.robot.base_link, stamp))
+            self._pointed = time.monotonic()
+
+    def _forget_key_poses(self) -> None:
+        """Nothing is pointed at once no instruction is carried out any more."""
+        if time.monotonic() - self._pointed > POINTED:
+            self._pointed = math.inf
+            self._key_out.publish(poses.to_array(np.empty((0, 3)), np.empty((0, 4)),
+                                                 self.robot.base_link, self.now()))
 
     def _judge(self, told: _Foretold, message: Observation) -> None:
         """How far is reality from the first imagined image?"""

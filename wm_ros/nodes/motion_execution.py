@@ -59,13 +59,6 @@ class Executor:
         self._guard = threading.Lock()
         self._current: StopFlag | None = None
 
-    def destroy(self) -> None:
-        """Gives the clients back."""
-        self.stop("The motion node was shut down.")
-        self._arm.destroy()
-        self._gripper.destroy()
-        self.node.destroy_client(self._cancel)
-
     def stop(self, reason: str) -> None:
         """Stops what runs now, at the controller; does not wait."""
         with self._guard:

@@ -82,7 +82,6 @@ class MotionNode(WmNode):
         self._keeper = self._answers.keeper
         self._executor = Executor(self, self._settings, self._present.present)
         self._flags: dict[bytes, StopFlag] = {}
-        self._made: list[tuple[Any, Any]] = []
         # the name under which MoveIt's displays in RViz look for it
         self._semantic_out = self.create_publisher(String, "/robot_description_semantic",
                                                    qos.LATCHED)
@@ -101,8 +100,7 @@ class MotionNode(WmNode):
             (PlanningScene, "/planning_scene", self._hear_scene, qos.EVENT),
             (String, "/trajectory_execution_event", self._hear_event, qos.EVENT),
         ):
-            subscription = self.create_subscription(kind, topic, callback, profile)
-            self._made.append((self.destroy_subscription, subscription))
+            self.create_subscription(kind, topic, callback, profile)
 
     def _serve(self) -> None:
         answers = self._answers
@@ -118,14 +116,13 @@ class MotionNode(WmNode):
         ):
             async def handle(request: Any, response: Any, answer: Any = answer) -> Any:
                 return await self.in_worker(self._answered, answer, request, response)
-            self._made.append((self.destroy_service, self.create_service(kind, name, handle)))
+            self.create_service(kind, name, handle)
         for kind, name, body in (
             (MoveGroup, "/move_action", self._move),
             (ExecuteTrajectory, "/execute_trajectory", self._execute),
         ):
-            server = ActionServer(self, kind, name, execute_callback=body,
-                                  goal_callback=self._wanted, cancel_callback=self._unwanted)
-            self._made.append((lambda s: s.destroy(), server))
+            ActionServer(self, kind, name, execute_callback=body, goal_callback=self._wanted,
+                         cancel_callback=self._unwanted)
 
     def _load_scene(self) -> None:
         path = self.text("planning_scene")
@@ -148,17 +145,6 @@ class MotionNode(WmNode):
         """Stop the arm."""
         self.destroy_timer(self._timer)
         self._executor.stop("The motion node was deactivated.")
-
-    def cleanup(self) -> None:
-        """Close everything."""
-        self._executor.destroy()
-        for destroy, thing in self._made:
-            destroy(thing)
-        self._made.clear()
-        self.destroy_publisher(self._semantic_out)
-        self.destroy_publisher(self._scene_out)
-        self.destroy_publisher(self._answers.display)
-        self.destroy_subscription(self._present.subscription)
 
     def _settings(self) -> Settings:
         return Settings(

@@ -25,7 +25,7 @@ class PresentState:
         self.joints: Array | None = None
         self.width = node.robot.gripper.open_width
         self._heard = 0.0
-        self.subscription = node.create_subscription(
+        node.create_subscription(
             JointState, node.text("topics.joint_states"), self._hear_joints, qos.SENSOR)
 
     def _hear_joints(self, message: JointState) -> None:

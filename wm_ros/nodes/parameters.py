@@ -42,7 +42,7 @@ COMMON = (
     P("robot", "panda", "Robot by name (config/robots/<name>.yaml) or path of its YAML file.",
       read_only=True),
     P("autostart", True, "Configure and activate at the start, without a life-cycle manager."),
-    P("heartbeat.rate", 10.0, "Heartbeats on /wm/heartbeat (Hz).", 5.0, 50.0),
+    P("heartbeat.rate", 5.0, "Heartbeats on /wm/heartbeat (Hz).", 5.0, 50.0),
     P("heartbeat.lease", 0.2, "A process is taken for dead after this long (s).", 0.05, 2.0,
       read_only=True),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rclpy.duration import Duration
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.qos import (
     DurabilityPolicy,
     HistoryPolicy,
@@ -27,6 +28,11 @@ LATCHED = profile(1, reliable=True, latched=True)  # descriptions and states
 CLOCK = profile(1, reliable=False)
 TF = profile(100, reliable=True)
 TF_STATIC = profile(10, reliable=True, latched=True)
+
+# rclpy would watch each of our own topics for foreign qualities of service, by two more entities
+# to wait on, and an executor pays for every entity at every message.
+UNWATCHED_OUT = PublisherEventCallbacks(use_default_callbacks=False)
+UNWATCHED_IN = SubscriptionEventCallbacks(use_default_callbacks=False)
 
 
 def heartbeat(lease: float) -> QoSProfile:

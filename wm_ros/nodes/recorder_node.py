@@ -28,6 +28,7 @@ from wm_ros import environment
 from wm_ros.data.bag import BagWriter
 from wm_ros.data.record import wanted
 from wm_ros.errors import UserError
+from wm_ros.nodes import qos
 
 LOOK_AROUND = 0.25  # s between two looks for new topics
 DEPTH = 200
@@ -60,7 +61,8 @@ class Recorder(Node):
                     f"{topic} is not recorded: its type {types[0]} is not built here.")
                 continue
             self.writer.add_topic(topic, types[0], [describe(offer) for offer in offers])
-            self.create_subscription(kind, topic, self._keep(topic), match(offers), raw=True)
+            self.create_subscription(kind, topic, self._keep(topic), match(offers), raw=True,
+                                     event_callbacks=qos.UNWATCHED_IN)
 
     def _keep(self, topic: str) -> Callable[..., None]:
         def keep(data: bytes, info: Any) -> None:

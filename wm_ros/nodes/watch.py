@@ -6,17 +6,19 @@ import contextlib
 import os
 import select
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable
 
 from rclpy.event_handler import QoSLivelinessChangedInfo, SubscriptionEventCallbacks
+from rclpy.exceptions import InvalidHandle
 
 from wm_ros.msg import NodeStatus
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode
 
-PERIOD = 0.02  # s between two looks
-QUIET = 0.15  # s without a heartbeat that confirm the middleware's alarm
+PERIOD = 0.02  # s between two looks after an alarm
+QUIET = 0.25  # s without a heartbeat that confirm the middleware's alarm
 ALARM = 0.4  # s after an alarm during which a silence is looked for
 
 
@@ -37,14 +39,18 @@ class HeartbeatWatch:
         self._heard: dict[str, float] = {}
         self._status: dict[str, NodeStatus] = {}
         self._processes: dict[str, tuple[int, int]] = {}  # name -> pid, file descriptor
-        self._poll = select.poll()
+        self._ends = select.epoll()
         self._alarm = -1e9
         self._host = socket.gethostname()
-        node.create_timer(PERIOD, self._look, clock=node.steady)
+        self._ended = node.create_guard_condition(self._look)
+        self._looking = node.create_timer(PERIOD, self._look, clock=node.steady)
+        self._looking.cancel()  # until there is an alarm
+        threading.Thread(target=self._wait_for_ends, daemon=True, name="ends").start()
         node.create_subscription(
             NodeStatus, "/wm/heartbeat", self._beat,
             qos.heartbeat(node.number("heartbeat.lease")),
-            event_callbacks=SubscriptionEventCallbacks(liveliness=self._liveliness))
+            event_callbacks=SubscriptionEventCallbacks(liveliness=self._liveliness,
+                                                       use_default_callbacks=False))
 
     def _beat(self, message: NodeStatus) -> None:
         name = message.node.lstrip("/")
@@ -60,17 +66,23 @@ class HeartbeatWatch:
         self._forget(name)
         with contextlib.suppress(OSError):  # it ended meanwhile, or is hidden in a container
             descriptor = os.pidfd_open(pid)
-            self._poll.register(descriptor, select.POLLIN)
+            self._ends.register(descriptor, select.EPOLLIN | select.EPOLLONESHOT)
             self._processes[name] = (pid, descriptor)
 
     def _forget(self, name: str) -> None:
         _, descriptor = self._processes.pop(name, (0, -1))
         if descriptor >= 0:
-            self._poll.unregister(descriptor)
+            self._ends.unregister(descriptor)
             os.close(descriptor)
 
+    def _wait_for_ends(self) -> None:
+        with contextlib.suppress(InvalidHandle):  # the node is gone
+            while True:
+                self._ends.poll()
+                self._ended.trigger()
+
     def _look(self) -> None:
-        ended = {descriptor for descriptor, _ in self._poll.poll(0)}
+        ended = select.select([fd for _, fd in self._processes.values()], [], [], 0)[0]
         lost = [name for name, (_, fd) in self._processes.items() if fd in ended]
         for name in lost:
             self._forget(name)
@@ -79,6 +91,8 @@ class HeartbeatWatch:
         if time.monotonic() - self._alarm < ALARM:
             far = [n for n in self._names if n in self._heard and n not in self._processes]
             lost += self.silent(far, QUIET)
+        else:
+            self._looking.cancel()
         if lost:
             self._alarm = -1e9
             self._lost(lost)
@@ -86,6 +100,7 @@ class HeartbeatWatch:
     def _liveliness(self, info: QoSLivelinessChangedInfo) -> None:
         if info.not_alive_count_change > 0 or info.alive_count_change < 0:
             self._alarm = time.monotonic()
+            self._looking.reset()
 
     def silent(self, names: Iterable[str], seconds: float) -> list[str]:
         """Those of ``names`` that said nothing for ``seconds``, or never."""

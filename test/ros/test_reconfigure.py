@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ros2 lifecycle set NODE cleanup`, then `configure`: nothing is left, nothing is there twice."""
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from rclpy.event_handler import EventHandler
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+
+from wm_ros.nodes.base import WmNode
+from wm_ros.nodes.entities import entities
+from wm_ros.nodes.imagination_node import ImaginationNode
+from wm_ros.nodes.monitor_node import MonitorNode
+from wm_ros.nodes.motion_node import MotionNode
+from wm_ros.nodes.perception_node import PerceptionNode
+from wm_ros.nodes.planning_node import PlanningNode
+from wm_ros.nodes.simulation_node import SimulationNode
+from wm_ros.nodes.visualization_node import VisualizationNode
+
+NODES = [ImaginationNode, MonitorNode, MotionNode, PerceptionNode, PlanningNode, SimulationNode,
+         VisualizationNode]
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+def offered(node: WmNode) -> list[str]:
+    """Names of what the node publishes, hears and serves, as the graph knows them."""
+    return sorted([*(p.topic_name for p in node.publishers),
+                   *(s.topic_name for s in node.subscriptions),
+                   *(s.srv_name for s in node.services)])
+
+
+@pytest.mark.parametrize("kind", NODES)
+def test_a_node_that_is_cleaned_up_and_configured_again_is_as_before(
+        ros: None, kind: Callable[[], WmNode]) -> None:
+    node = kind()
+    try:
+        bare = set(entities(node))
+        assert node.trigger_configure() == SUCCESS
+        first = offered(node)
+        assert set(entities(node)) > bare
+        assert node.trigger_activate() == SUCCESS
+        assert node.trigger_deactivate() == SUCCESS
+        assert node.trigger_cleanup() == SUCCESS
+        assert set(entities(node)) == bare
+        assert node.trigger_configure() == SUCCESS
+        assert offered(node) == first
+    finally:
+        node.stop()
+        node.destroy_node()
+
+
+def test_a_checkpoint_that_cannot_be_loaded_leaves_nothing_and_another_can_follow(
+        ros: None) -> None:
+    node = ImaginationNode()
+    try:
+        bare = set(entities(node))
+        node.set_parameters([Parameter("checkpoint", value="/nowhere")])
+        assert node.trigger_configure() == FAILURE
+        assert set(entities(node)) == bare
+        node.set_parameters([Parameter("checkpoint", value="")])
+        assert node.trigger_configure() == SUCCESS
+    finally:
+        node.stop()
+        node.destroy_node()
+
+
+def test_the_suite_s_own_topics_are_not_watched_for_foreign_qualities_of_service(
+        ros: None) -> None:
+    node = VisualizationNode()
+
+    def watchers() -> int:
+        return sum(isinstance(w, EventHandler) for w in node.waitables)
+    try:
+        before = watchers()
+        assert node.trigger_configure() == SUCCESS
+        foreign = [s for s in node.subscriptions
+                   if s.topic_name in ("/monitored_planning_scene", "/diagnostics")]
+        assert watchers() - before == 2 * len(foreign)  # of QoS and of type
+    finally:
+        node.stop()
+        node.destroy_node()
