@@ -71,6 +71,12 @@ def test_an_implausible_future_is_not_followed_however_good_it_looks():
     assert Decider(model, 3, limit=0).decide(observation(), WORDS).order == [1, 2, 0]
 
 
+def test_values_that_hardly_differ_leave_the_choice_to_the_middle_of_the_candidates():
+    chunks = Scripted([0.71, 0.74, 0.70, 0.40]).act(None, WORDS, 4)
+    chunks.uncertainty = np.array([0.03, 0.05, 0.01, 0.0])
+    assert rank(chunks, None) == [2, 0, 1, 3]
+
+
 def test_where_all_futures_are_implausible_the_likeliest_is_kept():
     chunks = Scripted([0.2, 0.9, 0.5]).act(None, WORDS, 3)
     assert rank(chunks, None, np.array([1.5, 3.0, 2.0])) == [0]

@@ -20,6 +20,7 @@ from wm_ros.world_model.interface import (
 
 REMEMBERED = 7  # decisions whose durations count
 HEADROOM = 0.9  # share of the budget that is planned with
+TIE = 0.1  # of predicted success plus progress; a value head tells candidates apart no finer
 
 
 class Anytime:
@@ -121,16 +122,17 @@ def doubted(model: WorldModel, state: State, chunks: ActionChunks, futures: Imag
 
 def rank(chunks: ActionChunks, futures: Imagination | None, doubt: np.ndarray | None = None,
          limit: float = 1.0) -> list[int]:
-    """Best first: by predicted success and progress, then by how sure the model is.
+    """Best first: by predicted success and progress; of equal ones the nearest to their mean path.
 
+    The best of many noisy values is the luckiest one, so differences below ``TIE`` do not count.
     What is doubted (n,) beyond ``limit`` is left out; of nothing but doubtful ones the least
     doubtful stays.
     """
     judged = chunks if futures is None else futures
     worth = (np.nan_to_num(np.asarray(judged.success, dtype=float))
              + np.nan_to_num(np.asarray(judged.progress, dtype=float)))
-    unsure = np.nan_to_num(np.asarray(chunks.uncertainty, dtype=float))
-    order = [int(i) for i in np.lexsort((unsure, -worth))]
+    apart = np.nan_to_num(np.asarray(chunks.uncertainty, dtype=float))
+    order = [int(i) for i in np.lexsort((apart, np.floor((worth.max() - worth) / TIE)))]
     if doubt is None:
         return order
     believed = [i for i in order if doubt[i] <= limit]
