@@ -2,6 +2,7 @@
 """`ros2 lifecycle set NODE cleanup`, then `configure`: nothing is left, nothing is there twice."""
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -18,6 +19,7 @@ from wm_ros.nodes.perception_node import PerceptionNode
 from wm_ros.nodes.planning_node import PlanningNode
 from wm_ros.nodes.simulation_node import SimulationNode
 from wm_ros.nodes.visualization_node import VisualizationNode
+from wm_ros.nodes.watch import WAITING
 
 NODES = [ImaginationNode, MonitorNode, MotionNode, PerceptionNode, PlanningNode, SimulationNode,
          VisualizationNode]
@@ -44,6 +46,10 @@ def test_a_node_that_is_cleaned_up_and_configured_again_is_as_before(
         assert node.trigger_deactivate() == SUCCESS
         assert node.trigger_cleanup() == SUCCESS
         assert set(entities(node)) == bare
+        for thread in threading.enumerate():
+            if thread.name == WAITING:
+                thread.join(5.0)
+                assert not thread.is_alive()
         assert node.trigger_configure() == SUCCESS
         assert offered(node) == first
     finally:

@@ -74,6 +74,10 @@ class MonitorNode(WmNode):
         if self._complete:
             self._halt("The arm was stopped because the monitor was deactivated.", person=False)
 
+    def cleanup(self) -> None:
+        """Watch nobody."""
+        self._watch.close()
+
     # --- what makes it stop
     def _lost(self, names: list[str]) -> None:
         if self._complete:

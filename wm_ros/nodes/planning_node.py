@@ -56,6 +56,10 @@ class PlanningNode(WmNode):
         self.destroy_timer(self._timer)
         self._halt("The planning node was deactivated.")
 
+    def cleanup(self) -> None:
+        """Watch nobody."""
+        self._watch.close()
+
     # --- what is heard
     def _hear_stopped(self, message: Bool) -> None:
         self._stopped = bool(message.data)

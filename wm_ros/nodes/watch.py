@@ -20,6 +20,7 @@ from wm_ros.nodes.base import WmNode
 PERIOD = 0.02  # s between two looks after an alarm
 QUIET = 0.25  # s without a heartbeat that confirm the middleware's alarm
 ALARM = 0.4  # s after an alarm during which a silence is looked for
+WAITING = "waits for ends"  # name of the thread that does
 
 
 class HeartbeatWatch:
@@ -40,12 +41,14 @@ class HeartbeatWatch:
         self._status: dict[str, NodeStatus] = {}
         self._processes: dict[str, tuple[int, int]] = {}  # name -> pid, file descriptor
         self._ends = select.epoll()
+        self._closing = os.eventfd(0)
+        self._ends.register(self._closing, select.EPOLLIN)
         self._alarm = -1e9
         self._host = socket.gethostname()
         self._ended = node.create_guard_condition(self._look)
         self._looking = node.create_timer(PERIOD, self._look, clock=node.steady)
         self._looking.cancel()  # until there is an alarm
-        threading.Thread(target=self._wait_for_ends, daemon=True, name="ends").start()
+        threading.Thread(target=self._wait_for_ends, daemon=True, name=WAITING).start()
         node.create_subscription(
             NodeStatus, "/wm/heartbeat", self._beat,
             qos.heartbeat(node.number("heartbeat.lease")),
@@ -77,9 +80,16 @@ class HeartbeatWatch:
 
     def _wait_for_ends(self) -> None:
         with contextlib.suppress(InvalidHandle):  # the node is gone
-            while True:
-                self._ends.poll()
+            while self._closing not in dict(self._ends.poll()):
                 self._ended.trigger()
+        self._ends.close()
+        os.close(self._closing)
+
+    def close(self) -> None:
+        """Watch no more."""
+        for name in list(self._processes):
+            self._forget(name)
+        os.eventfd_write(self._closing, 1)
 
     def _look(self) -> None:
         ended = select.select([fd for _, fd in self._processes.values()], [], [], 0)[0]
