@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rclpy.event_handler import EventHandler
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from wm_ros.nodes.base import WmNode
+from wm_ros.nodes.clients import call
 from wm_ros.nodes.entities import entities
 from wm_ros.nodes.imagination_node import ImaginationNode
 from wm_ros.nodes.monitor_node import MonitorNode
@@ -70,6 +74,24 @@ def test_a_checkpoint_that_cannot_be_loaded_leaves_nothing_and_another_can_follo
     finally:
         node.stop()
         node.destroy_node()
+
+
+@pytest.mark.ros
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("name", ["perception", "imagination", "planning", "monitor",
+                                  "move_group"])
+def test_a_running_system_goes_on_after_one_of_its_nodes_was_set_up_anew(
+        system: Any, name: str) -> None:
+    system.ready()
+    ask = system.client.create_client(ChangeState, f"/{name}/change_state")
+    for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP,
+                       Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+        request = ChangeState.Request(transition=Transition(id=transition))
+        assert call(ask, request, system.client.stop_flag, 20.0).success, transition
+    system.ready()
+    for words in ("go left", "go right"):
+        result = system.do(words)
+        assert result.success, result.message
 
 
 def test_the_suite_s_own_topics_are_not_watched_for_foreign_qualities_of_service(
