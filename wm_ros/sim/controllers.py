@@ -186,10 +186,6 @@ class ArmController:
             self.stop(now)
         return outcome
 
-    def remaining(self, now: float) -> float:
-        """Seconds until the path ends, 0 without one."""
-        return 0.0 if self.path is None else max(0.0, self._start + self.path.times[-1] - now)
-
 
 def _fade_out(x: float) -> tuple[float, float]:
     """Quintic from 1 at x = 0 to 0 at x = 1, at rest at both ends, and its slope."""
