@@ -244,9 +244,6 @@ class Scene:
     def object_names(self) -> tuple[str, ...]:
         return tuple(o.name for o in self.objects)
 
-    def furniture_names(self) -> tuple[str, ...]:
-        return tuple(f.name for f in self.furnishings)
-
     def bodies(self) -> Iterator[Body]:
         """All bodies, furniture first, parents before children."""
         for furniture in self.furnishings:

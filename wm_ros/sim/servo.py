@@ -24,7 +24,6 @@ class Servos:
         self._u = np.array([model.actuator(name).id for name in robot.arm_joints])
         fingers = [model.joint(name) for name in robot.finger_joints]
         self.finger_q = np.array([j.qposadr[0] for j in fingers])
-        self.finger_v = np.array([j.dofadr[0] for j in fingers])
         self.grip = model.actuator(GRIPPER).id
         self._kp, self._kv = robot.servo.stiffness, robot.servo.damping
         self._lead = self._kv / self._kp

@@ -138,11 +138,6 @@ class Simulator:
         return self._servos.width
 
     @property
-    def gripper_velocity(self) -> float:
-        """Rate of the opening, m/s."""
-        return float(self.data.qvel[self._servos.finger_v].sum())
-
-    @property
     def gripper_effort(self) -> float:
         """Force of each finger, N; negative closes."""
         return float(self.data.actuator_force[self._servos.grip])
@@ -188,13 +183,6 @@ class Simulator:
         """Pose in the world of a thing (base centre), furniture or moving part."""
         return self._body_pose(self.model.body(name).id)
 
-    def object_velocity(self, name: str) -> Array:
-        """Linear and angular velocity (6,) of a thing in the world, m/s and rad/s."""
-        out = np.zeros(6)
-        mujoco.mj_objectVelocity(self.model, self.data, mujoco.mjtObj.mjOBJ_BODY,
-                                 self.model.body(name).id, out, 0)
-        return np.concatenate([out[3:], out[:3]])
-
     def set_object_pose(self, name: str, pose: Pose) -> None:
         """Puts a thing somewhere, at rest."""
         joint = self.model.joint(f"{name}_free")
@@ -212,9 +200,6 @@ class Simulator:
     def joint_value(self, name: str) -> float:
         """Opening or depth in m, angle in rad, of a moving part of the furniture."""
         return float(self.data.qpos[self.model.joint(name).qposadr[0]])
-
-    def joint_velocity(self, name: str) -> float:
-        return float(self.data.qvel[self.model.joint(name).dofadr[0]])
 
     def set_joint_value(self, name: str, value: float) -> None:
         joint = self.model.joint(name)

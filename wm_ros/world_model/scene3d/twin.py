@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from wm_ros.motion.kinematics import Kinematics
 from wm_ros.motion.pose import Array, Pose
 from wm_ros.robot import RobotConfig
-from wm_ros.sim.mujoco_emitter import TIMESTEP, xyzw
+from wm_ros.sim.mujoco_emitter import TIMESTEP
 from wm_ros.sim.robot_model import GRIPPER
 from wm_ros.sim.simulator import Simulator
 from wm_ros.world_model.scene3d.perceived import PerceivedScene
@@ -190,11 +190,6 @@ class Twin:
         m, d = self.sim.model, self.sim.data
         mujoco.mj_setState(m, d, np.ascontiguousarray(state), FULL)
         mujoco.mj_forward(m, d)
-
-    def thing_pose(self, name: str) -> Pose:
-        """Pose of a thing's shape in the shown state."""
-        body = self.sim.model.body(name).id
-        return Pose(self.sim.data.xpos[body].copy(), xyzw(self.sim.data.xquat[body]))
 
     def close(self) -> None:
         """Frees threads and buffers."""
