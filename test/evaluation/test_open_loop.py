@@ -31,7 +31,7 @@ def test_image_scores_rank_a_copy_over_noise():
 
 def test_an_experts_episode_is_scored_and_shown(tmp_path, monkeypatch):
     model = load_model(make_checkpoint(tmp_path / "model"))
-    monkeypatch.setattr(model.text, "check_known", lambda words: torch.zeros(384))
+    monkeypatch.setattr(model.text, "understand", lambda words: torch.zeros(384))
     moments = open_loop.score(model, "close_drawer", 100, "held_out")
     assert 2 <= len(moments) <= open_loop.LOOKS
     scores = open_loop.summarise(moments)

@@ -16,6 +16,8 @@ from wm_ros.errors import UserError
 DIM = 384
 #: below this cosine similarity to every phrase of the training data, words mean no known task
 KNOWN = 0.6
+#: how much the share of common words counts beside that cosine
+SHARED = 0.2
 
 
 def normalise(sentence: str) -> str:
@@ -33,6 +35,7 @@ class TextEncoder:
         self.phrases = [] if phrases is None else list(phrases)
         self.known = torch.zeros(0, DIM) if embeddings is None else embeddings.float()
         self._cache = dict(zip(self.phrases, self.known, strict=True))
+        self._meant: dict[str, Tensor] = {}
         self._model: tuple[Any, Any] | None = None
 
     def encode(self, sentences: list[str]) -> Tensor:
@@ -44,22 +47,36 @@ class TextEncoder:
                 self._cache[key] = row
         return torch.stack([self._cache[k] for k in keys])
 
-    def check_known(self, sentence: str) -> Tensor:
-        """Embed one instruction, refusing words that resemble no trained task.
+    def understand(self, sentence: str) -> Tensor:
+        """The embedding (384,) of the trained phrase that an instruction comes nearest to.
 
-        :raises UserError: with the nearest phrases that are known
+        A network that has seen a few hundred phrases can only guess between them. Nearest in
+        meaning, by the embeddings, and in words, which tell "on" from "off" where embeddings do
+        not.
+
+        :raises UserError: with the nearest phrases, where the words resemble no trained task
         """
-        if not normalise(sentence):
+        words = normalise(sentence)
+        if not words:
             raise UserError("The instruction is empty: say what to do, "
                             "for example \"put the mug on the tray\".")
-        vector = self.encode([sentence])[0]
-        if len(self.known):
-            similarity = self.known @ vector
-            if similarity.max() < KNOWN:
-                near = [self.phrases[i] for i in similarity.topk(min(2, len(self.known))).indices]
-                raise UserError(f"I do not know how to \"{sentence.strip()}\"; "
-                                f"the nearest I learned: {' / '.join(near)}.")
-        return vector
+        if words not in self._meant:
+            self._meant[words] = self._nearest(words, sentence)
+        return self._meant[words]
+
+    def _nearest(self, words: str, sentence: str) -> Tensor:
+        vector = self.encode([words])[0]
+        if not self.phrases or words in self.phrases:
+            return vector
+        similarity = self.known @ vector
+        if similarity.max() < KNOWN:
+            near = [self.phrases[i] for i in similarity.topk(min(2, len(self.known))).indices]
+            raise UserError(f"I do not know how to \"{sentence.strip()}\"; "
+                            f"the nearest I learned: {' / '.join(near)}.")
+        own = set(words.split())
+        shared = torch.tensor([len(own & other) / len(own | other)
+                               for other in (set(phrase.split()) for phrase in self.phrases)])
+        return self.known[int((similarity + SHARED * shared).argmax())]
 
     @torch.inference_mode()
     def _forward(self, sentences: list[str]) -> Tensor:

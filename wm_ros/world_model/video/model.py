@@ -307,7 +307,7 @@ class VideoWorldModel:
                 & ((gripper - o.gripper).abs().amax(1) < REST))
 
     def _context(self, state: State, instruction: str) -> tuple[Context, Tensor]:
-        words = self.text.check_known(instruction)[None].to(self.device)
+        words = self.text.understand(instruction)[None].to(self.device)
         key = f"context of {instruction}"
         if key not in state.memory:
             o = state.observation
