@@ -15,7 +15,7 @@ from wm_ros.errors import UserError
 
 DIM = 384
 #: below this cosine similarity to every phrase of the training data, words mean no known task
-KNOWN = 0.6
+KNOWN = 0.55
 #: how much the share of common words counts beside that cosine
 SHARED = 0.2
 
