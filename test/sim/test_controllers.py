@@ -81,6 +81,16 @@ def test_stop_brakes_within_the_limits_and_soon() -> None:
     assert 0.0 < arm.command[0] - before[0] < speed * 0.3
 
 
+def test_a_difference_that_fades_on_a_short_path_stays_within_the_acceleration_limits() -> None:
+    arm = ArmController(ROBOT, HOME - 0.02)
+    limit = ROBOT.acceleration_limits
+    short = swing(seconds=0.16, amount=0.15 * limit[0] * 0.16**2)  # nine tenths of the limit
+    arm.start(short, tolerances(), 0.0)
+    assert drive(arm, 2.0) is Outcome.DONE
+    assert arm.command == pytest.approx(short.positions[-1], abs=1e-6)
+    assert (np.abs(arm.peak) <= limit).all()
+
+
 def test_small_difference_to_the_start_fades_out_instead_of_jumping() -> None:
     arm = ArmController(ROBOT, HOME + 0.01)
     arm.start(swing(0.2), tolerances(), 0.0)

@@ -19,6 +19,10 @@ class Path:
     positions: np.ndarray
     velocities: np.ndarray
 
+    def stretched(self, factor: float) -> Path:
+        """The same way in ``factor`` times the time."""
+        return Path(factor * self.times, self.positions, self.velocities / factor)
+
 
 @dataclass(frozen=True)
 class Tolerances:
@@ -116,13 +120,14 @@ class ArmController:
         """Follow ``path`` from time ``now`` (s).
 
         Where the arm was commanded a little beside the path's start (something it touches keeps it
-        there), the difference fades out instead of jumping.
+        there), the difference fades out and does not jump; a path too short for that takes longer.
         """
-        self.path, self._tolerances, self._start, self._brake = path, tolerances, now, None
         self._offset = self.command - path.positions[0]
         gentle = FADE * self.robot.acceleration_limits
-        fade = float(np.sqrt(5.8 * np.abs(self._offset) / gentle).max())
-        self._fade = min(max(fade, 0.05), max(float(path.times[-1]), 0.05))
+        self._fade = max(0.05, float(np.sqrt(5.8 * np.abs(self._offset) / gentle).max()))
+        if 0.0 < path.times[-1] < self._fade:
+            path = path.stretched(self._fade / float(path.times[-1]))
+        self.path, self._tolerances, self._start, self._brake = path, tolerances, now, None
 
     def stop(self, now: float) -> None:
         """Leave the path and brake to rest on its line as hard as the limits allow."""
