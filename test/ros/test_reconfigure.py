@@ -21,12 +21,10 @@ from wm_ros.nodes.monitor_node import MonitorNode
 from wm_ros.nodes.motion_node import MotionNode
 from wm_ros.nodes.perception_node import PerceptionNode
 from wm_ros.nodes.planning_node import PlanningNode
-from wm_ros.nodes.simulation_node import SimulationNode
 from wm_ros.nodes.visualization_node import VisualizationNode
 from wm_ros.nodes.watch import WAITING
 
-NODES = [ImaginationNode, MonitorNode, MotionNode, PerceptionNode, PlanningNode, SimulationNode,
-         VisualizationNode]
+NODES = [ImaginationNode, MonitorNode, MotionNode, PerceptionNode, PlanningNode, VisualizationNode]
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -79,7 +77,7 @@ def test_a_checkpoint_that_cannot_be_loaded_leaves_nothing_and_another_can_follo
 @pytest.mark.ros
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", ["perception", "imagination", "planning", "monitor",
-                                  "move_group"])
+                                  "move_group", "simulation"])
 def test_a_running_system_goes_on_after_one_of_its_nodes_was_set_up_anew(
         system: Any, name: str) -> None:
     system.ready()

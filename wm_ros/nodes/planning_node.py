@@ -70,8 +70,9 @@ class PlanningNode(WmNode):
         self._surprise = float(message.value)
 
     def _look(self) -> None:
-        """Without its monitor the arm must not move."""
+        """Without its monitor the arm must not move; one never heard of is waited for at first."""
         if (self._stop is not None and self.value("safety.require_monitor")
+                and self._watch.state("monitor") != "missing"
                 and self._watch.silent(["monitor"], self.number("safety.heartbeat_timeout"))):
             self._monitor_lost(["monitor"])
 
@@ -145,9 +146,8 @@ class PlanningNode(WmNode):
             raise UserError("The instruction is empty; say what to do.")
         if self._stopped:
             raise UserError("The arm is stopped; look at /diagnostics, then call /wm/resume.")
-        timeout = self.number("safety.heartbeat_timeout")
-        if self.value("safety.require_monitor") and self._watch.silent(["monitor"], timeout):
-            raise UserError("The monitor node is missing; without it the arm does not move.")
+        if self.value("safety.require_monitor"):
+            self._wait_for_monitor(stop)
         self.body.wait_for_joints(stop)
         self.body.apply_furniture(stop)
         self.body.look_around(stop)
@@ -159,6 +159,15 @@ class PlanningNode(WmNode):
                 surprise=float(self._surprise), chunk_id=report.chunk_id,
                 progress=float(report.progress)))
         return Run(self.body, self._settings(request), str(request.instruction), stop, tell)
+
+    def _wait_for_monitor(self, stop: StopFlag) -> None:
+        """A node that was just set up has not heard a heartbeat yet."""
+        timeout = self.number("safety.heartbeat_timeout")
+        limit = time.monotonic() + timeout
+        while self._watch.silent(["monitor"], timeout):
+            if time.monotonic() > limit:
+                raise UserError("The monitor node is missing; without it the arm does not move.")
+            stop.sleep(0.05)
 
     def _settings(self, request: Any) -> Settings:
         low, high = (np.array(self.value(f"safety.workspace_{end}"), dtype=float)
