@@ -38,7 +38,7 @@ def offered(node: WmNode) -> list[str]:
 @pytest.mark.parametrize("kind", NODES)
 def test_a_node_that_is_cleaned_up_and_configured_again_is_as_before(
         ros: None, kind: Callable[[], WmNode]) -> None:
-    node = kind()
+    before, node = set(threading.enumerate()), kind()
     try:
         bare = set(entities(node))
         assert node.trigger_configure() == SUCCESS
@@ -48,7 +48,7 @@ def test_a_node_that_is_cleaned_up_and_configured_again_is_as_before(
         assert node.trigger_deactivate() == SUCCESS
         assert node.trigger_cleanup() == SUCCESS
         assert set(entities(node)) == bare
-        for thread in threading.enumerate():
+        for thread in set(threading.enumerate()) - before:
             if thread.name == WAITING:
                 thread.join(5.0)
                 assert not thread.is_alive()
