@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 from action_msgs.msg import GoalStatus
@@ -46,6 +47,17 @@ class StopFlag:
             self._event.wait(seconds)
         self.check()
 
+    def until(self, condition: Callable[[], bool], timeout: float, late: str) -> None:
+        """Return once ``condition`` holds.
+
+        :param late: sentence of the UserError that is raised after ``timeout`` seconds
+        """
+        limit = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > limit:
+                raise UserError(late)
+            self.sleep(0.05)
+
     def wait(self, future: Any, timeout: float, late: str) -> Any:
         """The result of an rclpy future.
 
@@ -72,11 +84,7 @@ def call(client: Any, request: Any, stop: StopFlag, timeout: float,
     :raises UserError: when nobody serves it or the answer does not come in time
     """
     name = client.srv_name
-    limit = time.monotonic() + timeout
-    while not client.service_is_ready():
-        if time.monotonic() > limit:
-            raise UserError(f"Nobody serves {name}; is its node running?")
-        stop.sleep(0.05)
+    stop.until(client.service_is_ready, timeout, f"Nobody serves {name}; is its node running?")
     limit, late = time.monotonic() + timeout, f"{name} did not answer within {timeout:.1f} s."
     while True:
         future = client.call_async(request)
@@ -121,11 +129,8 @@ def send(client: ActionClient, goal: Any, name: str, stop: StopFlag, timeout: fl
     :param more: further arguments of ``send_goal_async``
     :raises UserError: when nobody serves it, it is refused, or the answer does not come in time
     """
-    limit = time.monotonic() + timeout
-    while not client.server_is_ready():
-        if time.monotonic() > limit:
-            raise UserError(f"Nobody serves the action {name}; is its node or controller running?")
-        stop.sleep(0.05)
+    stop.until(client.server_is_ready, timeout,
+               f"Nobody serves the action {name}; is its node or controller running?")
     answer: Future = Future()
 
     def begin() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from typing import Any
 
 import numpy as np
@@ -111,12 +110,9 @@ class MoveItBody:
 
     def wait_for_joints(self, stop: StopFlag) -> None:
         """Return when joint states come; raises UserError when none do."""
-        limit = time.monotonic() + 2.0
-        while self._state is None:
-            if time.monotonic() > limit:
-                raise UserError("No joint states come on /joint_states; is the robot's driver (or "
-                                "the simulation node) running?")
-            stop.sleep(0.05)
+        stop.until(lambda: self._state is not None, 2.0,
+                   "No joint states come on /joint_states; is the robot's driver (or the "
+                   "simulation node) running?")
         self.joints_now()
 
     # --- furniture

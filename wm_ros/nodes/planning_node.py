@@ -146,8 +146,10 @@ class PlanningNode(WmNode):
             raise UserError("The instruction is empty; say what to do.")
         if self._stopped:
             raise UserError("The arm is stopped; look at /diagnostics, then call /wm/resume.")
-        if self.value("safety.require_monitor"):
-            self._wait_for_monitor(stop)
+        timeout = self.number("safety.heartbeat_timeout")
+        if self.value("safety.require_monitor"):  # whoever was just set up has heard none yet
+            stop.until(lambda: not self._watch.silent(["monitor"], timeout), timeout,
+                       "The monitor node is missing; without it the arm does not move.")
         self.body.wait_for_joints(stop)
         self.body.apply_furniture(stop)
         self.body.look_around(stop)
@@ -159,15 +161,6 @@ class PlanningNode(WmNode):
                 surprise=float(self._surprise), chunk_id=report.chunk_id,
                 progress=float(report.progress)))
         return Run(self.body, self._settings(request), str(request.instruction), stop, tell)
-
-    def _wait_for_monitor(self, stop: StopFlag) -> None:
-        """A node that was just set up has not heard a heartbeat yet."""
-        timeout = self.number("safety.heartbeat_timeout")
-        limit = time.monotonic() + timeout
-        while self._watch.silent(["monitor"], timeout):
-            if time.monotonic() > limit:
-                raise UserError("The monitor node is missing; without it the arm does not move.")
-            stop.sleep(0.05)
 
     def _settings(self, request: Any) -> Settings:
         low, high = (np.array(self.value(f"safety.workspace_{end}"), dtype=float)
