@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wm_ros.errors import UserError
+from wm_ros.files import write_text
 
 if TYPE_CHECKING:
     from wm_ros.nodes.demo_client import DemoClient
@@ -72,15 +72,16 @@ def run(args: argparse.Namespace) -> int:
                 results.append(_one(args, plan, folder, client))
             if args.wait:
                 say("Everything keeps running; end it with Ctrl-C.")
-                while True:
-                    time.sleep(1.0)
+                with suppress(KeyboardInterrupt):
+                    while True:
+                        time.sleep(1.0)
     finally:
         demo_client.shutdown()
     summary = _summary(results, time.monotonic() - started)
     if len(plans) == 1:
         _rewrite(out / "result.json", summary)
     else:
-        (out / "result.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        write_text(out / "result.json", json.dumps(summary, indent=2) + "\n")
     if not args.no_report:
         for result in results:
             _report(Path(result["folder"]))
@@ -102,6 +103,8 @@ def _plans(args: argparse.Namespace) -> list[Plan]:
         raise UserError(f"There is no scene {args.scene!r}; choose one of {', '.join(DEFAULTS)}.")
     if args.runs < 1 or args.seed < 0:
         raise UserError("--runs must be at least 1 and --seed at least 0.")
+    if args.candidates < 0:
+        raise UserError("--candidates must be at least 0.")
     if not args.time_limit > 0:
         raise UserError("--time-limit must be more than 0 seconds.")
     if not 0 < args.port < 65536:
@@ -119,16 +122,20 @@ def _plans(args: argparse.Namespace) -> list[Plan]:
 
 def _fresh(out: Path) -> Path:
     """An empty folder; what an earlier run left there is moved aside, never overwritten."""
-    if out.exists() and any(out.iterdir()):
-        stamp = time.strftime("%Y%m%d_%H%M%S", time.localtime(out.stat().st_mtime))
-        aside = out.with_name(f"{out.name}_{stamp}")
-        number = 1
-        while aside.exists():
-            number += 1
-            aside = out.with_name(f"{out.name}_{stamp}_{number}")
-        out.rename(aside)
-        say(f"The earlier run is kept in {aside}.")
     try:
+        if out.exists() and any(out.iterdir()):
+            if not (out / "result.json").exists() and not (out / "logs").exists():
+                raise UserError(f"{out} holds something that is no earlier run: name another "
+                                "folder with --out.")
+            stamp = time.strftime("%Y%m%d_%H%M%S", time.localtime(out.stat().st_mtime))
+            run = out.absolute()  # also where it is given as "."
+            aside = run.with_name(f"{run.name}_{stamp}")
+            number = 1
+            while aside.exists():
+                number += 1
+                aside = run.with_name(f"{run.name}_{stamp}_{number}")
+            run.rename(aside)
+            say(f"The earlier run is kept in {aside}.")
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{out} cannot be written ({error.strerror}); name another folder with "
@@ -276,7 +283,6 @@ def _follow(client: DemoClient, goal: Any, log: Any, began: float) -> tuple[floa
                 log.add_event(time.time(), "done")
         if done_at is not None and now - done_at > RELEASED:
             goal.cancel()
-            done_at = min(done_at, now)
             time.sleep(0.2)
         time.sleep(0.1)
     show("")
@@ -305,11 +311,9 @@ def _short(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rewrite(path: Path, more: dict[str, Any]) -> None:
-    """Add to a run's result.json, replacing it in one step."""
+    """Add to a run's result.json."""
     data = json.loads(path.read_text(encoding="utf-8")) | more
-    part = path.with_suffix(".json.part")
-    part.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    write_text(path, json.dumps(data, indent=2) + "\n")
 
 
 def _report(folder: Path) -> None:

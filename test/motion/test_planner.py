@@ -62,10 +62,14 @@ def test_scaling_slows_the_arm_down(planner: Planner) -> None:
 
 
 def test_the_tools_speed_can_be_limited(planner: Planner) -> None:
-    plan = planner.plan_pose(HOME, LEFT, Request(max_tcp_speed=0.1))
-    points = np.array([planner.fk(q).position for q in plan.trajectory.positions])
-    speed = np.linalg.norm(np.diff(points, axis=0), axis=1) / np.diff(plan.trajectory.times)
-    assert speed.max() < 0.105
+    line = top_down([0.5, 0.1, 0.25])
+    for plan in (planner.plan_pose(HOME, LEFT, Request(max_tcp_speed=0.1)),
+                 planner.plan_cartesian(HOME, [line], request=Request(max_tcp_speed=0.1))):
+        path = plan.trajectory
+        moments = np.arange(0.0, path.duration, 0.002)
+        points = np.array([planner.fk(path.sample(t)[0]).position for t in moments])
+        speed = np.linalg.norm(np.diff(points, axis=0), axis=1) / 0.002
+        assert 0.09 < speed.max() < 0.1005
 
 
 @pytest.mark.parametrize("pose", [top_down([1.2, 0, 0.3]), top_down([0.0, 0.0, -0.5])])
@@ -167,6 +171,39 @@ def test_every_kind_of_obstacle_is_seen_moved_and_removed(planner: Planner, shap
     planner.move_object("thing", Pose.of(tool))
     planner.remove_object("thing")
     assert not planner.in_collision(HOME)
+
+
+def open_box(side: float = 0.5, height: float = 0.3, wall: float = 0.02) -> SceneObject:
+    """Four walls and a floor, around (0.5, 0, 0.2)."""
+    out, up = (side - wall) / 2, (height - wall) / 2
+    parts = [(Box((side, wall, height)), [0, y, 0]) for y in (-out, out)]
+    parts += [(Box((wall, side, height)), [x, 0, 0]) for x in (-out, out)]
+    parts.append((Box((side, side, wall)), [0, 0, -up]))
+    return SceneObject("box", tuple(Part(b, Pose.of(at)) for b, at in parts),
+                       Pose.of([0.5, 0, 0.2]))
+
+
+def as_mesh(boxes: SceneObject) -> SceneObject:
+    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) / 2
+    faces = np.array([[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1],
+                      [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]])
+    vertices = [corners * part.shape.size + part.pose.position for part in boxes.parts]
+    triangles = [faces + 8 * i for i in range(len(vertices))]
+    return SceneObject.of("box", Mesh(np.concatenate(vertices), np.concatenate(triangles)),
+                          boxes.pose)
+
+
+@pytest.mark.parametrize("low, high", [
+    ([0.52, 0.124, 0.19], [0.401, 0.124, 0.272]), ([0.547, 0.124, 0.159], [0.385, 0.124, 0.35]),
+    ([0.476, -0.127, 0.146], [0.635, -0.127, 0.255])])
+def test_a_hollow_mesh_is_as_wide_inside_as_it_is(planner: Planner, low: list[float],
+                                                  high: list[float]) -> None:
+    truth = Planner(ROBOT)
+    truth.add_object(open_box())
+    planner.add_object(as_mesh(open_box()))
+    start = planner.ik(top_down(low), HOME)
+    plan = planner.plan_pose(start, top_down(high))
+    assert not plan.success or densely_free(truth, plan.trajectory.positions)
 
 
 def test_a_held_object_travels_with_the_hand_and_hits_things(planner: Planner) -> None:

@@ -170,7 +170,7 @@ def square(image: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.ndarray
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     cut = image[top:top + side, left:left + side]
-    how = cv2.INTER_NEAREST if image.ndim == 2 else cv2.INTER_AREA
+    how = cv2.INTER_NEAREST_EXACT if image.ndim == 2 else cv2.INTER_AREA
     scale = size / side
     new = matrix.astype(float).copy()
     new[0, 2] = (new[0, 2] - left + 0.5) * scale - 0.5

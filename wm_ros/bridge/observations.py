@@ -78,9 +78,8 @@ def cloud(message: Observation) -> Cloud | None:
     k = images.from_camera_info(message.camera_infos[camera])
     rows, columns = np.nonzero(np.isfinite(depth) & (depth > 0))
     z = depth[rows, columns].astype(float)
-    # pixel centres at half-integers, as renderers have them
-    local = np.stack([(columns + 0.5 - k[0, 2]) / k[0, 0], (rows + 0.5 - k[1, 2]) / k[1, 1],
-                      np.ones(len(z))], axis=1) * z[:, None]
+    local = np.stack([(columns - k[0, 2]) / k[0, 0], (rows - k[1, 2]) / k[1, 1],
+                      np.ones(len(z))], axis=1) * z[:, None]  # pixel centres at whole numbers
     colours = images.from_colour(message.images[camera])[rows, columns] if message.images else (
         np.full((len(z), 3), 128, np.uint8))
     return Cloud(poses.from_pose(message.camera_poses[camera]).apply(local), colours)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -87,18 +87,25 @@ def find_bags(sources: list[Path]) -> list[Path]:
         if not source.exists():
             raise UserError(f"{source} does not exist: name a bag, a folder of bags or a data "
                             "set.")
-        inside = [source] if source.is_file() or _is_bag(source) else sorted(
-            {path for path in source.rglob("*") if path.is_dir() and _is_bag(path)
-             and not any(part.startswith(".") for part in path.relative_to(source).parts)})
+        inside = [source] if source.is_file() else _inside(source)
         if not inside:
             raise UserError(f"{source} holds neither a bag nor a finished data set.")
         bags += inside
     return bags
 
 
-def _is_bag(folder: Path) -> bool:
-    return (folder / "metadata.yaml").is_file() or any(
-        name.endswith((".mcap", ".db3")) for name in os.listdir(folder))
+def _inside(folder: Path) -> list[Path]:
+    """The bags in a folder: itself, if a recorder wrote it; else loose files and other folders.
+
+    Without metadata.yaml, files are one recording where they only differ in a number at the end
+    (a recorder that was killed left them), and several where they have names of their own.
+    """
+    loose = sorted(p for p in folder.iterdir() if p.suffix in (".mcap", ".db3"))
+    stems = {re.sub(r"_\d+$", "", p.stem) for p in loose}
+    if (folder / "metadata.yaml").is_file() or len(stems) == 1:
+        return [folder]
+    below = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return [*loose, *(bag for one in below for bag in _inside(one))]
 
 
 def read_state(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,13 +53,15 @@ class Maker:
     :param image_size: side of the stored images, px
     :param shortest: rows that an episode has at least
     :param report: called for each row
+    :param taken: (task, seed) of other bags' episodes: what bears one of them gets another seed
     """
 
     def __init__(self, topics: TopicMap, index: Index, choice: Choice, labels: Labels,
                  image_size: int, tolerance: float, shortest: int,
-                 report: Callable[[], None] | None = None) -> None:
+                 report: Callable[[], None] | None = None,
+                 taken: Container[tuple[str, int]] = ()) -> None:
         self.index, self.choice, self.labels = index, choice, labels
-        self.shortest, self.report, self.made = shortest, report, Made()
+        self.shortest, self.report, self.made, self.taken = shortest, report, Made(), taken
         self.topics, robot = topics, topics.robot
         self._assembler = Assembler(robot, image_size, tolerance, topics.names())
         self._assembler.add_transforms(given_transforms(topics), static=True)
@@ -194,7 +196,8 @@ class Maker:
         if "success" not in self._about:
             self.made.assumed.add(f"outcome: {'success' if self.labels.success else 'failure'}")
         about |= self._about
-        if self._number:  # the recorder meant the whole; its pieces need numbers of their own
+        # the recorder meant the whole; its pieces need numbers of their own
+        if self._number or (about["task"], about["seed"]) in self.taken:
             about["seed"] = _seed(self.index.fingerprint, self._number)
         about["instruction"] = row.instruction
         return about

@@ -23,6 +23,7 @@ LEADER = "scene_color"
 STREAMS = ("scene_color", "wrist_color", "joint_states", "scene_depth", "wrench", "action",
            "executed_action", "tcp_pose", "progress")
 NANO = 1_000_000_000
+JUST_AFTER = 1e-6  # s
 
 
 @dataclass
@@ -31,7 +32,8 @@ class Index:
 
     :param stamps: role -> stamps (s) of its sound messages in the order of recording
     :param damaged: role -> why messages of it could not be read
-    :param instructions: (time (s), words) as they were recorded
+    :param instructions: (time (s), words): after which scene image they were heard; a bag may
+        be written by another clock than that of its stamps
     :param mapped: role -> messages;  ``unmapped`` topic -> (type, messages)
     :param about: what the recorder said about the episode (role ``episode``), or empty
     """
@@ -43,6 +45,7 @@ class Index:
     mapped: Counter[str] = field(default_factory=Counter)
     unmapped: dict[str, tuple[str, int]] = field(default_factory=dict)
     about: str = ""
+    seen_until: float = -np.inf  # newest stamp of a scene image so far
 
     @property
     def images(self) -> int:
@@ -104,8 +107,11 @@ def _look_at(index: Index, role: str, raw: Raw) -> None:
             index.stamps[role].append(np.nan)  # keeps the numbering; matches nothing
         return
     if role in index.stamps:
-        index.stamps[role].append(stamp_of(role, message, raw.log_time))
+        stamp = stamp_of(role, message, raw.log_time)
+        index.stamps[role].append(stamp)
+        if role == LEADER:
+            index.seen_until = max(index.seen_until, stamp)
     elif role == "instruction":
-        index.instructions.append((raw.log_time / NANO, str(message.data).strip()))
+        index.instructions.append((index.seen_until + JUST_AFTER, str(message.data).strip()))
     elif role == "episode" and not index.about:
         index.about = str(message.data)

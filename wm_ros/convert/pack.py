@@ -24,7 +24,7 @@ from wm_ros.data.lerobot import DatasetWriter, disk_errors
 from wm_ros.data.topic_map import TopicMap, load_map
 from wm_ros.errors import UserError
 
-STATE = "convert.json"
+STATE = layout.CONVERTED
 RECORDINGS = "recordings"
 FIXED = ("image_size", "tolerance", "min_seconds", "recordings")  # the same for a whole data set
 
@@ -63,6 +63,9 @@ def pack(bags: list[Path], root: Path, options: Options) -> int:
                     _one(path, root, writer, topics, options, state, progress, bar, title)
             except KeyboardInterrupt:
                 stopped = True
+            except UserError:  # of one bag: what the others gave shall be whole
+                writer.merge()
+                raise
             progress.update(bar, description="putting the episodes into files", total=None)
             total = writer.merge()
     report.show(console, state["sources"])
@@ -76,7 +79,7 @@ def _state(root: Path, options: Options) -> dict[str, Any]:
     state = read_state(root / STATE)
     now = {name: asdict(options)[name] for name in FIXED}
     if not state:
-        if (root / layout.INFO).exists() or (root / "collect.json").exists():
+        if (root / layout.INFO).exists() or (root / layout.COLLECTED).exists():
             raise UserError(f"{root} is a data set that was not made by `wm convert`: choose "
                             "another --out.")
         state = {"settings": now, "sources": {}}
@@ -106,7 +109,9 @@ def _one(path: Path, root: Path, writer: DatasetWriter, topics: TopicMap, option
     maker = Maker(topics, index, choice, Labels(slug(options.task), options.room,
                                                 options.success),
                   options.image_size, options.tolerance,
-                  max(2, round(options.min_seconds * FPS)), _step(progress, bar))
+                  max(2, round(options.min_seconds * FPS)), _step(progress, bar),
+                  {(episode["task"], episode["seed"]) for source in state["sources"].values()
+                   for episode in source["episodes"]})
     kept, made = writer.keys(), []
     for episode in maker.episodes(bag):
         if episode.key not in kept:

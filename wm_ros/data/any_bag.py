@@ -160,5 +160,6 @@ def _metadata(path: Path) -> dict[str, Any]:
     except OSError:
         return {}
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path / METADATA} is damaged: delete it, then complete the bag with "
-                        f"`wm record --recover {path}`.") from error
+        advice = (f"complete the bag with `wm record --recover {path}`" if mcap_files(path) else
+                  f"write it anew with `ros2 bag reindex {path}`")
+        raise UserError(f"{path / METADATA} is damaged: delete it, then {advice}.") from error

@@ -13,20 +13,21 @@ import re
 import shutil
 import struct
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 from mcap.exceptions import McapError
-from mcap.records import Channel, Message, Schema
+from mcap.records import Channel, McapRecord, Message, Schema
 from mcap.stream_reader import StreamReader
 from mcap.writer import CompressionType, Writer
 from zstandard import ZstdError
 
 from wm_ros.data.definitions import definition, type_hash
 from wm_ros.errors import UserError
+from wm_ros.files import write_text
 
 CHUNK_BYTES = 64 << 10
 FLUSH_SECONDS = 0.1
@@ -96,18 +97,20 @@ class BagWriter:
         return sum(topic.count for topic in self._topics.values())
 
     def add_topic(
-        self, name: str, type_name: str, qos: list[dict[str, Any]] | None = None
+        self, name: str, type_name: str, qos: list[dict[str, Any]] | None = None,
+        text: str | None = None,
     ) -> None:
         """Declare a topic before its first message.
 
         :param type_name: such as `sensor_msgs/msg/Image`
         :param qos: profiles offered by the publishers, in the words of rosbag2's metadata
+        :param text: definition of the type (default: that of this machine)
         """
         if name in self._topics:
             return
         if type_name not in self._schemas:
-            text = definition(type_name).encode()
-            self._schemas[type_name] = self._writer.register_schema(type_name, "ros2msg", text)
+            self._schemas[type_name] = self._writer.register_schema(
+                type_name, "ros2msg", (text or definition(type_name)).encode())
         profiles = qos or []
         channel = self._writer.register_channel(
             name, "cdr", self._schemas[type_name],
@@ -211,16 +214,10 @@ def typestore(bag: Path | str) -> Any:
     from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
     store = get_typestore(Stores.ROS2_JAZZY)
-    for path in _files(Path(bag)):
-        with open(path, "rb") as stream:
-            try:
-                for record in StreamReader(stream).records:
-                    if isinstance(record, Schema) and record.name not in store.fielddefs:
-                        types = get_types_from_msg(record.data.decode(), record.name)
-                        store.register({k: v for k, v in types.items()
-                                        if k not in store.fielddefs})
-            except _TORN:
-                continue
+    for name, text in defined(*_files(Path(bag))).items():
+        if name not in store.fielddefs:
+            types = get_types_from_msg(text, name)
+            store.register({k: v for k, v in types.items() if k not in store.fielddefs})
     return store
 
 
@@ -240,21 +237,22 @@ def is_finished(bag: Path | str) -> bool:
 def recover(bag: Path | str) -> int:
     """Make a complete bag of one whose recorder was killed; returns its number of messages.
 
-    The torn file is kept beside the new one as `*.mcap.torn`.
+    Several files become one. What was there is kept beside it as `*.mcap.torn`.
 
     :raises UserError: there is no bag in the folder
     """
     folder = Path(bag)
     if is_finished(folder):
         return sum(count for _, count in topics_of(folder).values())
-    [torn, *_] = _files(folder)
+    torn = _files(folder)
     scratch = folder / "recovered"
     shutil.rmtree(scratch, ignore_errors=True)  # of a recovery that was itself interrupted
     writer = BagWriter(scratch)
-    profiles = offered(torn)
+    profiles, definitions = offered(*torn), defined(*torn)
     try:
-        for raw in read_raw(torn):
-            writer.add_topic(raw.topic, raw.type, profiles.get(raw.topic))
+        for raw in read_raw(folder):
+            writer.add_topic(raw.topic, raw.type, profiles.get(raw.topic),
+                             definitions.get(raw.type))
             writer.write(raw.topic, raw.data, raw.log_time, raw.publish_time)
         writer.close()
     except OSError as error:
@@ -263,27 +261,35 @@ def recover(bag: Path | str) -> int:
             f"{bag} could not be completed ({error.strerror}): it needs room for a second copy; "
             "nothing was changed."
         ) from error
-    os.replace(torn, torn.with_suffix(".mcap.torn"))
-    os.replace(writer.file, torn)
-    text = (scratch / METADATA).read_text().replace(writer.file.name, torn.name)
+    for file in torn:
+        os.replace(file, file.with_suffix(".mcap.torn"))
+    os.replace(writer.file, torn[0])
+    text = (scratch / METADATA).read_text().replace(writer.file.name, torn[0].name)
     (scratch / METADATA).unlink()
     scratch.rmdir()
-    _replace(folder / METADATA, text)
+    write_text(folder / METADATA, text)
     return writer.messages
 
 
-def offered(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Topic -> profiles offered by its publishers, as far as the file goes."""
-    profiles: dict[str, list[dict[str, Any]]] = {}
-    with open(path, "rb") as stream:
-        try:
-            for record in StreamReader(stream).records:
-                if isinstance(record, Channel):
-                    text = record.metadata.get("offered_qos_profiles", "")
-                    profiles[record.topic] = yaml.safe_load(text) or []
-        except _TORN:
-            pass
-    return profiles
+def offered(*files: Path) -> dict[str, list[dict[str, Any]]]:
+    """Topic -> profiles offered by its publishers, as far as the files go."""
+    return {record.topic: yaml.safe_load(record.metadata.get("offered_qos_profiles", "")) or []
+            for record in _records(files) if isinstance(record, Channel)}
+
+
+def defined(*files: Path) -> dict[str, str]:
+    """Type -> its definition, as far as the files go."""
+    return {record.name: record.data.decode()
+            for record in _records(files) if isinstance(record, Schema)}
+
+
+def _records(files: Iterable[Path]) -> Iterator[McapRecord]:
+    for path in files:
+        with open(path, "rb") as stream:
+            try:
+                yield from StreamReader(stream).records
+            except _TORN:
+                continue
 
 
 def mcap_files(folder: Path) -> list[Path]:
@@ -322,15 +328,10 @@ def _write_metadata(
             "ros_distro": os.environ.get("ROS_DISTRO", "jazzy"),
         }
     }
-    _replace(folder / METADATA, yaml.dump(content, Dumper=_NoAliases, sort_keys=False))
+    write_text(folder / METADATA, yaml.dump(content, Dumper=_NoAliases, sort_keys=False))
 
 
 class _NoAliases(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    os.replace(part, path)

@@ -10,6 +10,7 @@ arm with furniture are read from `/wm/furniture_contacts` or from diagnostics.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from dataclasses import asdict, dataclass, field
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from wm_ros.data.bag import Record, read
+from wm_ros.errors import UserError
 from wm_ros.robot import RobotConfig, load_robot
 
 TOLERANCE = 1e-3  # rounding of times and angles in messages, relative
@@ -71,9 +73,11 @@ class Check:
 
     @property
     def ok(self) -> bool:
-        """No command outside the limits, no motion far outside, no contact with furniture."""
+        """There are commands, none outside the limits, no motion far outside, and no contact with
+        furniture."""
         return (
-            all(limits.ok(TOLERANCE) for limits in self.commanded.values())
+            any(limits.points for limits in self.commanded.values())
+            and all(limits.ok(TOLERANCE) for limits in self.commanded.values())
             and all(limits.ok(MEASURED) for limits in self.measured.values())
             and not self.furniture_contacts
         )
@@ -164,7 +168,15 @@ def _worst(before: float, values: np.ndarray, limit: np.ndarray) -> float:
 
 def main() -> int:
     """Check the bags named on the command line; exit status 1 when one is not in order."""
-    checks = [check(bag) for bag in sys.argv[1:]]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("bags", type=Path, nargs="+", metavar="BAG", help="folder or mcap file")
+    parser.add_argument("--robot", default="panda", help="name or YAML file of the arm")
+    args = parser.parse_args()
+    try:
+        checks = [check(bag, args.robot) for bag in args.bags]
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
     print(json.dumps([one.as_dict() for one in checks], indent=2))
     return 0 if all(one.ok for one in checks) else 1
 

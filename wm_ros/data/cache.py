@@ -163,7 +163,7 @@ def build_cache(
         sources = [sources]
     folder = Path(folder)
     mark = fingerprint(sources, depth)
-    if (folder / META).exists():
+    if _is_cache(folder):
         try:
             present = load_cache(folder)
         except UserError:
@@ -183,6 +183,14 @@ def build_cache(
         finally:
             shutil.rmtree(part, ignore_errors=True)
     return load_cache(folder)
+
+
+def _is_cache(folder: Path) -> bool:
+    """Whether a cache was made here, of whatever version: only such a folder may be made anew."""
+    try:
+        return {"version", "fingerprint", "arrays"} <= set(json.loads((folder / META).read_text()))
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _files(data: Dataset) -> list[Path]:

@@ -25,7 +25,7 @@ from wm_ros.environment import end_with_parent
 from wm_ros.errors import UserError
 
 HELP = "Collect demonstrations of simulated tasks into a data set in LeRobot's layout."
-SUMMARY = "collect.json"
+SUMMARY = layout.COLLECTED
 MAX_ERRORS = 10  # episodes in a row that may go wrong before the collection stops
 
 
@@ -43,8 +43,9 @@ class Settings:
     def __post_init__(self) -> None:
         shares = (self.perturb, self.failures, self.corrected)
         if not (all(0 <= share <= 1 for share in shares) and sum(shares) <= 1 + 1e-9):
-            raise UserError("--perturb, --failures and --corrected are shares: 0 to 1, and 1 at "
-                            "most together.")
+            raise UserError(f"--perturb {self.perturb:g}, --failures {self.failures:g} and "
+                            f"--corrected {self.corrected:g} are shares: 0 to 1, and 1 at most "
+                            "together.")
         if bool(self.model) != (self.corrected > 0):
             raise UserError("--corrected and --model belong together: the share of episodes in "
                             "which the model drives in turns with the expert, and which model.")
@@ -92,7 +93,8 @@ def task_names(text: str) -> list[str]:
         return list(TASKS)
     if text in ("home", "office"):
         return tasks_of(text)
-    return [task_class(name.strip()).name for name in text.split(",") if name.strip()]
+    names = (task_class(name.strip()).name for name in text.split(",") if name.strip())
+    return list(dict.fromkeys(names))
 
 
 def collect(
@@ -135,6 +137,8 @@ def collect(
 
 def _same_settings(root: Path, settings: Settings) -> None:
     path = root / SUMMARY
+    if (root / layout.CONVERTED).exists():
+        raise UserError(f"{root} was made by `wm convert`: choose another --out.")
     if path.exists():
         before = json.loads(path.read_text()).get("settings", {})
         now = asdict(settings)

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import sys
 from functools import cache
 from pathlib import Path
+
+from wm_ros.paths import prefixes
 
 _FIELD = re.compile(r"^\s*([A-Za-z][\w/]*)(?:<=\d+)?\s*(?:\[.*?\])?\s+[A-Za-z]\w*")
 _BASIC = {
@@ -16,12 +16,6 @@ _BASIC = {
     "uint32", "int64", "uint64", "string", "wstring",
 }
 _RULE = "=" * 80
-
-
-def prefixes() -> list[Path]:
-    """Folders into which interface packages may be installed."""
-    found = [Path(p) for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
-    return [*found, Path(sys.prefix)]
 
 
 def find(name: str, suffix: str) -> Path | None:

@@ -8,7 +8,6 @@ the file format is followed, with pyarrow alone.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,15 @@ from wm_ros.data.episode import (
     Episode,
 )
 from wm_ros.data.video import PIXEL_FORMAT
+from wm_ros.files import write_text
 
 CODEBASE_VERSION = "v3.0"
 CHUNK_SIZE = 1000
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 EPISODES_PATH = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+COLLECTED = "collect.json"  # says how a data set was collected
+CONVERTED = "convert.json"  # or from which bags it was made
 INFO = "meta/info.json"
 STATS = "meta/stats.json"
 TASKS = "meta/tasks.parquet"
@@ -216,6 +218,4 @@ def place(number: int) -> dict[str, int]:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON so that a reader sees the old or the new file, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-    os.replace(part, path)
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

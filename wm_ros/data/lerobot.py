@@ -32,6 +32,7 @@ from wm_ros.data.episode import (
     Episode,
 )
 from wm_ros.errors import UserError
+from wm_ros.files import write_text
 
 # LeRobot looks frames up by a float32 time in the file with a tolerance of 0.1 ms; half a unit in
 # the last place of a float32 reaches that at about 1,000 s.
@@ -153,7 +154,8 @@ class DatasetWriter:
         for part in self.pending.glob("part-*"):
             shutil.rmtree(part, ignore_errors=True)
         for part in self.root.glob("**/*.part"):
-            part.unlink()
+            if part.is_file():  # a folder is a recording that its bag's turn makes anew
+                part.unlink()
         committed: set[tuple[str, int]] = set()
         files = 0
         for path in episode_files(self.root):
@@ -288,9 +290,7 @@ class DatasetWriter:
             "features": table,
         }
         layout.write_json(self.root / layout.INFO, info)
-        card = self.root / "README.md"
-        card.with_suffix(".md.part").write_text(layout.card(info, rows, self.lossless))
-        os.replace(card.with_suffix(".md.part"), card)
+        write_text(self.root / "README.md", layout.card(info, rows, self.lossless))
         return len(rows)
 
 
@@ -303,8 +303,9 @@ class Dataset:
         try:
             self.info = json.loads((self.root / layout.INFO).read_text())
         except (OSError, ValueError):
-            advice = ("finish it by running `wm collect` on it again, or give the folder of "
-                      "another one" if (self.root / PENDING).is_dir() else
+            maker = "wm convert" if (self.root / layout.CONVERTED).exists() else "wm collect"
+            advice = (f"finish it by running `{maker}` on it again, or give the folder of another "
+                      "one" if (self.root / PENDING).is_dir() else
                       "give the folder that `wm collect` or `wm convert` wrote")
             raise UserError(f"{root} holds no finished data set: {advice}.") from None
         if self.info.get("codebase_version") != layout.CODEBASE_VERSION:
@@ -313,7 +314,18 @@ class Dataset:
                 f"to {layout.CODEBASE_VERSION} with LeRobot's converter first."
             )
         self.fps: int = self.info["fps"]
-        self.rows = read_episode_rows(self.root, list(_EPISODE_COLUMNS))
+        needed = {*VIDEO_KEYS, *VECTOR_FEATURES, DEPTH_KEY, "progress"}
+        if lacking := sorted(needed - set(self.info["features"])):
+            raise UserError(f"{root} has no {', '.join(lacking)}, which models are trained on: "
+                            "record them too, or convert bags that hold them.")
+        if self.fps != FPS:
+            raise UserError(f"{root} has {self.fps} rows a second, and a control step here lasts "
+                            f"{1 / FPS:g} s: record at {FPS} Hz.")
+        height, width = self.info["features"][VIDEO_KEYS[0]]["shape"][:2]
+        self.rows: list[dict[str, Any]] = [
+            _UNTOLD | {"task_name": row["tasks"][0], "seed": row["episode_index"],
+                                "image_height": height, "image_width": width} | row
+                     for row in read_episode_rows(self.root, list(_EPISODE_COLUMNS))]
         self.instructions = read_tasks(self.root)
 
     def __len__(self) -> int:
@@ -388,16 +400,23 @@ _EPISODE_COLUMNS = (
 )
 
 
+# what LeRobot's own recorder does not tell of an episode
+_UNTOLD: dict[str, Any] = {"room": "", "success": True, "perturbed": False, "deliberate_failure": False}
+
+
 def episode_files(root: Path) -> Iterator[Path]:
     """The episode tables of a data set, in order."""
     yield from sorted((root / "meta/episodes").glob("chunk-*/file-*.parquet"))
 
 
 def read_episode_rows(root: Path, columns: list[str] | None = None) -> list[dict[str, Any]]:
-    """Every row of the episode tables, in order of the episodes."""
+    """Every row of the episode tables, in order of the episodes, with those of ``columns`` that
+    there are."""
     rows: list[dict[str, Any]] = []
     for path in episode_files(root):
-        rows += pq.read_table(path, columns=columns).to_pylist()
+        file = pq.ParquetFile(path)
+        there = None if columns is None else [c for c in columns if c in file.schema_arrow.names]
+        rows += file.read(there).to_pylist()
     return rows
 
 

@@ -58,13 +58,10 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or Path("out/bags") / time.strftime("%Y%m%d_%H%M%S")
     from wm_ros.nodes.recorder_node import record
 
-    return record(out, set(args.topics), exclude, args.seconds)
+    return record(out, {f"/{t.lstrip('/')}" for t in args.topics}, exclude, args.seconds)
 
 
 def wanted(topic: str, only: set[str], exclude: re.Pattern[str] | None) -> bool:
     """Whether a topic is to be recorded."""
-    if only:
-        return topic in only
-    if topic in NEVER or HIDDEN.search(topic):
-        return False
-    return exclude is None or not exclude.search(topic)
+    chosen = topic in only if only else topic not in NEVER and not HIDDEN.search(topic)
+    return chosen and (exclude is None or not exclude.search(topic))

@@ -11,7 +11,6 @@ import numpy as np
 
 from wm_ros.data.episode import Episode, EpisodeBuilder
 
-KINDS = ("clean", "perturbed", "failure", "corrected")
 TURN = {"model": (8, 40), "expert": (16, 32)}  # control steps that each drives before the other
 TAIL = 10  # control steps recorded after success: the expert retreats and rests
 Change = Callable[[Any, Any, float], tuple[Any, float]]  # (obs, action's pose, width) -> executed

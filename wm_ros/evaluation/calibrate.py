@@ -13,7 +13,7 @@ import numpy as np
 from wm_ros.environment import end_with_parent
 from wm_ros.errors import UserError
 from wm_ros.evaluation.calibration import calibration
-from wm_ros.evaluation.closed_loop import run_episode
+from wm_ros.evaluation.closed_loop import foretold, run_episode
 from wm_ros.training.progress import Progress
 from wm_ros.world_model.interface import ActionChunks, Observation, State, WorldModel
 
@@ -142,7 +142,6 @@ def _looks(job: tuple[str, str, int]) -> list[Look]:
     model.calibration = None
     listener = _Listener(model)
     outcome = run_episode(listener, task, seed, "train")  # type: ignore[arg-type]
-    end = round(outcome.seconds / 0.1)
-    return [Look(success, outcome.success and end <= step + model.spec.horizon)
-            for success, (step, _, _) in zip(listener.heard, outcome.looks, strict=True)
+    done = foretold(outcome, model.spec.horizon)[1]
+    return [Look(success, happened) for success, happened in zip(listener.heard, done, strict=True)
             if np.isfinite(success)]

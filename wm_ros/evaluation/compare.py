@@ -69,8 +69,9 @@ def run(args: argparse.Namespace) -> int:
     from wm_ros.data.collect import task_names
     from wm_ros.evaluation.bench import machine
 
-    if args.seeds < 1 or args.workers < 1 or args.candidates < 1 or args.foresight < 0:
-        raise UserError("--seeds, --workers and --candidates must be at least 1.")
+    if min(args.seeds, args.workers, args.candidates, args.execute) < 1 or args.foresight < 0:
+        raise UserError("--seeds, --workers, --candidates and --execute must be at least 1, "
+                        "--foresight at least 0.")
     tasks = task_names(args.tasks)
     entries = read_entries(args)
     jobs = list(cells(entries, tasks, args))

@@ -52,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="number format of the network (default auto: what the CPU has)")
     parser.add_argument("--backend", default="torch", choices=("torch", "onnx"),
                         help="who runs the network (default torch)")
-    parser.add_argument("--execute", type=int, default=3, help="poses followed a chunk")
+    parser.add_argument("--execute", type=int, default=3,
+                        help="poses followed a chunk (default 3)")
     parser.add_argument("--workers", type=int, default=2, help="processes at work")
     parser.add_argument("--films", type=int, default=1, help="films kept a task (default 1)")
     parser.add_argument("--open-loop", type=int, default=2, metavar="N",
@@ -67,11 +68,14 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     from wm_ros.data.collect import task_names
 
-    if args.seeds < 1 or args.workers < 1 or args.candidates < 1:
-        raise UserError("--seeds, --workers and --candidates must be at least 1.")
+    if min(args.seeds, args.workers, args.candidates, args.execute) < 1:
+        raise UserError("--seeds, --workers, --candidates and --execute must be at least 1.")
     tasks = task_names(args.tasks)
     load = Load(args.model, args.precision, args.backend)
     model = load_once(*load)  # a broken checkpoint is told once, before any process starts
+    if hasattr(model, "set_goal") and (args.candidates, args.execute) != (1, 3):
+        raise UserError(f"{args.model} plans to goal images: --candidates and --execute are not "
+                        "for it.")
     jobs = [(load, task, args.first_seed + i, args.split, args.candidates, args.execute,
              i < args.films) for task in tasks for i in range(args.seeds)]
     outcomes: list[Outcome] = []
@@ -90,6 +94,8 @@ def run(args: argparse.Namespace) -> int:
                   for task in tasks for i in range(args.open_loop)
                   if hasattr(model, "infer_actions")]
         moments = [moment for answer in scored for moment in answer.result()]
+    if all(o.refused for o in outcomes):
+        raise UserError(f"{args.model} did not act in any episode: {outcomes[0].refused}")
     summary = summarise(outcomes, tasks) | {
         "model": str(args.model), "precision": getattr(model, "precision", "float32"),
         "backend": args.backend, "split": args.split, "candidates": args.candidates,

@@ -14,7 +14,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from wm_ros.evaluation.closed_loop import to_observation
 from wm_ros.sim.env import TaskEnv
-from wm_ros.world_model.interface import ActionChunks
+from wm_ros.world_model.interface import ActionChunks, new_room
 from wm_ros.world_model.video.model import VideoWorldModel
 
 LOOKS = 6  # moments of an episode that are scored
@@ -22,6 +22,7 @@ LOOKS = 6  # moments of an episode that are scored
 
 def score(model: VideoWorldModel, task: str, seed: int, split: str) -> list[dict[str, Any]]:
     """Let the expert do one episode, and score ``LOOKS`` moments of it."""
+    new_room(model)
     env = TaskEnv(task, seed, split, image_size=model.spec.image_size)
     seen, done = [], []
     try:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import html
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from wm_ros.files import write_text
 from wm_ros.report.page import STYLE
 from wm_ros.report.plots import BLUE, GREEN, GREY, ORANGE, svg_of
 
@@ -52,9 +52,7 @@ def write_page(summary: dict[str, Any], folder: Path) -> Path:
         f'seeds</th></tr>{rows}</table></div></section><div class="grid">{films}</div>'
         "<footer>Every number stands in eval.json. Written by <code>wm eval</code>.</footer>"
         "</main></body></html>\n")
-    part = folder / "index.html.part"
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, folder / "index.html")
+    write_text(folder / "index.html", text)
     return folder / "index.html"
 
 

@@ -46,12 +46,14 @@ def run(args: argparse.Namespace) -> int:
     if min(args.seeds, args.workers) < 1 or args.fit < 0:
         raise UserError("--seeds and --workers must be at least 1, --fit at least 0.")
     tasks, model = task_names(args.tasks), load_once(args.model)
-    latent = hasattr(model, "encode")
+    if not hasattr(model, "encode"):
+        raise UserError(f"{args.model} makes no latents of images: `wm probe` is for jepa; "
+                        "`wm compare` measures what surprises the other families.")
     held = [(args.model, t, args.first_seed + i, "held_out") for t in tasks
             for i in range(args.seeds)]
     fit = [(args.model, t, i, "train") for t in tasks for i in range(args.fit)]
     jobs: list[tuple[Any, tuple[Any, ...]]] = [(_watch, job) for job in held]
-    if latent and fit:  # the probes read latents; every family can be surprised
+    if fit:
         jobs += [(_sample, job) for job in fit + held]
     answers: list[Any] = []
     with ProcessPoolExecutor(args.workers, get_context("spawn"), end_with_parent) as pool, \

@@ -124,7 +124,8 @@ def scan_one(args: argparse.Namespace, task: str, seed: int, folder: Path
             "errors": asdict(errors)}
         if args.pushes:
             result["pushes"] = trials(env.sim, scene, args.pushes, seed)
-            print(push_line(push_summary(result["pushes"])), flush=True)
+            print(push_line(push_summary(result["pushes"])) if result["pushes"] else
+                  "Nothing here could be pushed.", flush=True)
         _write(folder / "result.json", result)
     finally:
         mapper.close()

@@ -8,11 +8,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
 
+from wm_ros.files import write_text
 from wm_ros.paths import share
 
 FILE = "scores.json"
@@ -29,9 +29,7 @@ def record(summary: dict[str, Any], folder: Path, commit: str, machine: dict[str
         "act_ms_p50": summary["act_ms_p50"], "act_ms_p95": summary["act_ms_p95"],
         "calibration": calibration, "open_loop": summary["open_loop"], "commit": commit,
         "machine": {k: machine[k] for k in ("cpu", "cores") if k in machine}}
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(scores, indent=1) + "\n")
-    os.replace(part, path)
+    write_text(path, json.dumps(scores, indent=1) + "\n")
     return path
 
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from wm_ros.motion.errors import ErrorCode
+from wm_ros.motion.lines import along
 from wm_ros.motion.plan import Plan, Request
 from wm_ros.motion.planning_scene import EXACT_RECHECK, PlanningScene
-from wm_ros.motion.pose import Array, Pose, distance, interpolate
+from wm_ros.motion.pose import Array, Pose
 from wm_ros.motion.timing import Timing
 from wm_ros.motion.trajectory import Trajectory
 from wm_ros.robot import RobotConfig
@@ -21,7 +22,7 @@ CHECK_STEP = 0.05  # rad, joint distance between checks while a path is searched
 GRAZE = 0.01  # m, a path may start in a contact this deep and leave it
 GRAZE_GROWTH = 0.002  # m by which such a contact may deepen
 MAX_JUMP = 0.35  # rad a joint may move between neighbouring points of a path
-ANGLE_STEP = 0.05  # rad between points of a path
+BETWEEN = 1.02  # times the tool's speed at the points, it moves between them at most
 
 
 @dataclass(frozen=True)
@@ -106,29 +107,23 @@ class CartesianPlanner(PlanningScene):
         max_step = max(max_step, 0.002) if max_step > 0 else 0.01
         path, shares = [start_q], [0.0]
         stop, free_from = "", 0 if graze is None else 1
-        before = self.kinematics.fk(start_q)
-        for i, pose in enumerate(poses):
-            metres, radians = distance(before, pose)
-            n = max(1, int(np.ceil(max(metres / max_step, radians / ANGLE_STEP))))
-            for k in range(1, n + 1):
-                q = self._next(path, interpolate(before, pose, k / n), max_jump)
-                if q is None:
-                    stop = f"no joint angles continue the path at waypoint {i + 1}"
-                elif graze is not None and self._exact.collides(q):
-                    if not self._still_grazes(q, graze):
-                        stop = f"collision on the way to waypoint {i + 1}"
-                    free_from = len(path) + 1
-                elif graze is not None:
-                    graze = None
-                elif avoid_collisions and self._exact.collides_between(path[-1], q, CHECK_STEP):
-                    stop = f"collision on the way to waypoint {i + 1}"
-                if q is None or stop:
-                    break
-                path.append(q)
-                shares.append((i + k / n) / len(poses))
-            if stop:
+        for share, pose in along(self.kinematics.fk(start_q), poses, max_step):
+            q = self._next(path, pose, max_jump)
+            number = int(np.ceil(share * len(poses) - 1e-9))
+            if q is None:
+                stop = f"no joint angles continue the path at waypoint {number}"
+            elif graze is not None and self._exact.collides(q):
+                if not self._still_grazes(q, graze):
+                    stop = f"collision on the way to waypoint {number}"
+                free_from = len(path) + 1
+            elif graze is not None:
+                graze = None
+            elif avoid_collisions and self._exact.collides_between(path[-1], q, CHECK_STEP):
+                stop = f"collision on the way to waypoint {number}"
+            if q is None or stop:
                 break
-            before = pose
+            path.append(q)
+            shares.append(share)
         return self._timed_prefix(path, shares, avoid_collisions, request, stop, free_from)
 
     def _graze(self, q: Array) -> Graze | None:
@@ -201,9 +196,9 @@ class CartesianPlanner(PlanningScene):
 
     def _timed(self, path: list[Array], request: Request, blend: float) -> Trajectory:
         trajectory = self._timing(path, request.velocity_scale, request.acceleration_scale, blend)
-        if request.max_tcp_speed <= 0.0 or len(trajectory) < 3:
+        if request.max_tcp_speed <= 0.0:
             return trajectory
-        points = np.array([self.kinematics.fk(q).position for q in trajectory.positions[::2]])
-        speed = np.linalg.norm(np.diff(points, axis=0), axis=1) / np.diff(trajectory.times[::2])
-        factor = float(speed.max()) / request.max_tcp_speed
+        fastest = self.kinematics.tool_speed(
+            trajectory.times, trajectory.positions, trajectory.velocities)
+        factor = BETWEEN * fastest / request.max_tcp_speed
         return trajectory.stretched(factor) if factor > 1 else trajectory

@@ -94,6 +94,18 @@ class Kinematics:
         hand = np.asarray(self.scene.computeFrameJacobian(self.full(q), self.robot.hand_link))
         return self._twist @ hand[:, self._velocity_index]
 
+    def tool_speed(self, times: Array, positions: Array, velocities: Array | None) -> float:
+        """Highest speed of the tool centre point (m/s) along a path: times (N,) s, positions and,
+        where they are known, velocities (N, n); from point to point, and at the points."""
+        if len(times) < 2:
+            return 0.0
+        places = np.array([self.fk(q).position for q in positions])
+        fastest = float((np.linalg.norm(np.diff(places, axis=0), axis=1) / np.diff(times)).max())
+        if velocities is None:
+            return fastest
+        return max(fastest, *(float(np.linalg.norm((self.jacobian(q) @ v)[:3]))
+                              for q, v in zip(positions, velocities, strict=True)))
+
     def in_limits(self, q: Array, tolerance: float = 1e-6) -> bool:
         """Whether every joint lies within its position limits."""
         limits = self.robot.position_limits

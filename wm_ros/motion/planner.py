@@ -192,7 +192,9 @@ class Planner(CartesianPlanner):
         self, path: list[Array], world: CollisionWorld, request: Request
     ) -> Plan | None:
         """Timed with rounded corners, or else with a rest at each; None if it touches."""
-        step = PADDED_RECHECK if world.padding > 0 else EXACT_RECHECK
+        checks = [(world, PADDED_RECHECK if world.padding > 0 else EXACT_RECHECK)]
+        if world is not self._exact and world.has_mesh:
+            checks.append((self._exact, EXACT_RECHECK))
         for blend in (0.05, 0.0) if len(path) > 2 else (0.05,):
             try:
                 trajectory = self._timed(path, request, blend)
@@ -200,9 +202,9 @@ class Planner(CartesianPlanner):
                 continue
             if len(path) == 2:
                 # The trajectory stays on this one straight segment: one call checks it all.
-                free = not world.collides_between(path[0], path[1], step)
+                free = not any(w.collides_between(path[0], path[1], step) for w, step in checks)
             else:
-                free = self._free(world, trajectory, step)
+                free = all(self._free(w, trajectory, step) for w, step in checks)
             if free:
                 return Plan(trajectory, ErrorCode.SUCCESS, 1.0)
         return None

@@ -85,7 +85,11 @@ def check_shape(shape: Shape) -> str | None:
 
 
 def padded(shape: Shape, padding: float) -> Shape:
-    """The shape grown by `padding` metres on every side (a mesh is scaled about its middle)."""
+    """The shape grown by `padding` metres on every side.
+
+    A mesh is scaled about its middle: the inner walls of a hollow one move away from what is in
+    it, so that only the mesh itself tells what is free there.
+    """
     if padding == 0.0:
         return shape
     if isinstance(shape, Box):

@@ -44,6 +44,7 @@ class CollisionWorld:
         self._fingers = np.asarray(self.scene.getJointPositionIndices(fingers), dtype=int)
         self._full = np.asarray(self.scene.getCurrentJointPositions(), dtype=np.float64).copy()
         self._geometry: dict[str, list[str]] = {}
+        self._with_mesh: set[str] = set()
         self._meshes = tempfile.TemporaryDirectory(prefix="wm_ros_meshes_")
 
     def full(self, q: Array) -> Array:
@@ -67,6 +68,11 @@ class CollisionWorld:
         """
         return bool(rc.hasCollisionsAlongPath(self.scene, self.full(a), self.full(b), step))
 
+    @property
+    def has_mesh(self) -> bool:
+        """Whether an obstacle, when grown, may leave what it fills as it is: a mesh may."""
+        return bool(self._with_mesh)
+
     def bodies(self, name: str) -> list[str]:
         """roboplan's body names of a robot link or an obstacle."""
         return self._geometry.get(name, [name] if name in self.links else [])
@@ -85,6 +91,8 @@ class CollisionWorld:
             self._add_geometry(name, frame, padded(part.shape, self.padding), tform)
             names.append(name)
         self._geometry[obj.id] = names
+        if any(isinstance(part.shape, Mesh) for part in obj.parts):
+            self._with_mesh.add(obj.id)
         pairs = [(a, b) for i, a in enumerate(names) for b in names[:i]]
         for other in [*self.links, *(n for n in self._geometry if n != obj.id)]:
             if allowed(obj.id, other):
@@ -110,6 +118,7 @@ class CollisionWorld:
         path.unlink()
 
     def remove(self, id: str) -> None:
+        self._with_mesh.discard(id)
         for name in self._geometry.pop(id, []):
             self.scene.removeGeometry(name)
 

@@ -209,9 +209,8 @@ class MoveItBody:
 
     def _slowed(self, path: joints.JointPath) -> joints.JointPath:
         """The path at no more than the tool speed that safety.yaml allows, whoever planned it."""
-        points = np.array([self.tool(q).position for q in path.positions])
-        speeds = np.linalg.norm(np.diff(points, axis=0), axis=1) / np.diff(path.times)
-        excess = float(speeds.max(initial=0.0)) / self.node.number("safety.max_tool_speed")
+        fastest = self._kinematics.tool_speed(path.times, path.positions, path.velocities)
+        excess = fastest / self.node.number("safety.max_tool_speed")
         return joints.stretched(path, excess * path.duration)
 
     def _robot_state(self, q: np.ndarray) -> RobotState:

@@ -129,7 +129,7 @@ PLANNING = (
     P("n_candidates", 1, "Chunks to choose from each time; 0: as many as the imagination node "
       "finds right.", 0, 64),
     P("time_limit", 60.0, "An instruction may take this long (s).", 1.0, 3600.0),
-    P("horizon", 8, "Poses of a chunk that are executed before looking again.", 1, 64),
+    P("horizon", 3, "Poses of a chunk that are executed before looking again.", 1, 64),
     P("lead", 0.14, "The next chunk is asked for this long before the segment ends (s); it is "
       "measured from then on.", 0.0, 2.0),
     P("retries", 4, "Other chunks tried after one could not be planned.", 0, 50),

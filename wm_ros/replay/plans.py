@@ -31,7 +31,7 @@ class Limits:
     max_pose_step: float = _DEFAULTS["safety.max_pose_step"]
     max_jump: float = _DEFAULTS["safety.max_jump"]
     max_step: float = _DEFAULTS["max_step"]
-    horizon: int = 4
+    horizon: int = _DEFAULTS["horizon"]
     velocity: float = _DEFAULTS["velocity_scaling"]
     acceleration: float = _DEFAULTS["acceleration_scaling"]
 

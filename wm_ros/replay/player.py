@@ -24,6 +24,7 @@ from wm_ros.data.any_bag import AnyBag
 from wm_ros.data.topic_map import TopicMap
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose
+from wm_ros.nodes.parameters import IMAGINATION
 from wm_ros.replay.commands import Commands
 from wm_ros.replay.futures import compare
 from wm_ros.replay.plans import WouldBe, difference, recorded_chunk
@@ -32,8 +33,8 @@ from wm_ros.world_model import Observation as Input
 from wm_ros.world_model.deciding import doubted, rank
 
 NEAR = 0.051  # s between an imagined image and the recorded one that it is compared with
-VALIDITY = 0.6  # s, see the imagination node's parameter
-SURPRISE = 1.0  # see the imagination node's surprise_threshold
+_NODE = {p.name: p.default for p in IMAGINATION}
+VALIDITY, SURPRISE = _NODE["validity"], _NODE["surprise_threshold"]  # s; 1 is the limit
 ROLES = ("scene_color", "scene_info", "scene_depth", "wrist_color", "wrist_info", "joint_states",
          "wrench", "tf", "tf_static", "instruction", "commands", "furniture", "action")
 

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
 from wm_ros.errors import UserError
+from wm_ros.files import write_text
 from wm_ros.report import animation, plots
 from wm_ros.report.page import page
 from wm_ros.report.run import load_run
@@ -27,9 +27,7 @@ def render(folder: Path | str, out: Path | str | None = None) -> Path:
         gif, webp = out / "imagined.gif", out / "imagined.webp"
         animation.write(run, gif, webp)
         drawn = plots.draw(run, out / "plots")
-        part = out / "index.html.part"
-        part.write_text(page(run, webp.read_bytes(), drawn), encoding="utf-8")
-        os.replace(part, out / "index.html")
+        write_text(out / "index.html", page(run, webp.read_bytes(), drawn))
         if out.resolve() != run.folder.resolve():
             shutil.copyfile(run.folder / "result.json", out / "result.json")
     except OSError as error:

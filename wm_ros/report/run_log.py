@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from wm_ros.errors import UserError
+from wm_ros.files import write_text
 
 
 class RunLog:
@@ -135,7 +136,6 @@ class RunLog:
             ]
             result["events"] = [{"t": round(t - t0, 3), "text": x} for t, x in self._events]
             real, imagined, tcp = list(self._real), list(self._imagined), list(self._tcp)
-            starts = np.array([c["stamp"] for c in self._chunks])
             stages = {f"stage_{_slug(n)}": np.array(v) for n, v in self._stages.items()}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -145,13 +145,11 @@ class RunLog:
                 stamps=_stamps(imagined),
                 frames=_frames(imagined),
                 chunk=np.array([i for *_, i in imagined], np.int64),
-                start=starts,
             )
             positions = np.stack([p for _, p in tcp]) if tcp else np.zeros((0, 3))
             _save(self.folder / "trace.npz", tcp_stamps=_stamps(tcp), tcp=positions, **stages)
-            part = self.folder / "result.json.part"
-            part.write_text(json.dumps(_finite(result), indent=2) + "\n")
-            os.replace(part, self.folder / "result.json")
+            write_text(self.folder / "result.json",
+                       json.dumps(_finite(result), indent=2) + "\n")
         except OSError as error:
             raise UserError(
                 f"The run could not be written to {self.folder} ({error.strerror}): free some "

@@ -2,13 +2,13 @@
 """How often the experts succeed: episodes without cameras, counted with an interval."""
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from wm_ros.evaluation.statistics import wilson
 from wm_ros.sim.env import Disturbance, TaskEnv
 from wm_ros.sim.experts.moves import Action
 
@@ -23,16 +23,6 @@ class Episode:
     steps: int
     collisions: int
     step_ms: float
-
-
-def wilson(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
-    """Return the 95 % interval of a rate (Wilson, JASA 22, 1927)."""
-    if trials == 0:
-        return 0.0, 1.0
-    rate, share = successes / trials, z * z / trials
-    middle = rate + share / 2
-    half = z * math.sqrt(rate * (1 - rate) / trials + share / (4 * trials))
-    return (middle - half) / (1 + share), (middle + half) / (1 + share)
 
 
 def run_expert(task: str, seed: int, split: str = "train", disturbed: float = 0.0,

@@ -2,7 +2,8 @@
 """From a room, a seed and a task's requirements to a concrete scene.
 
 The splits never share a random stream, and training never sees some places of required things:
-``held_out`` is new layouts, ``novel`` is new layouts in new colours and materials.
+``held_out`` is new layouts. ``novel`` is new layouts in which what the task needs has a colour or
+material never seen, where its kind has such; everything else may have one.
 """
 
 from __future__ import annotations
@@ -64,14 +65,16 @@ class Draw:
         return float(self.rng.uniform(*limits))
 
     # -- colours ---------------------------------------------------------------------------
-    def choose(self, common: tuple[str, ...], held_out: tuple[str, ...]) -> str:
-        names = (*common, *held_out) if self.split == "novel" else common
+    def choose(self, common: tuple[str, ...], held_out: tuple[str, ...], needed: bool) -> str:
+        names = common
+        if self.split == "novel":
+            names = held_out if needed and held_out else (*common, *held_out)
         return names[int(self.looks.integers(len(names)))]
 
-    def style(self, spec: FurnitureSpec) -> dict[str, Material]:
+    def style(self, spec: FurnitureSpec, needed: bool) -> dict[str, Material]:
         out = {}
         for role, common in spec.colors.items():
-            name = self.choose(common, spec.held_out.get(role, ()))
+            name = self.choose(common, spec.held_out.get(role, ()), needed)
             self.colors[f"{spec.name}.{role}"] = name
             out[role] = finish(name, self.looks)
         return out
@@ -87,8 +90,8 @@ class Draw:
         return r * cos(bearing), r * sin(bearing), bearing + self.uniform(place.turn)
 
     def furnish(self, spec: FurnitureSpec) -> None:
-        parts = BUILDERS[spec.kind](self.style(spec), **self.parameters(spec))
         active = spec.name in self.task.furniture
+        parts = BUILDERS[spec.kind](self.style(spec, active), **self.parameters(spec))
         if spec.active is None:
             self.furniture.append(self.built(spec, parts, spec.parked, False))
             if spec.kind not in STRUCTURE:
@@ -153,7 +156,7 @@ class Draw:
         if color is None:
             used = {o.color for o in self.objects if o.kind == what.name}
             common = tuple(c for c in what.colors if c not in used) or what.colors
-            color = self.choose(common, what.held_out_colors)
+            color = self.choose(common, what.held_out_colors, required)
         main = paint(vary(COLORS[color], self.looks))
         low, high = what.extent()
         size: Vec3 = (high[0] - low[0], high[1] - low[1], high[2] - low[2])

@@ -59,10 +59,9 @@ class CameraSpec:
 
 @dataclass(frozen=True)
 class Room:
-    """Everything that the randomisation draws from. `surface` names the table."""
+    """Everything that the randomisation draws from."""
 
     name: str
-    surface: str
     reach: Range
     zones: Mapping[str, Zone]
     clutter_zone: Zone
@@ -117,7 +116,7 @@ def load_room(name: str) -> Room:
         data = yaml.safe_load(path.read_text())
         zone = data.get("stain_zone")
         return Room(
-            name, data["surface"], tuple(data["reach"]),
+            name, tuple(data["reach"]),
             {key: tuple(value) for key, value in data["zones"].items()},
             tuple(data["clutter_zone"]), tuple(zone) if zone else None,
             tuple(_furniture(key, value) for key, value in data["furniture"].items()),

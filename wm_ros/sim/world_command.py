@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from wm_ros.errors import UserError
+from wm_ros.files import write_text
 from wm_ros.robot import load_robot
 
 HELP = "Write the room of a seed as a Gazebo world, with robot, controllers and bridge."
@@ -86,9 +87,7 @@ def write(folder: Path, room: str, task: str, seed: int, held_out: bool,
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
-            part = folder / f".{name}.part"
-            part.write_text(text, encoding="utf-8")
-            os.replace(part, folder / name)
+            write_text(folder / name, text)
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}); name another folder with "
                         "--out.") from error

@@ -23,6 +23,7 @@ from wm_ros.training.jepa_batches import Sequences, SequenceSampler
 from wm_ros.training.jepa_calibration import calibrate
 from wm_ros.training.progress import Progress
 from wm_ros.training.state import Pace, load_state, save_state
+from wm_ros.world_model.jepa.actions import STEP_DIM
 from wm_ros.world_model.jepa.config import JepaConfig
 from wm_ros.world_model.jepa.encoder import Encoder
 from wm_ros.world_model.jepa.predictor import Predictor
@@ -42,6 +43,7 @@ class JepaTraining:
     length: int = 8
     rollouts: int = 3
     regularise: float = 0.1
+    hand: float = 0.0
     projections: int = 256
     recolour: float = 1.0
     learning_rate: float = 1e-3
@@ -105,21 +107,25 @@ def run(args: argparse.Namespace, name: str) -> int:
 
 
 class Jepa(nn.Module):
-    """Encoder and predictor, trained together."""
+    """Encoder and predictor, trained together, and a matrix that reads the hand off a latent."""
 
     def __init__(self, config: JepaConfig):
         super().__init__()
         self.encoder, self.predictor = Encoder(config), Predictor(config)
+        self.hand = nn.Linear(config.latent, STEP_DIM, bias=False)
 
 
 def losses(model: Jepa, batch: Sequences, settings: JepaTraining) -> dict[str, Tensor]:
-    """``predict``: mean squared error of predicted latents; ``sigreg``. No gradient is stopped.
+    """``predict``: mean squared error of predicted latents; ``sigreg``; ``hand``: how the hand
+    moved, read off the differences of a sequence's latents (inverse dynamics, as in PLDM, arXiv
+    2502.14819). No gradient is stopped.
 
     Rollout r predicts from the predictions of rollout r - 1; all count alike.
     """
     z = model.encoder(batch.scene, batch.wrist)
     regular = sigreg(z.float(), settings.projections)
     z = z.unflatten(0, batch.actions.shape[:1] + (-1,))  # (B, T, D)
+    moved = model.hand(z - z.mean(1, keepdim=True))
     modulation = model.predictor.modulate(batch.actions)
     errors, now = [], z[:, :-1]
     for r in range(min(settings.rollouts, z.shape[1] - 1)):
@@ -128,19 +134,20 @@ def losses(model: Jepa, batch: Sequences, settings: JepaTraining) -> dict[str, T
         error = (predicted - z[:, r + 1:]).square().mean(-1)
         errors.append((error * weight).sum() / weight.sum().clamp_min(1))
         now = predicted[:, :-1]
-    return {"predict": torch.stack(errors).mean(), "sigreg": regular, "first": errors[0]}
+    return {"predict": torch.stack(errors).mean(), "sigreg": regular,
+            "hand": (moved - batch.hand).square().mean(), "first": errors[0]}
 
 
 def work(out: Path, cache_folder: Path, network: JepaConfig, settings: JepaTraining, tasks: str,
          device_name: str, minutes: float) -> None:
     """One training process."""
-    from wm_ros.training.train import choose, split
+    from wm_ros.training.train import choose, of_tasks, split
 
     torch.manual_seed(settings.seed + parallel.rank())
     device, cache = torch.device(device_name), load_cache(cache_folder)
     chosen = choose(cache, tasks)
-    train_rows, held_rows = (rows[np.isin(cache.task[rows], chosen)]
-                             for rows in split(cache, settings))
+    train_rows, held_rows = (of_tasks(cache, chosen, rows)
+                             for rows in split(cache, settings.validation_share))
     model = Jepa(network).to(device)
     for tensor in model.state_dict().values():  # all processes start alike
         if parallel.size() > 1:
@@ -176,7 +183,8 @@ def optimise(model: Jepa, sampler: SequenceSampler, settings: JepaTraining, out:
             batch = Sequences(*(x.to(device) for x in
                                 sampler.batch(sampler.draw(settings.sequences))))
             parts = losses(model, batch, settings)
-            (parts["predict"] + settings.regularise * parts["sigreg"]).backward()
+            (parts["predict"] + settings.regularise * parts["sigreg"]
+             + settings.hand * parts["hand"]).backward()
             parallel.descend(model, optimizer)
             step += 1
             if step % 10 == 0:

@@ -20,12 +20,14 @@ class Sequences(NamedTuple):
 
     :param scene: (B * T, 3, S, S) in [-1, 1];  ``wrist`` (B * T, 3, S/2, S/2)
     :param actions: (B, T - 1, block * 5) what was done between two frames
+    :param hand: (B, T, 5) how the hand then stood, see :func:`coding.hand`
     :param valid: (B, T - 1) 0 where the episode had ended
     """
 
     scene: Tensor
     wrist: Tensor
     actions: Tensor
+    hand: Tensor
     valid: Tensor
 
 
@@ -60,7 +62,9 @@ class SequenceSampler:
         block = self.config.block
         frames = self.cache.future(first, block * np.arange(self.length))  # (B, T)
         ended = self.cache.is_padded(first, block * np.arange(1, self.length))
-        return Sequences(*self.images(frames.reshape(-1)), self.actions(first),
+        state = _tensor(self.cache.state[frames])
+        hand = coding.hand(state[..., POSITION], state[..., QUATERNION], state[..., GRIPPER])
+        return Sequences(*self.images(frames.reshape(-1)), self.actions(first), hand,
                          torch.from_numpy(~ended).float())
 
     def images(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data-parallel training: one process a GPU, or one a core (gloo); also under torchrun.
+"""Data-parallel training: one process a core (gloo), or under torchrun, one a GPU (nccl).
 
 On a CPU, processes of one thread each that meet once a step lose far less to a busy machine
 than threads that meet in every operator.
@@ -23,6 +23,8 @@ def launch(work: Callable[..., None], processes: int, *args: Any) -> None:
     torchrun started us."""
     if processes <= 1 or "RANK" in os.environ:
         if "RANK" in os.environ:
+            if torch.cuda.is_available():
+                torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
             dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
         work(*args)
         return
@@ -89,6 +91,6 @@ def agree(value: bool) -> bool:
     """Whether any process says so (asked of all at the same step)."""
     if size() == 1:
         return value
-    flag = torch.tensor(float(value))
+    flag = torch.tensor(float(value), device="cuda" if dist.get_backend() == "nccl" else "cpu")
     dist.all_reduce(flag, dist.ReduceOp.MAX)
     return bool(flag)

@@ -70,10 +70,10 @@ def load_state(path: Path, module: nn.Module, ema: Ema | None,
     tensors = read_tensors(path)
     module.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("module/")})
     if ema is not None:
-        ema.weights = {k[4:]: v for k, v in tensors.items() if k.startswith("ema/")}
+        ema.weights = {k: tensors[f"ema/{k}"].to(v.device) for k, v in ema.weights.items()}
     names = dict(module.named_parameters())
     for key, value in tensors.items():
         if key.startswith("optimizer/"):
             _, slot, name = key.split("/", 2)
-            optimizer.state[names[name]][slot] = value
+            optimizer.state[names[name]][slot] = value.to(names[name].device)
     return int(tensors["step"])

@@ -66,8 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="train on these tasks of the data alone, names with commas")
     parser.add_argument("--cache", type=Path, help="where decoded data goes (default OUT/cache)")
     parser.add_argument("--processes", type=int, default=0,
-                        help="processes that train together (default: one a core, or one a GPU)")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+                        help="processes that train together on a CPU (default: one a core); for "
+                        "several GPUs start it by torchrun --nproc-per-node")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"),
+                        help="auto: the GPU where there is one")
     parser.add_argument("--steps", type=int, help="overrides training.steps of the config")
     parser.add_argument("--seed", type=int, help="overrides training.seed")
     parser.add_argument("--minutes", type=float, default=math.inf,
@@ -99,10 +101,10 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     torch.manual_seed(settings.seed + parallel.rank())
     device, cache = torch.device(device_name), load_cache(cache_folder)
     chosen = choose(cache, tasks)
-    every_row = split(cache, settings)
+    every_row = split(cache, settings.validation_share)
     # the same whatever tasks are chosen
     codec = initial_codec(out) or fit_codec(cache, every_row[0], network)
-    training_rows, validation_rows = (r[np.isin(cache.task[r], chosen)] for r in every_row)
+    training_rows, validation_rows = (of_tasks(cache, chosen, rows) for rows in every_row)
     text = embed(cache, out)
     tokeniser, latents = prepare_tokeniser(out, cache_folder, cache, network, settings,
                                            training_rows, device)
@@ -183,20 +185,37 @@ def initial_codec(out: Path) -> ActionCodec | None:
     return ActionCodec(torch.tensor(scales["position"]), torch.tensor(scales["rotation"]))
 
 
-def split(cache: EpisodeCache, settings: Schedule) -> tuple[np.ndarray, np.ndarray]:
+def split(cache: EpisodeCache, share: float) -> tuple[np.ndarray, np.ndarray]:
     """Rows for training and for validation, by whole episodes.
 
-    An episode's side hangs on its task and seed alone, so that it stays when data are added.
+    An episode's side hangs on its task and seed, so that it stays when data are added and a
+    fine-tuned model is judged by what the first training did not see either. Every task of which
+    there are two episodes has one in validation that shows how it is done.
+
+    :raises UserError: if there is nothing to hold back, or nothing else
     """
-    names = (f"{settings.seed} {cache.tasks[task]} {seed}" for task, seed in zip(
-        cache.arrays["episode_task"], cache.arrays["episode_seed"], strict=True))
-    rank = np.array([zlib.crc32(name.encode()) / 2**32 for name in names])
-    if len(rank) < 2:
-        raise UserError("One episode is too few to train on: collect more with `wm collect`.")
-    held = rank < max(settings.validation_share, np.sort(rank)[0] + 1e-12)
-    if held.all():
-        held = rank < np.sort(rank)[1]
-    return (cache.rows_of(np.flatnonzero(~held)), cache.rows_of(np.flatnonzero(held)))
+    task, seed = cache.arrays["episode_task"], cache.arrays["episode_seed"]
+    shown = cache.arrays["episode_success"] & ~cache.arrays["episode_failure"]
+    rank = np.array([zlib.crc32(f"0 {cache.tasks[t]} {s}".encode()) / 2**32
+                     for t, s in zip(task, seed, strict=True)])
+    held = rank < share
+    for mine in (np.flatnonzero(task == t) for t in np.unique(task)):
+        able = mine[shown[mine]]
+        if len(mine) > 1 and len(able) and not held[able].any():
+            held[able[rank[able].argmin()]] = True
+    if held.all() or not held.any():
+        raise UserError("These episodes are too few to train on and to hold one back: collect "
+                        "more with `wm collect`.")
+    return cache.rows_of(np.flatnonzero(~held)), cache.rows_of(np.flatnonzero(held))
+
+
+def of_tasks(cache: EpisodeCache, chosen: list[int], rows: np.ndarray) -> np.ndarray:
+    """Those of ``rows`` that belong to the chosen tasks. :raises UserError: if none does"""
+    rows = rows[np.isin(cache.task[rows], chosen)]
+    if not len(rows):
+        raise UserError("The chosen tasks have too few episodes to train on and to hold one "
+                        "back: collect more with `wm collect`.")
+    return rows
 
 
 def choose(cache: EpisodeCache, tasks: str) -> list[int]:

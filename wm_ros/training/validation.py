@@ -38,6 +38,7 @@ def validate(model: VideoNetwork, sampler: Sampler, tokeniser: Tokeniser, render
     done: list[float] = []
     doubts: list[float] = []
     generator = torch.Generator().manual_seed(0)
+    scale = sampler.codec.position_scale.to(device)  # m
     for _ in range(max(1, n // 32)):
         rows = sampler.draw(32)
         batch = move(sampler.batch(rows, augment=False), device)
@@ -50,10 +51,10 @@ def validate(model: VideoNetwork, sampler: Sampler, tokeniser: Tokeniser, render
         wrong = known & lies_wrong(batch.key_position[:, 0], batch.key_turn[:, 0])
         headings += between(poses.turn[:, 0], batch.key_turn[:, 0])[wrong].tolist()
         off = (chunk[:, 7, :3] - batch.action[:, 7, :3]).norm(dim=1)
-        distance += (off * sampler.codec.position_scale[7] * 1000)[good].tolist()
+        distance += (off * scale[7] * 1000)[good].tolist()
         gripper += ((chunk[:, 7, 6] > 0) == (batch.action[:, 7, 6] > 0))[good].float().tolist()
         errors += (latents - batch.video).square().mean((2, 3)).sqrt().flatten().tolist()
-        back = (way - batch.executed)[..., :3] * sampler.codec.position_scale[:, None]
+        back = (way - batch.executed)[..., :3] * scale[:, None]
         doubts += back.norm(dim=2).mean(1)[batch.labelled.bool()].tolist()
         last = sampler.cache.future(rows, sampler.config.frame_steps[-1])
         true, present = _images(sampler, last), _images(sampler, rows)

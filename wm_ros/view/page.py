@@ -8,11 +8,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from wm_ros.errors import UserError
 from wm_ros.motion.pose import Array, Pose
 from wm_ros.robot import RobotConfig
 from wm_ros.sim.link_shapes import LinkShape, link_shapes
 from wm_ros.sim.link_tree import LinkPose, LinkTree
+from wm_ros.view.guard import check_address, own_pages_only
 from wm_ros.view.solid import Colour, Solid
 
 ROBOT: Colour = (225, 228, 232)
@@ -33,16 +33,14 @@ class Buttons(NamedTuple):
 class Page:
     """One page for all who look; what is drawn once stays there for those who come later.
 
-    :raises UserError: when the port is taken
+    :raises UserError: when the port is taken, or the host is not this machine's
     """
 
     def __init__(self, host: str, port: int, robot: RobotConfig, buttons: Buttons) -> None:
         import viser
-        try:
+        check_address(host, port)
+        with own_pages_only():
             self._server = viser.ViserServer(host=host, port=port, label="wm_ros", verbose=False)
-        except OSError as error:
-            raise UserError(f"The page cannot be served on port {port} ({error.strerror}); choose "
-                            "another one with --port.") from error
         self._robot = robot
         self._scene = self._server.scene
         self._shown: dict[str, set[str]] = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the families ask of an observation before a network sees it."""
+"""What the families ask of observations and chunks before a network sees them."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from wm_ros.errors import UserError
-from wm_ros.world_model.interface import Observation
+from wm_ros.world_model.interface import ActionChunks, Observation
 
 
 def check(o: Observation, size: int, values: Mapping[str, np.ndarray | float]) -> None:
@@ -22,3 +22,39 @@ def check(o: Observation, size: int, values: Mapping[str, np.ndarray | float]) -
     for name, value in values.items():
         if not np.isfinite(value).all():
             raise UserError(f"The {name} hold NaN: check the driver that publishes them.")
+
+
+def check_geometry(o: Observation, size: int) -> None:
+    """Refuse what places pixels and forces nowhere: another depth than (size, size), a camera
+    without calibration, poses without rotation, a wrench that is not six finite numbers.
+
+    :raises UserError: with what to do
+    """
+    if o.scene_depth.shape != (size, size):
+        raise UserError(f"The depth is {o.scene_depth.shape}, the model takes {size} x {size}: "
+                        "let perception resize it.")
+    k = np.asarray(o.scene_K)
+    if k.shape != (3, 3) or not np.isfinite(k).all() or k[0, 0] <= 0 or k[1, 1] <= 0:
+        raise UserError("The scene camera's K gives no focal length: calibrate the camera, or "
+                        "check its camera_info.")
+    if not np.isfinite(o.scene_position).all():
+        raise UserError("The camera pose holds NaN: check the transforms to the scene camera.")
+    for name, quaternion in (("camera", o.scene_quaternion), ("tool", o.tcp_quaternion)):
+        if not 0.9 < np.linalg.norm(quaternion) < 1.1:
+            raise UserError(f"The {name}'s rotation is no unit quaternion: check the transforms.")
+    if np.shape(o.wrench) != (6,) or not np.isfinite(o.wrench).all():
+        raise UserError("The wrench is not six finite numbers: check the force-torque sensor's "
+                        "driver.")
+
+
+def check_chunks(chunks: ActionChunks, horizon: int | None = None) -> None:
+    """Refuse chunks that hold NaN, or that are not ``horizon`` steps long where that is fixed.
+
+    :raises UserError: with what is wrong
+    """
+    steps = chunks.position.shape[1]
+    if horizon is not None and steps != horizon:
+        raise UserError(f"The chunks have {steps} steps, the model imagines {horizon}.")
+    for name in ("position", "quaternion", "gripper"):
+        if not np.isfinite(getattr(chunks, name)).all():
+            raise UserError(f"The chunks' {name} holds NaN: nothing is imagined.")

@@ -61,7 +61,8 @@ def point_map(depth: Tensor, K: Tensor, position: Tensor, quaternion: Tensor,
     """
     height, width = depth.shape[1:]
     depth = torch.where(torch.isfinite(depth) & (depth > 0), depth, torch.full_like(depth, 2.0))
-    # pixel centres at half-integers, as renderers and rectified images have them
+    # Half a pixel beside where K, with pixel centres at whole numbers, has them (5 mm at 1 m at
+    # 96 px). The weights that ship were trained on these points: mend it with the next training.
     u = torch.arange(width, device=depth.device, dtype=depth.dtype) + 0.5
     v = torch.arange(height, device=depth.device, dtype=depth.dtype) + 0.5
     x = (u - K[:, 0, 2, None]) / K[:, 0, 0, None]  # (B, W)

@@ -137,7 +137,8 @@ class WorldModel(Protocol):
 
 
 def new_room(model: WorldModel) -> None:
-    """Tell a model that keeps a map (it has ``forget``) that the next look is of another room."""
+    """Tell a model that keeps something from call to call, a map or the state of its noise (it
+    has ``forget``), that the next look is of another room."""
     forget = getattr(model, "forget", None)
     if forget is not None:
         forget()

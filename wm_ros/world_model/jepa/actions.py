@@ -13,6 +13,8 @@ STEP_DIM = 5  # displacement x y z, turn, width
 STEP_LENGTH = 0.022  # m of displacement a control step that count as 1
 STEP_TURN = 0.10  # rad
 WIDTH_HALF = 0.04  # m, half of the widest opening: widths map to [-1, 1]
+HAND_LENGTH = 0.05  # m of the hand's way that count as 1 where a latent is asked for it
+HAND_TURN = 0.5  # rad
 WIDTHS = (0.0, 0.05, 0.08)  # m, the openings that a plan chooses from
 
 
@@ -61,6 +63,15 @@ def encode_chunk(position: Tensor, quaternion: Tensor, width: Tensor, from_posit
     cut = slice(0, blocks * block)
     steps = [x[:, cut].unflatten(1, (blocks, block)) for x in (position, yaw, width)]
     return encode(steps[0], steps[1], steps[2], start[:, :blocks], turn[:, :blocks])
+
+
+def hand(position: Tensor, quaternion: Tensor, width: Tensor) -> Tensor:
+    """(..., T, 3) m, (..., T, 4) xyzw and (..., T) m -> (..., T, 5): how a hand moved through T
+    moments, from their mean; the turn from the first one's."""
+    yaw = yaw_of(quaternion)
+    x = torch.cat([position / HAND_LENGTH, wrap(yaw - yaw[..., :1])[..., None] / HAND_TURN,
+                   width[..., None] / WIDTH_HALF], -1)
+    return x - x.mean(-2, keepdim=True)
 
 
 def limit(knots: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ class JepaConfig:
     :param image_size: side of both cameras' images, px; the wrist's is halved before encoding
     :param latent: numbers of one latent
     :param conv: channels of the encoder at 1/4 of the image; doubled at 1/8, again at 1/16
+    :param points: places that are found in either image
     :param encoder_blocks: transformer blocks over the patches of both cameras
     :param cell: numbers kept of each patch before all are joined to one latent
     :param projector: hidden width of the projector (the layer with BatchNorm)
@@ -28,6 +29,7 @@ class JepaConfig:
     image_size: int = 96
     latent: int = 128
     conv: int = 16
+    points: int = 32
     encoder_blocks: int = 1
     cell: int = 16
     projector: int = 256
@@ -45,8 +47,8 @@ class JepaConfig:
                             f"heads {self.heads}.")
         if self.image_size % 32:
             raise UserError("image_size must be a multiple of 32.")
-        if min(self.context, self.block, self.blocks) < 1:
-            raise UserError("context, block and blocks must be at least 1.")
+        if min(self.points, self.context, self.block, self.blocks) < 1:
+            raise UserError("points, context, block and blocks must be at least 1.")
 
     @property
     def horizon(self) -> int:

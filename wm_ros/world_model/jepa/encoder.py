@@ -7,23 +7,35 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wm_ros.world_model.jepa.config import JepaConfig
+from wm_ros.world_model.video.parts import grid
 from wm_ros.world_model.video.tokeniser import Residual
 
 
 class Camera(nn.Module):
-    """(B, 3, H, W) -> (B, 4 conv, H/16, W/16), channels last in memory."""
+    """(B, 3, H, W) -> patches (B, 4 conv, H/16, W/16), channels last in memory, and ``points``
+    places in the image (B, 2 * points).
 
-    def __init__(self, conv: int):
+    Patches tell what is where by 16 px. Where exactly, the mean place of a softmax over a finer
+    map tells (Levine et al. 2016, arXiv 1504.00702, section 5.1).
+    """
+
+    def __init__(self, conv: int, points: int):
         super().__init__()
         c = conv
-        self.layers = nn.Sequential(
-            nn.Conv2d(3, c, 5, 4, padding=1), nn.SiLU(),
-            nn.Conv2d(c, 2 * c, 3, 2, padding=1), Residual(2 * c),
-            nn.Conv2d(2 * c, 4 * c, 3, 2, padding=1), Residual(4 * c))
+        self.fine = nn.Sequential(nn.Conv2d(3, c, 5, 4, padding=1), nn.SiLU())
+        self.middle = nn.Sequential(nn.Conv2d(c, 2 * c, 3, 2, padding=1), Residual(2 * c))
+        self.coarse = nn.Sequential(nn.Conv2d(2 * c, 4 * c, 3, 2, padding=1), Residual(4 * c))
+        self.finer = nn.Conv2d(2 * c, 4 * c, 1)
+        self.sharp = nn.Sequential(Residual(c), nn.SiLU(), nn.Conv2d(c, points, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.layers(x.contiguous(memory_format=torch.channels_last))
-        return out
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        fine = self.fine(x.contiguous(memory_format=torch.channels_last))
+        middle = self.middle(fine)
+        # as wide as deep: what a cell is part of, at each of its four fine places
+        maps = self.sharp(fine + F.pixel_shuffle(self.finer(middle), 2))
+        weights = maps.flatten(2).float().softmax(2)  # (B, points, h w)
+        places = weights @ grid(maps).to(weights)
+        return self.coarse(middle), places.flatten(1)
 
 
 class Block(nn.Module):
@@ -58,13 +70,14 @@ class Encoder(nn.Module):
         super().__init__()
         width = 4 * config.conv
         scene, wrist = (config.image_size // 16)**2, (config.image_size // 32)**2
-        self.scene, self.wrist = Camera(config.conv), Camera(config.conv)
+        self.scene = Camera(config.conv, config.points)
+        self.wrist = Camera(config.conv, config.points)
         self.place = nn.Parameter(0.02 * torch.randn(scene + wrist, width))
         self.blocks = nn.ModuleList(Block(width, config.heads, config.expansion)
                                     for _ in range(config.encoder_blocks))
         self.cell = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.cell))
         self.projector = nn.Sequential(
-            nn.Linear((scene + wrist) * config.cell, config.projector),
+            nn.Linear((scene + wrist) * config.cell + 4 * config.points, config.projector),
             nn.BatchNorm1d(config.projector), nn.GELU(),
             nn.Linear(config.projector, config.latent))
 
@@ -74,11 +87,12 @@ class Encoder(nn.Module):
         :param scene: (B, 3, S, S) in [-1, 1];  ``wrist`` (B, 3, S/2, S/2)
         :returns: (B, D)
         """
-        patches = torch.cat([self.scene(scene).flatten(2), self.wrist(wrist).flatten(2)], 2)
+        (far, where), (near, there) = self.scene(scene), self.wrist(wrist)
+        patches = torch.cat([far.flatten(2), near.flatten(2)], 2)
         x = patches.transpose(1, 2) + self.place  # (B, T, width)
         for block in self.blocks:
             x = block(x)
-        z: Tensor = self.projector(self.cell(x).flatten(1))
+        z: Tensor = self.projector(torch.cat([self.cell(x).flatten(1), where, there], 1))
         return z
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wm_ros.errors import UserError
-from wm_ros.world_model.checks import check
+from wm_ros.world_model.checks import check, check_chunks
 from wm_ros.world_model.interface import (
     ActionChunks,
     Imagination,
@@ -121,6 +121,7 @@ class JepaWorldModel:
 
         Success is as in :meth:`act`, NaN without a goal.
         """
+        check_chunks(chunks)
         o = state.observation
         position, quaternion, width, from_position, from_quaternion = (
             self._tensor(x) for x in (chunks.position, chunks.quaternion, chunks.gripper,

@@ -14,6 +14,7 @@ from wm_ros.motion.kinematics import Kinematics
 from wm_ros.motion.pose import Pose
 from wm_ros.robot import load_robot
 from wm_ros.sim.schema import Camera
+from wm_ros.world_model.checks import check_chunks, check_geometry
 from wm_ros.world_model.interface import (
     ActionChunks,
     Imagination,
@@ -110,7 +111,7 @@ class Scene3DWorldModel:
         predicted success is the chunks' own, less where the arm would touch furniture or cannot
         follow.
         """
-        self._check_chunks(chunks)
+        check_chunks(chunks)
         o = state.observation
         scene: PerceivedScene = state.memory["scene"]
         twin = Twin(scene, self.robot, o.q, o.gripper, self._kinematics, self.threads)
@@ -153,25 +154,18 @@ class Scene3DWorldModel:
 
     def _check(self, o: Observation) -> None:
         for name, values in (("joint positions", o.q), ("tool pose", o.tcp_position),
-                             ("tool rotation", o.tcp_quaternion), ("wrench", o.wrench),
-                             ("gripper width", np.float32(o.gripper)),
-                             ("camera pose", o.scene_position)):
+                             ("gripper width", np.float32(o.gripper))):
             if not np.isfinite(values).all():
                 raise UserError(f"The {name} hold NaN: check the driver that publishes them.")
         size = self.spec.image_size
-        if o.scene_rgb.shape != (size, size, 3) or o.scene_depth.shape != (size, size):
-            raise UserError(f"The scene image is {o.scene_rgb.shape} and its depth "
-                            f"{o.scene_depth.shape}, the model takes {size} x {size}: let "
-                            "perception resize them.")
+        if o.scene_rgb.shape != (size, size, 3):
+            raise UserError(f"The scene image is {o.scene_rgb.shape}, the model takes {size} x "
+                            f"{size}: let perception resize it.")
+        check_geometry(o, size)
         with np.errstate(invalid="ignore"):
             if not (np.isfinite(o.scene_depth) & (o.scene_depth > 0)).any():
                 raise UserError("scene3d needs the scene camera's depth: start the depth stream, "
                                 "or use a family that sees colours alone.")
-
-    def _check_chunks(self, chunks: ActionChunks) -> None:
-        for name in ("position", "quaternion", "gripper"):
-            if not np.isfinite(getattr(chunks, name)).all():
-                raise UserError(f"The chunks' {name} holds NaN: nothing is rolled out.")
 
     def close(self) -> None:
         """Frees the renderer's buffers."""

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from wm_ros.errors import UserError
+from wm_ros.files import write_text
 
 FORMAT = 1
 
@@ -71,6 +72,5 @@ def save_tensors(tensors: dict[str, Tensor], path: Path, dtype: torch.dtype | No
 def save_config(config: dict[str, Any], folder: Path) -> None:
     """Write ``config.yaml`` atomically."""
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / "config.yaml.partial"
-    partial.write_text(yaml.safe_dump({"format": FORMAT, **config}, sort_keys=False))
-    os.replace(partial, folder / "config.yaml")
+    write_text(folder / "config.yaml",
+               yaml.safe_dump({"format": FORMAT, **config}, sort_keys=False))

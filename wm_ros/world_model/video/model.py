@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wm_ros.errors import UserError
-from wm_ros.world_model.checks import check
+from wm_ros.world_model.checks import check, check_chunks, check_geometry
 from wm_ros.world_model.geometry import quaternion_from_rotvec, quaternion_multiply
 from wm_ros.world_model.interface import (
     ActionChunks,
@@ -89,7 +89,12 @@ class VideoWorldModel:
         self.calibration: list[float] | None = scales.get("success")
         self.tasks: list[str] = config["tasks"]
         self.card = config
-        self._generator = torch.Generator(self.device).manual_seed(seed)
+        self._seed, self._generator = seed, torch.Generator(self.device)
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin the noise anew: what follows does not hang on the calls before."""
+        self._generator.manual_seed(self._seed)
 
     @torch.inference_mode()
     def observe(self, observation: Observation, state: State | None = None) -> State:
@@ -130,6 +135,7 @@ class VideoWorldModel:
     def imagine(self, state: State, chunks: ActionChunks, instruction: str,
                 render: bool = True) -> Imagination:
         """World-model mode: future frames under given actions (their noise level is 0)."""
+        check_chunks(chunks, self.config.horizon)
         context, words = self._context(state, instruction)
         o, n = state.observation, len(chunks)
         actions = self._encode(o, chunks)
@@ -342,9 +348,8 @@ class VideoWorldModel:
 
     def _check(self, o: Observation) -> None:
         check(o, self.config.image_size, {
-            "joint positions": o.q, "tool pose": o.tcp_position,
-            "tool rotation": o.tcp_quaternion, "wrench": o.wrench, "gripper width": o.gripper,
-            "camera pose": o.scene_position})
+            "joint positions": o.q, "tool pose": o.tcp_position, "gripper width": o.gripper})
+        check_geometry(o, self.config.image_size)
 
 
 def read_back(network: VideoNetwork | ExportedNetwork, context: Context, text: Tensor,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from wm_ros.world_model.checks import check_chunks
 from wm_ros.world_model.interface import ActionChunks, Imagination, Observation, State
 from wm_ros.world_model.video.model import VideoWorldModel
 
@@ -20,6 +21,7 @@ class ActionOnlyTwin(VideoWorldModel):
     def imagine(self, state: State, chunks: ActionChunks, instruction: str,
                 render: bool = True) -> Imagination:
         """Value of each chunk; the frames are copies of the present one."""
+        check_chunks(chunks, self.config.horizon)
         context, words = self._context(state, instruction)
         o, n, frames = state.observation, len(chunks), len(self.config.frame_steps)
         success, progress = self._outcome(o, context.repeat(n), words.expand(n, -1),
