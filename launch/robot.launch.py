@@ -11,7 +11,7 @@ def generate_launch_description():
     given = {**passed(ROBOT), "room": "", "sim": "none", "seed": "0", "held_out": "true",
              "world_parameters": ""}
     return LaunchDescription([
-        *top(__file__, ROBOT),
+        *top(__file__, ROBOT, reach="SUBNET"),  # drivers may run elsewhere
         include("nodes", given),
         include("rviz", {**given, "display": "robot"},
                 condition=when("rviz")),

@@ -2,21 +2,23 @@
 """Only what people look at, beside nodes that run already: the page, RViz, or both."""
 from launch import LaunchDescription
 
-from wm_ros.launching.actions import include, later, node, passed, top, values, when
+from wm_ros.launching.actions import bring_up, include, later, passed, top, values, when
 from wm_ros.launching.arguments import LOOK, whole_number
 from wm_ros.launching.system import user_file
-from wm_ros.nodes.node_list import VIEW
+from wm_ros.nodes.node_list import VIEW, VISUALIZATION
 
 
 def start(context):
-    """The page."""
+    """The page, and what draws for RViz."""
     value = values(context, LOOK)
-    if value["view"] == "false":
-        return []
-    spec = VIEW.with_parameters(port=whole_number("port", value["port"], 1))
+    specs = []
+    if value["view"] != "false":
+        specs.append(VIEW.with_parameters(port=whole_number("port", value["port"], 1)))
+    if value["rviz"] == "true":
+        specs.append(VISUALIZATION)
     if value["use_sim_time"] == "true":
-        spec = spec.with_parameters(use_sim_time=True)
-    return [node(context, spec, user_file(value["config"]))]
+        specs = [spec.with_parameters(use_sim_time=True) for spec in specs]
+    return bring_up(context, specs, user_file(value["config"]))
 
 
 def generate_launch_description():

@@ -17,7 +17,7 @@ PROGRAMS = [ROOT / "setup.py", *sorted((ROOT / "test").rglob("*.py")),
               and f.suffix != ".in")]
 PACKAGE = ElementTree.parse(ROOT / "package.xml").getroot()
 # modules whose ROS package has another name, and modules that no ROS package brings
-ROS_PACKAGES = {"cv_bridge": "cv_bridge", "tf2_ros": "tf2_ros_py",
+ROS_PACKAGES = {"cv_bridge": "cv_bridge",
                 "ament_index_python": "ament_index_python"}
 ROS_MODULE = re.compile(r"^(rclpy|rcl_interfaces|launch\w*|ament_index_python|cv_bridge|tf2_\w+"
                         r"|\w+_msgs|\w+_interfaces|std_srvs)$")

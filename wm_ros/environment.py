@@ -8,7 +8,7 @@ from collections.abc import MutableMapping
 from wm_ros.paths import config
 
 
-def prepare(env: MutableMapping[str, str] | None = None) -> None:
+def prepare(env: MutableMapping[str, str] | None = None, reach: str = "LOCALHOST") -> None:
     """Fill in what the user left open; never overrule what is set.
 
     Discovery stays on this machine (``ROS_AUTOMATIC_DISCOVERY_RANGE``), images travel through a
@@ -16,10 +16,11 @@ def prepare(env: MutableMapping[str, str] | None = None) -> None:
     needs no screen (``MUJOCO_GL``).
 
     :param env: the mapping to change, ``os.environ`` unless given (for a child process, say)
+    :param reach: how far nodes look for each other; SUBNET where drivers run on other computers
     """
     env = os.environ if env is None else env
     env.setdefault("HOME", os.path.expanduser("~"))  # rcl refuses to start without it
-    reach = env.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    reach = env.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", reach)
     profile = "fastdds.xml" if reach.upper() == "LOCALHOST" else "fastdds_network.xml"
     env.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(config(profile)))
     if not env.get("DISPLAY"):

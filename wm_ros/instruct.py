@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 HELP = "Wait until the running nodes are ready, have an instruction done, and say how it ended."
 NODES = ("perception", "imagination", "planning", "monitor")
+GONE = 10.0  # s without the planning node after which nobody waits for its answer
 TRULY_DONE = 3.0  # s after which a task that the simulator finds done ends an undecided run
 
 
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         wait_ready(client, args.nodes, args.wait)
         say(f'All nodes are ready; now "{args.instruction}".')
         return follow(client, client.instruct(args.instruction, args.time_limit, args.candidates,
-                                              args.dry_run), args.time_limit)
+                                              args.dry_run))
     finally:
         if client is not None:
             client.close()
@@ -59,10 +60,13 @@ def run(args: argparse.Namespace) -> int:
 def wait_ready(client: DemoClient, names: list[str], seconds: float) -> None:
     """Return when all nodes are active, the model is loaded and the arm is free to move.
 
-    :raises UserError: when that takes too long
+    :raises UserError: when that takes too long, or a node cannot start
     """
     limit, told = time.monotonic() + seconds, time.monotonic()
     while True:
+        if failed := client.failed(names):
+            raise UserError(f"The {' and the '.join(failed)} node cannot start: it says why in "
+                            "its messages.")
         missing = client.missing(names)
         if not missing and client.model.ready and not client.stopped:
             return
@@ -76,15 +80,23 @@ def wait_ready(client: DemoClient, names: list[str], seconds: float) -> None:
         time.sleep(0.1)
 
 
-def follow(client: DemoClient, goal: Any, time_limit: float) -> int:
-    """Say what happens until it has ended; 0 when it was done."""
+def follow(client: DemoClient, goal: Any) -> int:
+    """Say what happens until it has ended; 0 when it was done.
+
+    :raises UserError: when the planning node is gone, and its answer with it
+    """
     stage, looked, done_since = "", 0.0, None
+    planner, there = client.process("planning"), time.monotonic()
     try:
         while not goal.done:
             if client.feedback.stage != stage:
                 stage = client.feedback.stage
                 say(f"{stage}.")
             now = time.monotonic()
+            there = there if client.missing(["planning"]) else now
+            if now - there > GONE or client.process("planning") != planner:
+                raise UserError("The planning node is gone, and what it did with the instruction "
+                                "is not known; look at the arm, then give it again.")
             if now - looked > 0.5:
                 looked = now
                 done_since = (done_since or now) if truly_done(client) else None

@@ -12,6 +12,7 @@ from shape_msgs.msg import SolidPrimitive
 from wm_ros.bridge.poses import to_pose
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose
+from wm_ros.sim.solids import fixed_solids
 
 SHAPES = {"box": SolidPrimitive.BOX, "sphere": SolidPrimitive.SPHERE,
           "cylinder": SolidPrimitive.CYLINDER}
@@ -47,42 +48,11 @@ def from_scene(scene: Any, frame: str, grow: float = 0.0) -> PlanningScene:
     message = PlanningScene(is_diff=True)
     message.robot_state.is_diff = True
     for furniture in scene.furnishings:
-        parts = list(_fixed_parts(furniture.body, Pose.identity(), grow))
+        parts = list(fixed_solids(furniture.body, Pose.identity(), grow))
         if parts:
             message.world.collision_objects.append(
                 collision_object(furniture.name, frame, parts))
     return message
-
-
-def _fixed_parts(body: Any, parent: Pose, grow: float
-                 ) -> Iterable[tuple[str, tuple[float, ...], Pose]]:
-    if body.joint is not None or body.free:
-        return
-    pose = parent.compose(body.pose)
-    for geom in body.geoms:
-        if not geom.collide:
-            continue
-        part = _part(geom.shape, geom.size, grow)
-        if part is not None:
-            local = Pose.of(geom.position, geom.quaternion)
-            yield (*part, pose.compose(local))
-    for child in body.children:
-        yield from _fixed_parts(child, pose, grow)
-
-
-def _part(shape: str, size: tuple[float, ...],
-          grow: float) -> tuple[str, tuple[float, ...]] | None:
-    if shape == "box":
-        return "box", tuple(v + 2.0 * grow for v in size)
-    if shape == "cylinder":
-        return "cylinder", (size[0] + grow, size[1] + 2.0 * grow)
-    if shape == "capsule":
-        return "cylinder", (size[0] + grow, size[1] + 2.0 * (size[0] + grow))
-    if shape == "sphere":
-        return "sphere", (size[0] + grow,)
-    if shape == "ellipsoid":
-        return "box", tuple(2.0 * (v + grow) for v in size)
-    return None
 
 
 def from_yaml(data: Mapping[str, Any], frame: str) -> PlanningScene:

@@ -2,6 +2,7 @@
 """Joint states and joint trajectories between messages and numpy (radians, metres, seconds)."""
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from wm_ros.bridge import times
 from wm_ros.errors import UserError
+
+PARTNER = 0.5  # s by which the hand's joints may be older than the arm's
 
 
 class Joints(NamedTuple):
@@ -44,6 +47,39 @@ def from_joint_state(message: JointState, names: Sequence[str]) -> Joints:
         raise UserError(f"The joint states give no number (NaN) for {', '.join(bad)}.")
     return Joints(position, _column(message.velocity, order, len(message.name)),
                   _column(message.effort, order, len(message.name)))
+
+
+class JointStates:
+    """The newest state of joints that belong together, whichever drivers publish them.
+
+    :param names: the arm's joints first, then those of its hand
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = tuple(names)
+        self._heard: dict[str, tuple[float, float, float, float]] = {}
+
+    def add(self, message: JointState) -> JointState | None:
+        """A state of all joints at the time of ``message``; None if it is not about the arm.
+
+        What names them all is returned as it is, and so is the arm's message while others are
+        missing or older than ``PARTNER``: whoever reads it says what lacks.
+        """
+        if not set(self._names).difference(message.name):
+            return message
+        stamp = times.seconds(message.header.stamp)
+        count = len(message.name)
+        columns = [values if len(values) == count else [math.nan] * count
+                   for values in (message.position, message.velocity, message.effort)]
+        for name, *values in zip(message.name, *columns, strict=True):
+            self._heard[name] = (stamp, *values)
+        if self._names[0] not in message.name:
+            return None
+        if any(abs(stamp - self._heard.get(n, (-math.inf,))[0]) > PARTNER for n in self._names):
+            return message
+        state = np.array([self._heard[name][1:] for name in self._names]).T
+        return to_joint_state(message.header.stamp, self._names, state[0],
+                              *(np.nan_to_num(values) for values in state[1:]))
 
 
 def _column(values: Sequence[float], order: list[int], count: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from geometry_msgs.msg import WrenchStamped
 from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
 
@@ -15,7 +16,7 @@ from wm_ros.bridge.synchroniser import Synchroniser
 from wm_ros.bridge.transforms import TransformBuffer
 from wm_ros.errors import UserError
 from wm_ros.motion.kinematics import Kinematics
-from wm_ros.motion.pose import Pose
+from wm_ros.motion.pose import Pose, rotate
 from wm_ros.msg import Observation
 from wm_ros.robot import RobotConfig
 from wm_ros.sim.link_tree import LinkTree
@@ -69,8 +70,7 @@ class Assembler:
         q = state.position[:robot.dof]
         views = [self._view("scene", stamp, q, found["scene_color"], found.get("scene_depth")),
                  self._view("wrist", stamp, q, found["wrist_color"], None)]
-        wrench = (poses.from_wrench(found["wrench"].wrench) if "wrench" in found
-                  else np.zeros(6))
+        wrench = self._wrench(found["wrench"], q) if "wrench" in found else np.zeros(6)
         if not np.isfinite(wrench).all():
             raise UserError("The force-torque sensor gives no numbers (NaN).")
         self._sequence += 1
@@ -80,6 +80,20 @@ class Assembler:
         if self.encode is not None:
             observations.set_latent(message, self.encode(views[0].rgb))
         return message
+
+    def _wrench(self, message: WrenchStamped, q: np.ndarray) -> np.ndarray:
+        """(6,) N, N m along the axes of the hand; torques stay about the sensor's own origin.
+        One in a frame that nobody ties to the robot is taken as it is."""
+        wrench = poses.from_wrench(message.wrench)
+        frame = self._names.get("frames.wrench") or message.header.frame_id
+        hand = self.robot.hand_link
+        fixed = None if frame == hand else self._buffer.anchor(frame, self._links)
+        if fixed is None:
+            return wrench
+        link, pose = fixed
+        sensor = self.kinematics.link_pose(q, link).compose(pose)
+        turn = self.kinematics.link_pose(q, hand).inverse().compose(sensor).quaternion
+        return np.concatenate([rotate(turn, wrench[:3]), rotate(turn, wrench[3:])])
 
     def _view(self, camera: str, stamp: float, q: np.ndarray, color: Image,
               depth: Image | None) -> observations.View:
@@ -129,14 +143,22 @@ class Perception:
         self._sync = Synchroniser(sensors, tolerance)
         self._rate, self._lasting_after = rate, lasting_after
         self._due, self._sound = -math.inf, math.inf
+        robot = assembler.robot
+        self._states = joints.JointStates([*robot.arm_joints, *robot.finger_joints])
 
     def add(self, stream: str, message: Any) -> None:
         """Take in a message of a sensor."""
+        if stream == "joint_states":
+            message = self._states.add(message)
+            if message is None:
+                return
         self._sync.add(stream, times.seconds(message.header.stamp), message)
 
     def next(self) -> Observation | None:
         """The newest complete moment, if there is a new one and it is due; see ``trouble``."""
         lead = self._sync.newest("scene_color")
+        if lead is not None and lead < self._due - 2.0 / self._rate - 1.0:
+            self._due, self._sound = -math.inf, math.inf  # the clock was set back
         if lead is None or lead < self._due:
             return None
         matched = self._sync.match()

@@ -324,8 +324,8 @@ class Dataset:
         height, width = self.info["features"][VIDEO_KEYS[0]]["shape"][:2]
         self.rows: list[dict[str, Any]] = [
             _UNTOLD | {"task_name": row["tasks"][0], "seed": row["episode_index"],
-                                "image_height": height, "image_width": width} | row
-                     for row in read_episode_rows(self.root, list(_EPISODE_COLUMNS))]
+                       "image_height": height, "image_width": width} | row
+            for row in read_episode_rows(self.root, list(_EPISODE_COLUMNS))]
         self.instructions = read_tasks(self.root)
 
     def __len__(self) -> int:
@@ -401,7 +401,8 @@ _EPISODE_COLUMNS = (
 
 
 # what LeRobot's own recorder does not tell of an episode
-_UNTOLD: dict[str, Any] = {"room": "", "success": True, "perturbed": False, "deliberate_failure": False}
+_UNTOLD: dict[str, Any] = {"room": "", "success": True, "perturbed": False,
+                           "deliberate_failure": False}
 
 
 def episode_files(root: Path) -> Iterator[Path]:

@@ -52,12 +52,12 @@ def values(context: LaunchContext, arguments: Iterable[Argument]) -> dict[str, s
                                for a in arguments if a.name in context.launch_configurations})
 
 
-def top(file: str, arguments: Sequence[Argument]) -> list[Action]:
+def top(file: str, arguments: Sequence[Argument], reach: str = "LOCALHOST") -> list[Action]:
     """What a launch file begins with: its arguments, and a check of what was given.
 
-    :param file: the launch file
+    :param file: the launch file;  ``reach``: see :func:`wm_ros.environment.prepare`
     """
-    environment.prepare()  # this process takes part in ROS too
+    environment.prepare(reach=reach)  # this process takes part in ROS too
 
     def check(context: LaunchContext) -> None:
         # inside another launch file the command line is that file's

@@ -132,6 +132,7 @@ def send(client: ActionClient, goal: Any, name: str, stop: StopFlag, timeout: fl
     stop.until(client.server_is_ready, timeout,
                f"Nobody serves the action {name}; is its node or controller running?")
     answer: Future = Future()
+    given_up = StopFlag()
 
     def begin() -> None:
         client.send_goal_async(goal, **more).add_done_callback(answered)
@@ -141,14 +142,18 @@ def send(client: ActionClient, goal: Any, name: str, stop: StopFlag, timeout: fl
         if not handle.accepted:
             answer.set_result(None)
             return
-        if stop:  # a goal that is accepted after a stop must not go on by itself
+        if stop or given_up:  # nobody is in charge of a goal that is accepted after that
             handle.cancel_goal_async()
         answer.set_result(Goal(handle, handle.get_result_async()))
 
     # In the executor's thread: an action client forgets answers that come while another thread
     # is still noting down the question.
     client._node.executor.create_task(begin)
-    accepted = stop.wait(answer, timeout, f"{name} did not answer within {timeout:.1f} s.")
+    try:
+        accepted = stop.wait(answer, timeout, f"{name} did not answer within {timeout:.1f} s.")
+    except UserError:
+        given_up.set("late")
+        raise
     if accepted is None:
         raise UserError(f"{name} refused the goal.")
     return cast(Goal, accepted)

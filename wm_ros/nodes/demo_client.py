@@ -42,6 +42,7 @@ class DemoClient(Node):
         self.stop_flag = StopFlag()
         self._log: RunLog | None = None
         self._states: dict[str, tuple[str, float]] = {}
+        self._processes: dict[str, tuple[str, int]] = {}
         self._seen: set[bytes] = set()
         self._actor = ActionClient(self, ExecuteInstruction, "/wm/execute_instruction")
         self._reset = self.create_client(ResetSimulation, "/wm/reset_simulation")
@@ -84,7 +85,9 @@ class DemoClient(Node):
 
     # --- what is heard
     def _beat(self, message: NodeStatus) -> None:
-        self._states[message.node.lstrip("/")] = (message.state, time.monotonic())
+        name = message.node.lstrip("/")
+        self._states[name] = (message.state, time.monotonic())
+        self._processes[name] = (message.host, int(message.pid))
 
     def _hear_model(self, message: ModelStatus) -> None:
         self.model = message
@@ -128,6 +131,10 @@ class DemoClient(Node):
         now = time.monotonic()
         return [name for name in names if self._states.get(name, ("", 0.0))[0] != "active"
                 or now - self._states[name][1] > 1.0]
+
+    def process(self, name: str) -> tuple[str, int]:
+        """Host and number of a node's process; a node that is started again has another."""
+        return self._processes.get(name, ("", 0))
 
     def failed(self, names: list[str]) -> list[str]:
         """Nodes that say that they cannot start."""

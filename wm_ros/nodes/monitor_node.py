@@ -36,6 +36,7 @@ class MonitorNode(WmNode):
         self._stopped = False
         self._reason = ""
         self._for_person = False
+        self._new = True
 
     def configure(self) -> None:
         """Create the interfaces."""
@@ -62,8 +63,11 @@ class MonitorNode(WmNode):
         self.create_service(Trigger, "/wm/resume", self._resume_wanted)
 
     def activate(self) -> None:
-        """Start watching."""
-        self._stopped_out.publish(Bool(data=self._stopped))
+        """Start watching. A new process knows of no stop and releases none: what the one before it
+        said counts until somebody calls /wm/resume."""
+        if not self._new:
+            self._stopped_out.publish(Bool(data=self._stopped))
+        self._new = False
         self._looks = [self.create_timer(0.1, self._look, clock=self.steady),
                         self.create_timer(1.0, self._diagnose, clock=self.steady)]
 

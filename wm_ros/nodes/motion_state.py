@@ -25,11 +25,15 @@ class PresentState:
         self.joints: Array | None = None
         self.width = node.robot.gripper.open_width
         self._heard = 0.0
+        self._states = joints.JointStates([*self.robot.arm_joints, *self.robot.finger_joints])
         node.create_subscription(
             JointState, node.text("topics.joint_states"), self._hear_joints, qos.SENSOR)
 
     def _hear_joints(self, message: JointState) -> None:
-        names = set(message.name)
+        state = self._states.add(message)
+        if state is None:
+            return
+        message, names = state, set(state.name)
         if not names.issuperset(self.robot.arm_joints):
             if names & set(self.robot.arm_joints):
                 self.node.complain("The joint states name only a part of the arm's joints.")

@@ -2,6 +2,7 @@
 """The planning node's hands: MoveIt's interfaces, the gripper, and the imagination's chunks."""
 from __future__ import annotations
 
+import copy
 import json
 import threading
 from typing import Any
@@ -55,6 +56,7 @@ class MoveItBody:
         self.node, self.robot = node, node.robot
         self._kinematics = Kinematics(self.robot)
         self._state: JointState | None = None
+        self._states = joints.JointStates([*self.robot.arm_joints, *self.robot.finger_joints])
         self._goal: Goal | None = None
         self._grip_goal: Goal | None = None
         self._scene_lock = threading.Lock()
@@ -91,7 +93,8 @@ class MoveItBody:
         self._mover = ActionClient(node, ExecuteTrajectory, "/execute_trajectory")
 
     def _hear_joints(self, message: JointState) -> None:
-        self._state = message
+        state = self._states.add(message)
+        self._state = self._state if state is None else state
 
     def _hear_furniture(self, message: PlanningScene) -> None:
         self._furniture = message
@@ -136,11 +139,12 @@ class MoveItBody:
             ids = {item.id for item in wanted.world.collision_objects}
             if wanted is self._applied and ids <= known:
                 return
+            scene = copy.deepcopy(wanted)  # what is taken away is said once
             for name in sorted((self._applied_ids & known) - ids):
                 gone = CollisionObject(id=name, operation=CollisionObject.REMOVE)
                 gone.header.frame_id = self.robot.base_link
-                wanted.world.collision_objects.append(gone)
-            if not self._change_scene(wanted, stop):
+                scene.world.collision_objects.append(gone)
+            if not self._change_scene(scene, stop):
                 raise UserError("MoveIt refused the room's furniture as planning scene.")
             self._applied, self._applied_ids = wanted, ids
 

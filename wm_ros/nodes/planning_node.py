@@ -73,7 +73,8 @@ class PlanningNode(WmNode):
         """Without its monitor the arm must not move; one never heard of is waited for at first."""
         if (self._stop is not None and self.value("safety.require_monitor")
                 and self._watch.state("monitor") != "missing"
-                and self._watch.silent(["monitor"], self.number("safety.heartbeat_timeout"))):
+                and not self._watch.present(["monitor"],
+                                            self.number("safety.heartbeat_timeout"))):
             self._monitor_lost(["monitor"])
 
     def _monitor_lost(self, _names: list[str]) -> None:
@@ -148,8 +149,9 @@ class PlanningNode(WmNode):
             raise UserError("The arm is stopped; look at /diagnostics, then call /wm/resume.")
         timeout = self.number("safety.heartbeat_timeout")
         if self.value("safety.require_monitor"):  # whoever was just set up has heard none yet
-            stop.until(lambda: not self._watch.silent(["monitor"], timeout), timeout,
-                       "The monitor node is missing; without it the arm does not move.")
+            stop.until(lambda: self._watch.present(["monitor"], timeout), timeout,
+                       "The monitor node is missing or not active; without it the arm does not "
+                       "move.")
         self.body.wait_for_joints(stop)
         self.body.apply_furniture(stop)
         self.body.look_around(stop)

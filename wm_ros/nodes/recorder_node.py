@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import signal
@@ -25,6 +24,7 @@ from rclpy.qos import (
 from rclpy.signals import SignalHandlerOptions
 
 from wm_ros import environment
+from wm_ros.bridge.recorded import message_class
 from wm_ros.data.bag import BagWriter
 from wm_ros.data.record import wanted
 from wm_ros.errors import UserError
@@ -55,10 +55,10 @@ class Recorder(Node):
             if not offers:
                 continue
             self._subscribed.add(topic)
-            kind = message_class(types[0])
-            if kind is None:
-                self.get_logger().warning(
-                    f"{topic} is not recorded: its type {types[0]} is not built here.")
+            try:
+                kind = message_class(types[0])
+            except UserError as error:
+                self.get_logger().warning(f"{topic} is not recorded: {error}")
                 continue
             self.writer.add_topic(topic, types[0], [describe(offer) for offer in offers])
             self.create_subscription(kind, topic, self._keep(topic), match(offers), raw=True,
@@ -75,15 +75,6 @@ class Recorder(Node):
                 self.problem = error.strerror or str(error)
 
         return keep
-
-
-def message_class(type_name: str) -> Any:
-    """The Python class of a type such as `sensor_msgs/msg/Image`, or None."""
-    package, kind, name = type_name.split("/")
-    try:
-        return getattr(importlib.import_module(f"{package}.{kind}"), name)
-    except (ImportError, AttributeError):
-        return None
 
 
 def match(offers: list[Any]) -> QoSProfile:

@@ -5,7 +5,6 @@
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ from wm_ros.motion.pose import Pose
 from wm_ros.paths import config
 from wm_ros.robot import RobotConfig, load_robot
 from wm_ros.sim.gazebo_robot import JOINT_RATE
-from wm_ros.sim.schema import Body, Scene
+from wm_ros.sim.schema import Scene
+from wm_ros.sim.solids import Solid, fixed_solids
 
 CONTROL_RATE = 250  # Hz; two physics steps
 NOTE = "# Written by `python -m wm_ros.sim.gazebo_config` from the robot's YAML file.\n"
@@ -103,28 +103,14 @@ def furniture(scene: Scene, grow: float = 0.003) -> Tree:
     :param grow: each part is made larger by this on every side (m)
     """
     return {item.name: parts for item in scene.furnishings
-            if (parts := list(_parts(item.body, Pose.identity(), grow)))}
+            if (parts := [_entry(solid) for solid in
+                          fixed_solids(item.body, Pose.identity(), grow)])}
 
 
-def _parts(body: Body, parent: Pose, grow: float) -> Iterator[Tree]:
-    if body.joint is not None or body.free:
-        return
-    pose = parent.compose(body.pose)
-    for geom in body.geoms:
-        if not geom.collide:
-            continue
-        s, at = geom.size, pose.compose(Pose.of(geom.position, geom.quaternion))
-        shape: Tree = {
-            "box": lambda s=s: {"box": [v + 2 * grow for v in s]},
-            "cylinder": lambda s=s: {"cylinder": [s[0] + grow, s[1] + 2 * grow]},
-            "capsule": lambda s=s: {"cylinder": [s[0] + grow, s[1] + 2 * (s[0] + grow)]},
-            "sphere": lambda s=s: {"sphere": s[0] + grow},
-            "ellipsoid": lambda s=s: {"box": [2 * (v + grow) for v in s]},
-        }[geom.shape]()
-        yield {**{key: _rounded(value) for key, value in shape.items()},
-               "position": _rounded(at.position), "quaternion": _rounded(at.quaternion)}
-    for child in body.children:
-        yield from _parts(child, pose, grow)
+def _entry(solid: Solid) -> Tree:
+    size = solid.size[0] if solid.shape == "sphere" else list(solid.size)
+    return {solid.shape: _rounded(size), "position": _rounded(solid.pose.position),
+            "quaternion": _rounded(solid.pose.quaternion)}
 
 
 def _rounded(values: Any) -> Any:
