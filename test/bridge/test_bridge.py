@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Pose as PoseMsg
+from geometry_msgs.msg import TransformStamped, WrenchStamped
 from sensor_msgs.msg import Image, JointState
+from tf2_msgs.msg import TFMessage
 
 from wm_ros.bridge import (
     chunks,
@@ -20,6 +22,7 @@ from wm_ros.bridge import (
     rollouts,
     times,
 )
+from wm_ros.bridge.perception import Assembler, Perception
 from wm_ros.bridge.synchroniser import Synchroniser
 from wm_ros.bridge.transforms import TransformBuffer
 from wm_ros.errors import UserError
@@ -297,3 +300,65 @@ def test_furniture_of_a_user_reaches_the_planning_scene() -> None:
     assert list(post.primitives[0].dimensions) == [0.5, 0.03]  # height first, as MoveIt wants it
     with pytest.raises(UserError, match="position"):
         furniture.from_yaml({"table": [{"box": [1, 1, 1]}]}, "base")
+
+
+def state(stamp: float, **positions: float) -> JointState:
+    return joints.to_joint_state(times.stamp(stamp), list(positions),
+                                 np.array(list(positions.values())))
+
+
+def test_arm_and_hand_may_be_told_by_different_drivers() -> None:
+    both = joints.JointStates(["a", "b", "finger"])
+    alone = both.add(state(1.0, a=1.0, b=2.0))
+    assert list(alone.name) == ["a", "b"], "whoever reads it says what lacks"
+    assert both.add(state(1.1, finger=0.04)) is None, "it is not about the arm"
+    merged = both.add(state(1.2, b=3.0, a=4.0))
+    assert list(merged.name) == ["a", "b", "finger"]
+    assert list(merged.position) == [4.0, 3.0, 0.04]
+    assert times.seconds(merged.header.stamp) == pytest.approx(1.2)
+    assert list(both.add(state(9.0, a=1.0, b=2.0)).name) == ["a", "b"], "the finger's is too old"
+    whole = state(9.1, a=1.0, b=2.0, finger=0.0)
+    assert both.add(whole) is whole
+
+
+def test_after_a_clock_that_was_set_back_observations_come_at_once() -> None:
+    class Assembler:
+        robot = ROBOT
+
+        def assemble(self, stamp: float, found: dict) -> float:
+            return stamp
+
+    perception = Perception(Assembler(), ["scene_color"], 0.03, 10.0)  # type: ignore[arg-type]
+    seen = []
+    for stamp in [*np.arange(600.0, 601.0, 0.1), *np.arange(0.1, 1.0, 0.1)]:
+        message = Image()
+        message.header.stamp = times.stamp(float(stamp))
+        perception.add("scene_color", message)
+        seen.append(perception.next())
+    assert len([s for s in seen if s is not None and s < 2.0]) >= 8
+
+
+def test_a_wrench_is_turned_into_the_hands_frame() -> None:
+    assembler = Assembler(ROBOT, 96, 0.03, {})
+    mounted = TransformStamped(child_frame_id="sensor")
+    mounted.header.frame_id = ROBOT.hand_link
+    mounted.transform.rotation.z = mounted.transform.rotation.w = np.sqrt(0.5)  # a quarter turn
+    assembler.add_transforms(TFMessage(transforms=[mounted]), static=True)
+    message = WrenchStamped()
+    message.wrench.force.x, message.wrench.torque.y = 5.0, 2.0
+    home = np.asarray(ROBOT.home)
+    for frame, wanted in (("sensor", [0, 5, 0, -2, 0, 0]), ("unknown", [5, 0, 0, 0, 2, 0]),
+                          (ROBOT.hand_link, [5, 0, 0, 0, 2, 0])):
+        message.header.frame_id = frame
+        np.testing.assert_allclose(assembler._wrench(message, home), wanted, atol=1e-9)
+
+
+def test_a_point_cloud_lies_where_the_camera_sees_it() -> None:
+    depth = np.ones((8, 8), np.float32)
+    k = np.array([[8.0, 0, 3.5], [0, 8.0, 3.5], [0, 0, 1]])  # pixel centres at whole numbers
+    views = [observations.View("scene", "scene", np.zeros((8, 8, 3), np.uint8), depth, k,
+                               Pose.identity())]
+    seen = observations.cloud(observations.to_message(
+        STAMP, 1, views, ROBOT, joints.Joints(np.zeros(9), np.zeros(9), np.zeros(9)),
+        top_down([0.4, 0, 0.2]), np.zeros(6)))
+    np.testing.assert_allclose(seen.points.mean(0), [0, 0, 1], atol=1e-6)

@@ -14,10 +14,15 @@ pytest.importorskip("rclpy")
 pytest.importorskip("wm_ros.msg")
 from rclpy.serialization import serialize_message  # noqa: E402
 from rosbags.rosbag2 import StoragePlugin  # noqa: E402
+from sensor_msgs.msg import Image  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
 
+from wm_ros.bridge import times  # noqa: E402
 from wm_ros.bridge.recorded import decode  # noqa: E402
 from wm_ros.cli import main  # noqa: E402
 from wm_ros.convert import pack as packing  # noqa: E402
+from wm_ros.convert.command import find_bags  # noqa: E402
+from wm_ros.convert.index import Index, _look_at  # noqa: E402
 from wm_ros.data.any_bag import AnyBag  # noqa: E402
 from wm_ros.data.bag import Raw, read_raw  # noqa: E402
 from wm_ros.data.episode import VECTOR_FEATURES, Episode  # noqa: E402
@@ -246,3 +251,51 @@ def test_nothing_is_overwritten_and_mistakes_are_said_in_one_sentence(
         error = capsys.readouterr().err
         assert said in error.replace("\n", " "), error
     assert (tmp_path / "full/mine.txt").read_text() == "mine"
+
+
+def test_an_episode_that_bears_another_bags_seed_is_kept(tmp_path: Path) -> None:
+    sets = []
+    for number in (0, 1):
+        root = tmp_path / f"set{number}"
+        writer = DatasetWriter(root)
+        writer.commit(synthetic_episode("open_drawer", 0, rows=12 + number))
+        with writer.lock():
+            writer.merge()
+        assert convert(root, "--out", tmp_path / "bags" / root.name) == 0
+        sets.append(root)
+    assert convert(tmp_path / "bags", "--out", tmp_path / "both", "--min-seconds", "0") == 0
+    both = Dataset(tmp_path / "both")
+    assert sorted(row["length"] for row in both.rows) == [12, 13]
+    assert len({row["seed"] for row in both.rows}) == 2
+
+
+def test_instructions_count_from_where_they_were_heard_whatever_the_clock() -> None:
+    index = Index()
+    for role, message in (("scene_color", 12.5), ("instruction", "open it"),
+                          ("scene_color", 12.6), ("instruction", "close it"),
+                          ("scene_color", 12.7)):
+        if role == "instruction":
+            raw = Raw("/words", "std_msgs/msg/String", 1_700_000_000 * 10**9, 0,
+                      serialize_message(String(data=message)))
+        else:
+            image = Image()
+            image.header.stamp = times.stamp(message)
+            raw = Raw("/image", "sensor_msgs/msg/Image", 1_700_000_000 * 10**9, 0,
+                      serialize_message(image))
+        _look_at(index, role, raw)
+    assert [index.instruction_at(t) for t in (12.5, 12.6, 12.7)] == ["", "open it", "close it"]
+
+
+def test_a_folder_of_loose_files_is_as_many_bags_as_it_has_names(tmp_path: Path) -> None:
+    for name in ("monday.mcap", "tuesday.mcap", "run3/run3_0.mcap", "run3/run3_1.mcap"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert find_bags([tmp_path]) == [tmp_path / "monday.mcap", tmp_path / "tuesday.mcap",
+                                     tmp_path / "run3"]
+
+
+def test_collecting_into_a_converted_set_is_refused(dataset: Path,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["collect", "--out", str(dataset), "--tasks", "open_drawer"]) == 2
+    assert "made by `wm convert`" in capsys.readouterr().err
+    assert not (dataset / "collect.json").exists()

@@ -67,3 +67,7 @@ def test_a_touch_of_the_furniture_is_found(tmp_path: Path) -> None:
     touch = T["std_msgs/msg/UInt32"](2)
     bag = bag_with(tmp_path / "b", [("/wm/furniture_contacts", "std_msgs/msg/UInt32", touch)])
     assert not check(bag).ok
+
+
+def test_a_bag_that_commands_nothing_proves_nothing(tmp_path: Path) -> None:
+    assert not check(bag_with(tmp_path / "empty", [])).ok

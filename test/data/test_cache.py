@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -90,4 +93,25 @@ def test_a_folder_of_something_else_is_left_alone(sets, tmp_path: Path) -> None:
         build_cache(sets, tmp_path, workers=1)
     with pytest.raises(UserError, match="no usable training cache"):
         load_cache(tmp_path)
+    (tmp_path / "meta.json").write_text('{"title": "thesis"}')
+    with pytest.raises(UserError, match="no training cache"):
+        build_cache(sets, tmp_path, workers=1)
     assert (tmp_path / "thesis.txt").exists()
+
+
+def test_episodes_that_another_recorder_told_less_of_are_read(sets, tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    shutil.copytree(sets[1], root)
+    [file] = (root / "meta/episodes").glob("*/*.parquet")
+    ours = ["task_name", "room", "seed", "success", "perturbed", "deliberate_failure",
+            "image_height", "image_width"]
+    pq.write_table(pq.read_table(file).drop_columns(ours), file)
+    data = Dataset(root)
+    assert [row["seed"] for row in data.rows] == [0, 1, 2]
+    assert data.episode(1).success and data.episode(1).task == data.episode(1).instruction
+    assert build_cache([root], tmp_path / "c", workers=1).episodes == 3
+    for change, said in (({"fps": 30}, "30 rows a second"), ({"features": {}}, "has no action")):
+        info = json.loads((root / "meta/info.json").read_text()) | change
+        (root / "meta/info.json").write_text(json.dumps(info))
+        with pytest.raises(UserError, match=said):
+            Dataset(root)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from wm_ros.data.bag import BagWriter, read_raw, recover, topics_of
+from wm_ros.data.bag import BagWriter, read, read_raw, recover, topics_of
 from wm_ros.data.definitions import definition, type_hash
 from wm_ros.data.record import wanted
 from wm_ros.errors import UserError
@@ -132,3 +133,23 @@ def test_hidden_topics_and_excluded_ones_are_left_out() -> None:
 def test_a_folder_without_a_bag_is_said_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no mcap bag"):
         recover(tmp_path)
+
+
+def test_recovering_a_split_bag_keeps_every_file_and_unknown_types(tmp_path: Path) -> None:
+    folder = tmp_path / "split"
+    folder.mkdir()
+    for part in range(2):
+        writer = BagWriter(tmp_path / f"part{part}")
+        writer.add_topic("/count", "their_msgs/msg/Count", text="int32 count")
+        writer.write("/count", bytes([0, 1, 0, 0, part, 0, 0, 0]), 1000 + part)
+        writer.close()
+        os.replace(writer.file, folder / f"split_{part}.mcap")
+    assert recover(folder) == 2
+    assert [record.message.count for record in read(folder)] == [0, 1]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "metadata.yaml", "split_0.mcap", "split_0.mcap.torn", "split_1.mcap.torn"]
+
+
+def test_topics_may_be_named_without_their_slash_and_left_out_all_the_same() -> None:
+    assert wanted("/a/image", {"/a/image"}, None)
+    assert not wanted("/a/image", {"/a/image"}, re.compile("image"))

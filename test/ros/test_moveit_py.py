@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import fake_moveit
 import numpy as np
 import pytest
-from moveit_msgs.msg import PlanningScene
+from moveit_msgs.msg import CollisionObject, PlanningScene
 from rclpy.parameter import Parameter as ParameterValue
+from rclpy.task import Future
 
 from wm_ros.bridge import furniture
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose
 from wm_ros.nodes.base import WmNode
-from wm_ros.nodes.clients import SUCCEEDED, StopFlag
+from wm_ros.nodes.clients import SUCCEEDED, StopFlag, send
 from wm_ros.nodes.moveit_body import MoveItBody, make_body
 from wm_ros.nodes.parameters import PLANNING, SAFETY, TOPICS, Parameter
 
@@ -167,3 +170,55 @@ def test_furniture_comes_and_goes(body: Any) -> None:
     body._furniture = wall("shelf")
     body.apply_furniture(StopFlag())
     assert set(body._moveit.planner.scene.objects) == {"shelf"}
+
+
+def test_furniture_of_another_room_is_taken_away_once() -> None:
+    body = object.__new__(MoveItBody)
+    body.robot, body._scene_lock = fake_moveit.ROBOT, threading.Lock()
+    body._applied, body._applied_ids = None, set()
+    there: set[str] = set()
+    sent: list[PlanningScene] = []
+
+    def change(scene: PlanningScene, _stop: StopFlag) -> bool:
+        sent.append(scene)
+        items = scene.world.collision_objects
+        gone = {item.id for item in items if item.operation == CollisionObject.REMOVE}
+        known = gone <= there  # MoveIt refuses to remove what it does not know
+        there.difference_update(gone)
+        there.update(item.id for item in items if item.id not in gone)
+        return known
+
+    body._change_scene, body._known_objects = change, lambda _stop: set(there)
+    for name in ("wall", "shelf"):
+        body._furniture = wall(name)
+        for _ in range(3):
+            body.apply_furniture(StopFlag())
+    assert there == {"shelf"} and len(sent) == 2
+
+
+def test_a_goal_that_is_accepted_too_late_is_cancelled() -> None:
+    class Executor:
+        def create_task(self, task: Any) -> None:
+            task()
+
+    class Client:
+        _node = SimpleNamespace(executor=Executor())
+        future, cancelled = Future(), 0
+
+        def server_is_ready(self) -> bool:
+            return True
+
+        def send_goal_async(self, _goal: Any) -> Future:
+            return self.future
+
+        def cancel_goal_async(self) -> None:
+            self.cancelled += 1
+
+    client = Client()
+    with pytest.raises(UserError, match="did not answer"):
+        send(client, None, "the arm", StopFlag(), 0.05)  # type: ignore[arg-type]
+    client.future.set_result(SimpleNamespace(
+        accepted=True, cancel_goal_async=client.cancel_goal_async, get_result_async=Future))
+    if client.future._callbacks:
+        client.future._schedule_or_invoke_done_callbacks()
+    assert client.cancelled == 1

@@ -8,6 +8,22 @@ from std_srvs.srv import Trigger
 from wm_ros.nodes.monitor_node import MonitorNode
 
 
+def test_a_monitor_that_comes_back_releases_nothing(ros: None) -> None:
+    monitor = MonitorNode()
+    try:
+        monitor.configure()
+        told: list[bool] = []
+        monitor._stopped_out.publish = lambda m: told.append(m.data)  # type: ignore[method-assign]
+        monitor.activate()
+        assert told == [], "its forerunner's stop counts until somebody resumes"
+        monitor._hear_stop(Bool(data=True))
+        monitor.deactivate()
+        monitor.activate()
+        assert told == [True, True]
+    finally:
+        monitor.destroy_node()
+
+
 def test_button_stops_and_cannot_release(ros: None) -> None:
     monitor = MonitorNode()
     try:

@@ -38,12 +38,14 @@ from wm_ros.bridge import (
     solids,
     times,
 )
+from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose, top_down
 from wm_ros.msg import ActionChunk, ImaginedRollout, Observation, Surprise
 from wm_ros.nodes import qos, view_node
 from wm_ros.nodes.view_node import ViewNode
 from wm_ros.robot import load_robot
 from wm_ros.sim.env import TaskEnv
+from wm_ros.view.guard import check_address
 
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(300)]
 ROBOT = load_robot()
@@ -244,3 +246,23 @@ def keep(picture: np.ndarray) -> None:
     from PIL import Image as Picture
     if os.environ.get("WM_SCREENSHOT"):
         Picture.fromarray(picture).save(os.environ["WM_SCREENSHOT"])
+
+
+def test_pages_of_other_sites_cannot_press_the_buttons(page: tuple[ViewNode, str]) -> None:
+    from websockets.exceptions import InvalidStatus
+    from websockets.sync.client import connect
+
+    node, url = page
+    address, protocol = url.replace("http", "ws"), ["viser-v1.1.1"]
+    with pytest.raises(InvalidStatus, match="403"):
+        connect(address, origin="https://evil.example", subprotocols=protocol)
+    with connect(address, origin=url.rstrip("/"), subprotocols=protocol) as own:
+        assert own.recv(timeout=10)
+
+
+def test_addresses_that_cannot_be_served_are_said_in_one_sentence(
+        page: tuple[ViewNode, str]) -> None:
+    port = int(page[1].rstrip("/").rsplit(":", 1)[1])
+    for host, wanted in (("127.0.0.1", port), ("192.0.2.1", free_port())):
+        with pytest.raises(UserError, match="cannot be served"):
+            check_address(host, wanted)

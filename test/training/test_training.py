@@ -129,8 +129,7 @@ def test_a_checkpoint_of_another_size_is_no_start(data, tmp_path):
 
 
 def test_an_episode_keeps_its_side_when_data_are_added(data, cache, tmp_path):
-    _, _, settings = load("video_tiny")
-    training, validation = train.split(cache, settings)
+    training, validation = train.split(cache, 0.3)
     assert not set(training) & set(validation) and len(training) + len(validation) == len(cache)
     held = {(cache.task[r], cache.arrays["episode_seed"][cache.episode_index[r]])
             for r in validation}
@@ -141,7 +140,7 @@ def test_an_episode_keeps_its_side_when_data_are_added(data, cache, tmp_path):
         more.merge()
     both = build_cache([data, tmp_path / "more"], tmp_path / "c", depth=True)
     now = {(both.task[r], both.arrays["episode_seed"][both.episode_index[r]])
-           for r in train.split(both, settings)[1]}
+           for r in train.split(both, 0.3)[1]}
     assert both.tasks == cache.tasks and {h for h in now if h[1] < 10} <= held
 
 
@@ -241,3 +240,13 @@ def test_mistyped_settings_get_one_sentence(tmp_path):
     bad.write_text("family: video\nnetwork: {widht: 3}\n")
     with pytest.raises(UserError, match="widht"):
         load(str(bad))
+
+
+def test_every_task_keeps_an_episode_for_validation(cache):
+    training, validation = train.split(cache, 1e-9)
+    for task in range(len(cache.tasks)):
+        mine = train.of_tasks(cache, [task], validation)
+        assert cache.success[mine].all() and not cache.failure[mine].any()
+        assert len(train.of_tasks(cache, [task], training))
+    with pytest.raises(UserError, match="too few episodes"):
+        train.of_tasks(cache, [0], validation[:0])

@@ -2,6 +2,7 @@
 """The video family behind the common interface."""
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from tiny_checkpoint import make_checkpoint, observation
 
 from wm_ros.errors import UserError
 from wm_ros.world_model import WorldModel, load_model
-from wm_ros.world_model.interface import Finder
+from wm_ros.world_model.interface import Finder, new_room
 from wm_ros.world_model.video.config import VideoConfig
 from wm_ros.world_model.video.network import VideoNetwork
 
@@ -146,7 +147,7 @@ def test_unknown_words_get_one_sentence(model, words, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("field", ["q", "tcp_position", "wrench"])
+@pytest.mark.parametrize("field", ["q", "tcp_position"])
 def test_nan_never_reaches_the_network(model, field):
     bad = observation()
     getattr(bad, field)[0] = np.nan
@@ -195,3 +196,33 @@ def test_the_shipped_size_fits_its_budget():
     assert sum(p.numel() for p in network.parameters()) * 2 < 22e6, "bf16 bytes"
     with pytest.raises(UserError):
         VideoConfig(width=100, heads=3)
+
+
+def test_what_would_place_nothing_is_refused(model):
+    look = observation()
+    half = model.config.image_size // 2
+    for wrong in ({"scene_K": np.zeros((3, 3))}, {"scene_K": np.full((3, 3), np.nan)},
+                  {"scene_quaternion": np.zeros(4)}, {"tcp_quaternion": np.full(4, np.nan)},
+                  {"scene_depth": np.ones((half, half), np.float32)}, {"wrench": np.zeros(3)}):
+        with pytest.raises(UserError):
+            model.observe(dataclasses.replace(look, **wrong))
+
+
+def test_broken_chunks_are_not_imagined(model):
+    look = observation()
+    state = model.observe(look)
+    chunks = model.act(state, WORDS)
+    nan = dataclasses.replace(chunks, position=chunks.position * np.nan)
+    short = dataclasses.replace(chunks, position=chunks.position[:, :-1])
+    for broken, said in ((nan, "NaN"), (short, "steps")):
+        with pytest.raises(UserError, match=said):
+            model.imagine(state, broken, WORDS)
+
+
+def test_a_new_room_begins_the_noise_anew(model):
+    look = observation()
+    chunks = []
+    for _ in range(2):
+        new_room(model)
+        chunks.append(model.act(model.observe(look), WORDS, n=3).position)
+    np.testing.assert_array_equal(*chunks)
