@@ -250,3 +250,10 @@ def test_every_task_keeps_an_episode_for_validation(cache):
         assert len(train.of_tasks(cache, [task], training))
     with pytest.raises(UserError, match="too few episodes"):
         train.of_tasks(cache, [0], validation[:0])
+
+
+def test_a_checkpoint_without_its_run_is_never_replaced(data, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"ships")
+    with pytest.raises(UserError, match="another --out"):
+        train.run(arguments(data, tmp_path))
+    assert (tmp_path / "model.safetensors").read_bytes() == b"ships"

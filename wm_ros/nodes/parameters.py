@@ -58,7 +58,7 @@ TOPICS = (
     P("topics.wrench", "/wrist/wrench", "Force and torque on the hand."),
     P("frames.scene_camera", "scene_camera_optical_frame", "Optical frame of the scene camera."),
     P("frames.wrist_camera", "wrist_camera_optical_frame", "Optical frame of the wrist camera."),
-    P("frames.wrench", "", "Frame of the wrench; empty means the robot's hand link."),
+    P("frames.wrench", "", "Frame of the wrench; empty means the one that its messages name."),
 )
 
 SIMULATION = (

@@ -22,7 +22,7 @@ from wm_ros.training.config import find
 from wm_ros.training.jepa_batches import Sequences, SequenceSampler
 from wm_ros.training.jepa_calibration import calibrate
 from wm_ros.training.progress import Progress
-from wm_ros.training.state import Pace, load_state, save_state
+from wm_ros.training.state import STATE, Pace, check_folder, load_state, save_state
 from wm_ros.world_model.jepa.actions import STEP_DIM
 from wm_ros.world_model.jepa.config import JepaConfig
 from wm_ros.world_model.jepa.encoder import Encoder
@@ -96,6 +96,7 @@ def run(args: argparse.Namespace, name: str) -> int:
     network, settings = load(name, steps=args.steps, seed=args.seed)
     cuda = args.device == "cuda" or (args.device == "auto" and torch.cuda.is_available())
     processes = args.processes or (1 if cuda else os.cpu_count() or 1)
+    check_folder(args.out)
     cache_folder = args.cache or args.out / "cache"
     if not fits(cache_folder, args.data):
         with Progress("decode", unit="frames") as bar:
@@ -168,7 +169,7 @@ def optimise(model: Jepa, sampler: SequenceSampler, settings: JepaTraining, out:
     """The training loop; returns the last step."""
     from wm_ros.training.train import learning_rate, make_optimizer
 
-    optimizer, state, step = make_optimizer(model, settings), out / "state.safetensors", 0
+    optimizer, state, step = make_optimizer(model, settings), out / STATE, 0
     if state.exists():
         step = load_state(state, model, None, optimizer)
     # a resumed run must not see the batches of its start again

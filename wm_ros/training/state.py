@@ -9,8 +9,18 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from wm_ros.errors import UserError
 from wm_ros.training import parallel
 from wm_ros.world_model.video.checkpoint import read_tensors, save_tensors
+
+STATE = "state.safetensors"  # what resuming needs, beside the checkpoint
+
+
+def check_folder(out: Path) -> None:
+    """:raises UserError: if a checkpoint lies in ``out`` that no run here can go on with"""
+    if (out / "model.safetensors").exists() and not (out / STATE).exists():
+        raise UserError(f"{out} holds a checkpoint and nothing of the run that made it: choose "
+                        "another --out, and begin from its weights with --init.")
 
 
 class Ema:

@@ -27,7 +27,7 @@ from wm_ros.training.config import Schedule, TrainingConfig, load
 from wm_ros.training.losses import losses
 from wm_ros.training.precision import autocast
 from wm_ros.training.progress import Progress
-from wm_ros.training.state import Ema, Pace, load_state, save_state
+from wm_ros.training.state import STATE, Ema, Pace, check_folder, load_state, save_state
 from wm_ros.training.throughput import MachineShare
 from wm_ros.training.validation import validate
 from wm_ros.world_model.loading import find
@@ -84,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     family = args.family or family
     cuda = args.device == "cuda" or (args.device == "auto" and torch.cuda.is_available())
     processes = args.processes or (1 if cuda else os.cpu_count() or 1)
+    check_folder(args.out)
     cache_folder = args.cache or args.out / "cache"
     with Progress("decode", unit="frames") as bar:
         build_cache(args.data, cache_folder, depth=True, progress=bar.update)
@@ -136,7 +137,7 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     if parallel.rank() == 0:
         ema = Ema(model, settings.ema)
         optimizer = make_optimizer(model, settings)
-        load_state(out / "state.safetensors", model, ema, optimizer)
+        load_state(out / STATE, model, ema, optimizer)
         model.load_state_dict(ema.weights)
         scores = validate(model, checker, tokeniser, renderer, device)
         export(out, family, network, settings, cache, chosen, codec, model, scores, step)
@@ -301,7 +302,7 @@ def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, ou
     :param until: s of the monotonic clock when to save and stop
     """
     optimizer, ema = make_optimizer(model, settings), Ema(model, settings.ema)
-    state, first = out / "state.safetensors", 0
+    state, first = out / STATE, 0
     if state.exists():
         first = load_state(state, model, ema, optimizer)
     # a resumed run must not see the batches of its start again
