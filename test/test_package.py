@@ -16,9 +16,6 @@ PROGRAMS = [ROOT / "setup.py", *sorted((ROOT / "test").rglob("*.py")),
               if f.is_file() and f.read_text().startswith("#!/usr/bin/env python3")
               and f.suffix != ".in")]
 PACKAGE = ElementTree.parse(ROOT / "package.xml").getroot()
-# modules whose ROS package has another name, and modules that no ROS package brings
-ROS_PACKAGES = {"cv_bridge": "cv_bridge",
-                "ament_index_python": "ament_index_python"}
 ROS_MODULE = re.compile(r"^(rclpy|rcl_interfaces|launch\w*|ament_index_python|cv_bridge|tf2_\w+"
                         r"|\w+_msgs|\w+_interfaces|std_srvs)$")
 
@@ -39,10 +36,9 @@ def declared(*tags: str) -> set[str]:
 
 
 def test_rosdep_installs_every_ros_package_that_the_code_imports():
-    launch = sorted((ROOT / "launch").glob("*.py"))
-    used = {name for file in SOURCES + launch for name in imported(file)
+    launch = sorted((ROOT / "launch").rglob("*.py"))
+    needed = {name for file in SOURCES + launch for name in imported(file)
             if ROS_MODULE.match(name)}
-    needed = {ROS_PACKAGES.get(name, name) for name in used}
     missing = needed - declared("depend", "exec_depend")
     assert not missing, f"package.xml lacks <exec_depend> for {sorted(missing)}"
 

@@ -28,7 +28,9 @@ def share() -> Path:
     root = Path(__file__).resolve().parent.parent
     if (root / "setup.py").is_file() and (root / "config").is_dir():
         return root
-    for prefix in prefixes():
+    # beside the library: pip installs for one user, and Debian's for all, elsewhere than Python
+    beside = Path(__file__).resolve().parents
+    for prefix in (*prefixes(), *beside):
         candidate = prefix / "share" / PACKAGE
         if (candidate / "config").is_dir():
             return candidate

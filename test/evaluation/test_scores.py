@@ -21,8 +21,8 @@ def test_no_page_quotes_other_scores_than_the_file(root: Path, folder: str) -> N
 
 def test_a_second_split_stands_beside_the_first(tmp_path: Path) -> None:
     row = {"successes": 1, "trials": 2, "interval": [0.1, 0.9], "seconds": None}
-    summary = {"tasks": {"a": row}, "mean": 0.5, "candidates": 1, "act_ms_p50": 1.0,
-               "act_ms_p95": 2.0,
+    summary = {"tasks": {"a": row}, "mean": 0.5, "candidates": 1, "first_seed": 100,
+               "act_ms_p50": 1.0, "act_ms_p95": 2.0,
                "open_loop": {"horizons": {}, "moments": 1,
                              "action_mm": {"policy": 1.0, "inverse": 2.0, "stay": 3.0}},
                "calibration": {"bins": [], "looks": 3, "brier": 0.1, "ece": 0.1, "auroc": 0.5,

@@ -20,7 +20,7 @@ from wm_ros.bridge import furniture
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose
 from wm_ros.nodes.base import WmNode
-from wm_ros.nodes.clients import SUCCEEDED, StopFlag, send
+from wm_ros.nodes.clients import SUCCEEDED, StopFlag, Stopped, call, send
 from wm_ros.nodes.moveit_body import MoveItBody, make_body
 from wm_ros.nodes.parameters import PLANNING, SAFETY, TOPICS, Parameter
 
@@ -196,29 +196,71 @@ def test_furniture_of_another_room_is_taken_away_once() -> None:
     assert there == {"shelf"} and len(sent) == 2
 
 
+class LateClient:
+    """An action client whose goal is accepted when the test says so."""
+
+    def __init__(self) -> None:
+        self._node = SimpleNamespace(executor=SimpleNamespace(create_task=lambda task: task()))
+        self._future, self.cancelled = Future(), 0
+
+    def server_is_ready(self) -> bool:
+        return True
+
+    def send_goal_async(self, _goal: Any) -> Future:
+        return self._future
+
+    def accept(self) -> None:
+        if not self._future.done():
+            self._future.set_result(SimpleNamespace(
+                accepted=True, cancel_goal_async=self._cancel, get_result_async=Future))
+            self._future._schedule_or_invoke_done_callbacks()
+
+    def _cancel(self) -> None:
+        self.cancelled += 1
+
+
 def test_a_goal_that_is_accepted_too_late_is_cancelled() -> None:
-    class Executor:
-        def create_task(self, task: Any) -> None:
-            task()
-
-    class Client:
-        _node = SimpleNamespace(executor=Executor())
-        future, cancelled = Future(), 0
-
-        def server_is_ready(self) -> bool:
-            return True
-
-        def send_goal_async(self, _goal: Any) -> Future:
-            return self.future
-
-        def cancel_goal_async(self) -> None:
-            self.cancelled += 1
-
-    client = Client()
+    client = LateClient()
     with pytest.raises(UserError, match="did not answer"):
         send(client, None, "the arm", StopFlag(), 0.05)  # type: ignore[arg-type]
-    client.future.set_result(SimpleNamespace(
-        accepted=True, cancel_goal_async=client.cancel_goal_async, get_result_async=Future))
-    if client.future._callbacks:
-        client.future._schedule_or_invoke_done_callbacks()
+    client.accept()
     assert client.cancelled == 1
+
+
+def test_an_answer_to_an_earlier_question_counts() -> None:
+    """A server that answers more slowly than it is asked again."""
+    asked: list[Future] = []
+
+    class Client:
+        srv_name = "/slow"
+
+        def service_is_ready(self) -> bool:
+            return True
+
+        def call_async(self, _request: Any) -> Future:
+            future = Future()
+            threading.Timer(0.3, lambda: (future.set_result(len(asked)),
+                                          future._schedule_or_invoke_done_callbacks())).start()
+            asked.append(future)
+            return future
+
+        def remove_pending_request(self, _future: Future) -> None:
+            pass
+
+    assert call(Client(), None, StopFlag(), 1.0, repeat=0.2) is not None
+    assert len(asked) == 2
+
+
+def test_a_stop_beside_the_answer_leaves_no_goal_running() -> None:
+    stop, client = StopFlag(), LateClient()
+    real = stop.check
+
+    def check() -> None:  # the answer and the stop come between two looks
+        client.accept()
+        stop.set("Stopped.")
+        real()
+
+    stop.check = check  # type: ignore[method-assign]
+    with pytest.raises(Stopped):
+        send(client, None, "the arm", stop, 5.0)  # type: ignore[arg-type]
+    assert client.cancelled >= 1

@@ -18,7 +18,7 @@ from wm_ros.motion.plan import Request
 from wm_ros.motion.planner import Planner
 from wm_ros.motion.pose import Pose
 from wm_ros.nodes.clients import StopFlag
-from wm_ros.nodes.planning_run import Run, Settings
+from wm_ros.nodes.planning_run import Run, Settings, _whole
 from wm_ros.sim.controllers import ArmController, GripperController, Outcome, Tolerances, make_path
 from wm_ros.sim.env import TaskEnv
 from wm_ros.sim.tasks import TASKS
@@ -159,7 +159,7 @@ class SimulatedGoal:
     def __init__(self, body: SimulatedBody) -> None:
         self.body = body
 
-    def result(self, _stop: Any, timeout: float, late: str) -> tuple[int, Any]:
+    def result(self, _stop: Any, timeout: float, late: str, _now: Any) -> tuple[int, Any]:
         body = self.body
         limit = body.sim.time + timeout
         while body.arm_outcome is None:
@@ -242,3 +242,7 @@ def test_where_all_candidates_are_blocked_the_best_ones_reason_is_told() -> None
     run = Run(TwoWays({1.0: 0.0, -1.0: 0.0}), SETTINGS, "go", StopFlag(), lambda _: None)
     with pytest.raises(UserError, match="blocked"):
         run._choose([sideways("best", 1.0), sideways("second", -1.0)], np.zeros(7), 0.0)
+
+
+def test_moveits_fraction_counts_lines_and_not_metres() -> None:
+    assert [_whole(f, 3) for f in (0.3, 1 / 3, 0.66, 2 / 3, 1.0, -0.03)] == [0, 1, 1, 2, 3, 0]

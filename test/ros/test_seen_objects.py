@@ -2,14 +2,16 @@
 """Things on the table become obstacles where they are, make way for the hand and move with it."""
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from rclpy.serialization import serialize_message
+from std_msgs.msg import Header
 
-from wm_ros.bridge import furniture, images, poses, seen, times
+from wm_ros.bridge import furniture, images, joints, poses, seen, times
 from wm_ros.motion.kinematics import Kinematics
 from wm_ros.motion.planner import Planner
 from wm_ros.motion.pose import Pose, top_down
@@ -30,9 +32,11 @@ LOW, HIGH = np.array([0.1, -0.75, 0.0]), np.array([0.9, 0.75, 0.9])
 
 def picture(env: TaskEnv) -> tuple[Observation, np.ndarray]:
     """What the perception node would tell, and the arm's joints."""
-    obs, stamp = env.observe(), times.stamp(1.0)
+    obs, stamp = env.observe(), times.stamp(time.time() + 60.0)  # newer than any look
     size = obs.scene_depth.shape[::-1]
     return Observation(
+        header=Header(stamp=stamp),
+        joint_state=joints.to_joint_state(stamp, ROBOT.arm_joints, obs.q),
         depths=[images.to_depth(obs.scene_depth, stamp, "camera")],
         camera_infos=[images.to_camera_info(obs.scene_K, size, stamp, "camera")],
         camera_poses=[poses.to_pose(obs.scene_pose)]), obs.q
@@ -76,11 +80,15 @@ class Scene:
             lambda: self.q)
         self.objects = SeenObjects(self.node, KINEMATICS, self.change)
         self.env = TaskEnv("put_mug_on_tray", 1, "held_out")
-        message, q = picture(self.env)
-        self.objects._hear(serialize_message(message))
-        self.objects.look(q, furniture.from_scene(self.env.scene, ROBOT.base_link), STOP)
+        self.message = picture(self.env)[0]
+        self.objects._hear(serialize_message(self.message))
+        self.look(ROBOT.gripper.open_width)
         mug = self.env.sim.object_pose("mug").position
         self.grasp = top_down([mug[0], mug[1], 0.05])
+
+    def look(self, width: float) -> None:
+        self.objects.look(furniture.from_scene(self.env.scene, ROBOT.base_link), width,
+                          self.shown, STOP)
 
     def change(self, scene: Any, _stop: StopFlag) -> bool:
         problems = self.keeper.apply(scene)
@@ -148,6 +156,30 @@ def test_an_empty_grip_holds_nothing(scene: Scene) -> None:
 def test_without_depth_the_table_stays_empty_with_a_sentence(scene: Scene) -> None:
     told: list[str] = []
     scene.node.complain = told.append  # type: ignore[method-assign]
-    scene.objects._hear(serialize_message(Observation()))
-    scene.objects.look(scene.q, None, STOP)
+    blind = scene.message
+    blind.depths = []
+    scene.objects._hear(serialize_message(blind))
+    scene.look(ROBOT.gripper.open_width)
     assert told and "depth" in told[0]
+
+
+def test_what_a_planner_that_came_back_lacks_is_shown_again(scene: Scene) -> None:
+    far = [top_down([0.3, -0.5, 0.5])]
+    scene.objects.make_way(far, STOP)
+    before = scene.shown
+    assert before
+    for name in before:  # the planner is started anew
+        scene.planner.remove_object(name)
+    scene.look(ROBOT.gripper.open_width)
+    scene.objects.make_way(far, STOP)
+    assert scene.shown == before
+
+
+def test_a_closed_hand_keeps_what_it_holds_when_a_new_instruction_begins(scene: Scene) -> None:
+    scene.objects.make_way([scene.grasp], STOP)
+    scene.objects.gripped(0.0, 0.03, scene.grasp, STOP)
+    assert scene.planner.scene.attached
+    scene.look(0.03)
+    assert scene.planner.scene.attached
+    scene.look(ROBOT.gripper.open_width)
+    assert not scene.planner.scene.attached

@@ -144,3 +144,13 @@ def test_transforms_of_the_links_agree_with_the_planner() -> None:
     expected = Kinematics(ROBOT).link_pose(q, ROBOT.hand_link)
     np.testing.assert_allclose(pose.position, expected.position, atol=1e-6)
     assert abs(pose.quaternion @ expected.quaternion) > 1 - 1e-9
+
+
+def test_what_happens_between_two_points_is_refused_too() -> None:
+    """Mean speeds within the limits, the cubic's not."""
+    q = np.stack([HOME, HOME])
+    q[1, 0] += 0.217
+    rest = np.zeros_like(q)
+    assert "limits" in refusal(Path(np.array([0.0, 0.1]), q, rest), ROBOT, 1.02)
+    assert "acceleration" in refusal(Path(np.array([0.0, 0.15]), q, rest), ROBOT, 1.02)
+    assert refusal(Path(np.array([0.0, 1.0]), q, rest), ROBOT, 1.02) == ""

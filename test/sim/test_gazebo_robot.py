@@ -66,8 +66,7 @@ def test_sensors_publish_what_the_bridge_carries(world: Path, urdf: ET.Element) 
     for sensor in sensors.values():
         topic = sensor.findtext("topic") or sensor.findtext("contact/topic")
         if sensor.get("type") == "rgbd_camera":
-            topics |= {f"/{topic}/{end}" for end in ("image", "depth_image", "points",
-                                                     "camera_info")}
+            topics |= {f"/{topic}/{end}" for end in ("image", "depth_image", "camera_info")}
         elif sensor.get("type") == "camera":
             topics |= {f"/{topic}", f"/{topic.rsplit('/', 1)[0]}/camera_info"}
         else:
@@ -230,3 +229,9 @@ def _rpy(roll: float, pitch: float, yaw: float) -> np.ndarray:
 
 def test_world_of_any_seed_is_valid(world: Path) -> None:
     assert "Valid" in _sdf(world / "world.sdf", "-k")
+
+
+def test_a_robot_whose_files_lie_beside_its_yaml_is_found_from_elsewhere(tmp_path: Path) -> None:
+    file = tmp_path / "robot.yaml"
+    file.write_text(yaml.safe_dump(gazebo_config.robot_file("ur5")))
+    assert load_robot(str(file)).urdf_path.is_file()

@@ -26,10 +26,6 @@ class Chunk(NamedTuple):
     uncertainty: float
     progress: float = float("nan")
 
-    def times(self) -> np.ndarray:
-        """When each pose is due (s)."""
-        return self.stamp + self.dt * np.arange(len(self.poses))
-
     @property
     def extent(self) -> float:
         """How far the tool gets from the first pose (m); jitter does not add up."""

@@ -106,8 +106,8 @@ class TransformBuffer:
             edge = self._edges[frame]
             step = edge.at(time, self._tolerance)
             if step is None:
-                raise UserError(f"The transform of {frame} is not known at {time:.3f} s; its "
-                                f"publisher is late or has stopped.")
+                raise UserError(f"The transform of {frame} is not known at the time of the "
+                                "images; its publisher is late or has stopped.")
             pose, frame = step.compose(pose), edge.parent
             chain[frame] = pose
         return chain

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from wm_ros.errors import UserError
+from wm_ros.files import write_text
 from wm_ros.paths import share
 from wm_ros.world_model.interface import Observation, WorldModel
 from wm_ros.world_model.precision import CHOICES, best_dtype
@@ -43,10 +44,13 @@ def run(args: argparse.Namespace) -> int:
                               "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     for name in names:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        report[name] = PARTS[name](args)
+        try:
+            report[name] = PARTS[name](args)
+        except subprocess.TimeoutExpired as error:
+            report[name] = {"error": f"took more than {error.timeout:.0f} s"}
         print(json.dumps({name: report[name]}, indent=1), flush=True)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(report, indent=1))
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        write_text(args.out, json.dumps(report, indent=1))
     print(f"written to {args.out}")
     return 0
 
@@ -125,7 +129,6 @@ def precision(args: argparse.Namespace) -> dict[str, Any]:
     from wm_ros.evaluation import costs
     from wm_ros.world_model import load_model
 
-    observation, words = costs.example("put_mug_on_tray")
     models: dict[str, WorldModel] = {}
     failed: dict[str, Any] = {}
     for name, options in VARIANTS.items():
@@ -133,7 +136,7 @@ def precision(args: argparse.Namespace) -> dict[str, Any]:
             models[name] = load_model(args.model, **options)  # type: ignore[arg-type]
         except UserError as error:
             failed[name] = {"error": str(error)}
-    times = costs.latency(models, observation, words, rounds=30, candidates=(1, 8))
+    times = costs.latency(models, "put_mug_on_tray", rounds=30, candidates=(1, 8))
     found = {name: {"weights_mib": costs.weights_mib(models[name]), **calls}
              for name, calls in times.items()}
     columns = list(next(iter(times.values()), {}))

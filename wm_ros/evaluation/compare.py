@@ -25,6 +25,7 @@ from wm_ros.evaluation.comparison import markdown, summarise, write_plot
 from wm_ros.evaluation.evaluate import Load, load_once
 from wm_ros.training.progress import Progress
 from wm_ros.world_model.ensemble import parts
+from wm_ros.world_model.interface import Observation
 from wm_ros.world_model.loading import find
 from wm_ros.world_model.precision import CHOICES
 
@@ -41,6 +42,10 @@ class Entry(NamedTuple):
     load: Load
     mark: str
     card: dict[str, Any]
+
+
+WEIGH = (".yaml", ".safetensors", ".npz", ".json")  # files that make a checkpoint what it is,
+BESIDE = ("state.safetensors", "scores.json", "result.json")  # and those that only lie there
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -123,7 +128,7 @@ def fingerprint(folders: list[Path], asked: str) -> str:
     """Short checksum of a checkpoint's files and of what is ``asked`` of it."""
     mark = zlib.crc32(asked.encode())
     for path in [path for folder in folders for path in sorted(folder.glob("*"))]:
-        if path.suffix in (".yaml", ".safetensors", ".npz") and path.name != "state.safetensors":
+        if path.suffix in WEIGH and path.name not in BESIDE:
             mark = zlib.crc32(path.read_bytes(), mark)
     return f"{mark:08x}"
 
@@ -150,7 +155,7 @@ def measured(entry: Entry, tasks: list[str], args: argparse.Namespace) -> dict[s
     """What was kept of one model: outcomes and foresight by task and seed."""
     kept: dict[str, Any] = {"family": entry.card["family"], "mark": entry.mark,
                             "training": costs.training(entry.card)}
-    for kind, seeds in (("episode", args.seeds), ("foresight", args.foresight)):
+    for kind, seeds in (("episode", args.seeds), ("foresight", min(args.foresight, args.seeds))):
         kept[kind] = [json.loads(cell_file(args.out, entry, kind, task,
                                            args.first_seed + i).read_text())
                       for task in tasks for i in range(seeds)]
@@ -161,7 +166,9 @@ def take_costs(entries: list[Entry], task: str) -> dict[str, dict[str, Any]]:
     """Memory of each model alone, then the time of all side by side, on otherwise idle workers."""
     answers: dict[str, dict[str, Any]] = {}
     for entry in entries:
-        answers[entry.label] = {"memory": _alone(_memory, entry, task)}
+        # seen in another process, whose renderer would leave room for the model
+        look = _alone(_look, entry, task)
+        answers[entry.label] = {"memory": _alone(_memory, entry, *look)}
     for label, times in _alone(_latency, entries, task).items():
         answers[label]["latency"] = times
     return answers
@@ -172,14 +179,16 @@ def _alone(work: Callable[..., Any], *args: Any) -> Any:
         return pool.submit(work, *args).result()
 
 
-def _memory(entry: Entry, task: str) -> dict[str, Any]:
-    observation, words = costs.example(task)
+def _look(entry: Entry, task: str) -> tuple[Observation, str]:
+    return costs.example(task, load_once(*entry.load).spec.image_size)
+
+
+def _memory(entry: Entry, observation: Observation, words: str) -> dict[str, Any]:
     return costs.memory(lambda: load_once(*entry.load), observation, words)
 
 
 def _latency(entries: list[Entry], task: str) -> dict[str, dict[str, Any]]:
-    observation, words = costs.example(task)
-    return costs.latency({e.label: load_once(*e.load) for e in entries}, observation, words)
+    return costs.latency({e.label: load_once(*e.load) for e in entries}, task)
 
 
 def _cell(job: tuple[Any, ...]) -> None:

@@ -2,9 +2,9 @@
 """What models cost: memory, each in a process of its own; time, side by side in one process."""
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -88,11 +88,12 @@ def calls(model: WorldModel, observation: Observation, words: str,
     return found
 
 
-def latency(models: Mapping[str, WorldModel], observation: Observation, words: str,
-            rounds: int = 20, candidates: tuple[int, ...] = (1,)) -> dict[str, dict[str, Any]]:
+def latency(models: Mapping[str, WorldModel], task: str, rounds: int = 20,
+            candidates: tuple[int, ...] = (1,)) -> dict[str, dict[str, Any]]:
     """Quantiles of the calls by model, in ms; models take turns, so that what else the machine
     does meets all of them alike."""
-    work = {name: calls(model, observation, words, candidates) for name, model in models.items()}
+    work = {name: calls(model, *example(task, model.spec.image_size), candidates)
+            for name, model in models.items()}
     durations: dict[str, dict[str, list[float]]] = {
         name: {call: [] for call in found} for name, found in work.items()}
     for _ in range(rounds):
@@ -118,4 +119,6 @@ def training(card: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """MiB of this process at its largest; getrusage would tell that of the one it came from."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 1024

@@ -80,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
              i < args.films) for task in tasks for i in range(args.seeds)]
     outcomes: list[Outcome] = []
     args.out.mkdir(parents=True, exist_ok=True)
+    for film in args.out.glob("*.gif"):  # of another run
+        film.unlink()
     with ProcessPoolExecutor(args.workers, get_context("spawn"),
                              end_with_parent) as pool, \
             Progress("evaluate", len(jobs), "episodes") as bar:
@@ -98,7 +100,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{args.model} did not act in any episode: {outcomes[0].refused}")
     summary = summarise(outcomes, tasks) | {
         "model": str(args.model), "precision": getattr(model, "precision", "float32"),
-        "backend": args.backend, "split": args.split, "candidates": args.candidates,
+        "backend": args.backend, "split": args.split, "first_seed": args.first_seed,
+        "candidates": args.candidates,
         "calibration": calibrate(outcomes, model.spec.horizon),
         "open_loop": open_loop.summarise(moments)}
     (args.out / "eval.json").write_text(json.dumps(summary, indent=1))

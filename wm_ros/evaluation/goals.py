@@ -17,7 +17,7 @@ from torch import Tensor
 from wm_ros.evaluation.closed_loop import Outcome, follow, to_observation
 from wm_ros.motion.pose import Pose
 from wm_ros.sim.env import TaskEnv
-from wm_ros.world_model.interface import Observation, State
+from wm_ros.world_model.interface import Observation, State, new_room
 from wm_ros.world_model.jepa.model import JepaWorldModel
 
 EVERY = 5  # control steps from one goal to the next
@@ -89,6 +89,7 @@ def run_goals(model: JepaWorldModel, task: str, seed: int, split: str = "held_ou
     :param execute: control steps followed of each plan
     :param every: control steps of the expert from one goal image to the next
     """
+    new_room(model)
     goals = Goals(model, demonstrate(task, seed, split, model.spec.image_size).seen, every)
     env = TaskEnv(task, seed, split, image_size=model.spec.image_size)
     outcome = Outcome(task, seed, env.instruction, False, 0.0, 0.0)

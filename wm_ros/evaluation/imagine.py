@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from wm_ros.errors import UserError
-from wm_ros.evaluation.closed_loop import actions, to_observation
+from wm_ros.evaluation.closed_loop import to_observation
+from wm_ros.motion.pose import Pose
 
 HELP = "Imagine the futures of a task's next moves, then do them in the simulator and compare."
 
@@ -38,16 +39,18 @@ def run(args: argparse.Namespace) -> int:
     env = TaskEnv(args.task, args.seed, "held_out", image_size=model.spec.image_size)
     rows: list[np.ndarray] = []
     errors: list[dict[str, Any]] = []
-    state, width = None, float(env.sim.gripper_width)
+    state = None
     for _ in range(args.looks):
         state = model.observe(to_observation(env.observe()), state)
         chunks = model.act(state, env.instruction)
         imagined = model.imagine(state, chunks, env.instruction)
-        assert imagined.frames is not None
+        if imagined.frames is None:
+            raise UserError(f"{args.model} imagines no frames: choose a model of the family "
+                            "video or scene3d.")
         present = state.observation.scene_rgb
-        for action in actions(chunks, 0, width, model.spec.frame_steps[0]):
-            width = action[1]
-            env.step(action)
+        for k in range(model.spec.frame_steps[0]):  # as imagined, without waiting for a grip
+            env.step((Pose(chunks.position[0, k], chunks.quaternion[0, k]),
+                      float(chunks.gripper[0, k])))
         real = env.observe().scene_rgb
         rows.append(np.concatenate([present, imagined.frames[0, 0], real,
                                     imagined.frames[0, 1]], 1))

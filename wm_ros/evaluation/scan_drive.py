@@ -29,7 +29,6 @@ MARGIN = 0.03  # m around what was perceived
 # bearing (degrees), camera's radius and height, radius of the point it looks at (m)
 BEARINGS = (0, 30, 60, 90, 120, 145)
 RINGS = ((0.36, 0.52, 0.72), (0.60, 0.42, 0.38))
-HIGHEST_BEHIND = 0.46
 
 
 @dataclass

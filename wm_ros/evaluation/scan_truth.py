@@ -108,10 +108,8 @@ class Errors:
     p95: float = 0.0
     covered: float = 0.0
     points: int = 0
-    collider_rmse: float = 0.0
     position: dict[str, float] = field(default_factory=dict)
     yaw: dict[str, float] = field(default_factory=dict)
-    size: dict[str, float] = field(default_factory=dict)
     mass_class: dict[str, bool] = field(default_factory=dict)
     missed: list[str] = field(default_factory=list)
     extra: int = 0

@@ -25,7 +25,8 @@ def record(summary: dict[str, Any], folder: Path, commit: str, machine: dict[str
     scores = json.loads(path.read_text()) if path.exists() else {}
     calibration = {k: v for k, v in summary["calibration"].items() if k != "bins"}
     scores[summary["split"]] = {
-        "tasks": summary["tasks"], "mean": summary["mean"], "candidates": summary["candidates"],
+        "first_seed": summary["first_seed"], "tasks": summary["tasks"],
+        "mean": summary["mean"], "candidates": summary["candidates"],
         "act_ms_p50": summary["act_ms_p50"], "act_ms_p95": summary["act_ms_p95"],
         "calibration": calibration, "open_loop": summary["open_loop"], "commit": commit,
         "machine": {k: machine[k] for k in ("cpu", "cores") if k in machine}}

@@ -58,17 +58,19 @@ class StopFlag:
                 raise UserError(late)
             self.sleep(0.05)
 
-    def wait(self, future: Any, timeout: float, late: str) -> Any:
+    def wait(self, future: Any, timeout: float, late: str,
+             now: Callable[[], float] = time.monotonic) -> Any:
         """The result of an rclpy future.
 
         :param late: sentence of the UserError that is raised after ``timeout`` seconds
+        :param now: clock that counts them; a simulated one may be slow, but not stand still
         """
         done = threading.Event()
         future.add_done_callback(lambda _: done.set())
-        limit = time.monotonic() + timeout
+        limit, patience = now() + timeout, time.monotonic() + 20.0 * timeout
         while not future.done():
             self.check()
-            if time.monotonic() > limit:
+            if now() > limit or time.monotonic() > patience:
                 raise UserError(late)
             done.wait(0.02)
         return future.result()
@@ -86,15 +88,25 @@ def call(client: Any, request: Any, stop: StopFlag, timeout: float,
     name = client.srv_name
     stop.until(client.service_is_ready, timeout, f"Nobody serves {name}; is its node running?")
     limit, late = time.monotonic() + timeout, f"{name} did not answer within {timeout:.1f} s."
-    while True:
-        future = client.call_async(request)
-        left = limit - time.monotonic()
-        try:
-            return stop.wait(future, min(left, repeat), late)
-        except UserError:
-            if left <= repeat:
-                raise
-        finally:
+    answer: Future = Future()
+    asked: list[Any] = []
+
+    def note(future: Any) -> None:
+        if not answer.done():  # the first answer counts, whichever time it was asked
+            answer.set_result(future)
+
+    try:
+        while True:
+            asked.append(client.call_async(request))
+            asked[-1].add_done_callback(note)
+            left = limit - time.monotonic()
+            try:
+                return stop.wait(answer, min(left, repeat), late).result()
+            except UserError:
+                if left <= repeat:
+                    raise
+    finally:
+        for future in asked:
             if not future.done():
                 client.remove_pending_request(future)
 
@@ -111,9 +123,10 @@ class Goal:
         """Whether the result is there."""
         return bool(self.result_future.done())
 
-    def result(self, stop: StopFlag, timeout: float, late: str) -> tuple[int, Any]:
-        """(GoalStatus, result message)."""
-        answer = stop.wait(self.result_future, timeout, late)
+    def result(self, stop: StopFlag, timeout: float, late: str,
+               now: Callable[[], float] = time.monotonic) -> tuple[int, Any]:
+        """(GoalStatus, result message); see :meth:`StopFlag.wait`."""
+        answer = stop.wait(self.result_future, timeout, late, now)
         return int(answer.status), answer.result
 
     def cancel(self) -> None:
@@ -142,17 +155,20 @@ def send(client: ActionClient, goal: Any, name: str, stop: StopFlag, timeout: fl
         if not handle.accepted:
             answer.set_result(None)
             return
-        if stop or given_up:  # nobody is in charge of a goal that is accepted after that
-            handle.cancel_goal_async()
-        answer.set_result(Goal(handle, handle.get_result_async()))
+        made = Goal(handle, handle.get_result_async())
+        answer.set_result(made)
+        if stop or given_up:  # nobody is in charge of it
+            made.cancel()
 
     # In the executor's thread: an action client forgets answers that come while another thread
     # is still noting down the question.
     client._node.executor.create_task(begin)
     try:
         accepted = stop.wait(answer, timeout, f"{name} did not answer within {timeout:.1f} s.")
-    except UserError:
-        given_up.set("late")
+    except (UserError, Stopped):
+        given_up.set("nobody waits")  # first this, then the look: one of the two threads sees it
+        if answer.done() and answer.result() is not None:
+            answer.result().cancel()
         raise
     if accepted is None:
         raise UserError(f"{name} refused the goal.")

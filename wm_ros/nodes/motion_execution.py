@@ -208,7 +208,13 @@ def check_path(path: joints.JointPath, robot: RobotConfig) -> None:
     if path.velocities is not None:
         speed = np.maximum(speed, np.abs(path.velocities).max(axis=0))
     fast = speed > LIMIT_SLACK * robot.velocity_limits
-    for bad, what in ((outside, "leaves the range of"), (fast, "is faster than allowed for")):
+    hard = np.zeros(len(path.names), bool)
+    if path.velocities is not None and len(path.times) > 2:  # over two steps: rounding is none
+        change = np.abs(path.velocities[2:] - path.velocities[:-2])
+        span = (path.times[2:] - path.times[:-2])[:, None]
+        hard = (change / span > 1.1 * LIMIT_SLACK * robot.acceleration_limits).any(axis=0)
+    for bad, what in ((outside, "leaves the range of"), (fast, "is faster than allowed for"),
+                      (hard, "changes speed harder than allowed for")):
         if bad.any():
             named = ", ".join(n for n, b in zip(path.names, bad, strict=True) if b)
             raise Refusal(ErrorCode.INVALID_MOTION_PLAN, f"The trajectory {what} {named}.")

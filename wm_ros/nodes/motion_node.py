@@ -144,7 +144,7 @@ class MotionNode(WmNode):
     def deactivate(self) -> None:
         """Stop the arm."""
         self.destroy_timer(self._timer)
-        self._executor.stop("The motion node was deactivated.")
+        self._stop("The motion node was deactivated.")
 
     def _settings(self) -> Settings:
         return Settings(
@@ -165,7 +165,13 @@ class MotionNode(WmNode):
 
     def _hear_event(self, message: String) -> None:
         if message.data == "stop":
-            self._executor.stop("A stop was asked for on /trajectory_execution_event.")
+            self._stop("A stop was asked for on /trajectory_execution_event.")
+
+    def _stop(self, reason: str) -> None:
+        """End what runs, and what is still being planned or waits to run."""
+        for flag in list(self._flags.values()):
+            flag.set(reason)
+        self._executor.stop(reason)
 
     def _change(self, change: Any, message: Any) -> None:
         try:

@@ -24,7 +24,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
-from wm_ros.bridge import chunks, furniture, joints, observations, poses, times
+from wm_ros.bridge import chunks, furniture, joints, moveit, observations, poses, times
 from wm_ros.errors import UserError
 from wm_ros.motion.kinematics import Kinematics
 from wm_ros.motion.pose import Pose
@@ -163,7 +163,7 @@ class MoveItBody:
     def look_around(self, stop: StopFlag) -> None:
         """Before an instruction: what the camera sees on the table becomes obstacles."""
         if self._seen is not None:
-            self._seen.look(self.joints_now(), self._furniture, stop)
+            self._seen.look(self._furniture, self.width_now(), self._known_objects(stop), stop)
 
     def _make_way(self, start: np.ndarray, waypoints: list[Pose], stop: StopFlag) -> None:
         if self._seen is not None:
@@ -208,7 +208,7 @@ class MoveItBody:
                   f"({CODES.get(code, code)}); something is in the way or out of reach.")
         if not answer.solution.joint_trajectory.points or answer.fraction <= 0.0:
             return None, 0.0, reason
-        path = joints.from_trajectory(answer.solution.joint_trajectory)
+        path = moveit.from_trajectory(answer.solution, self.robot.arm_joints)
         return self._slowed(path), float(answer.fraction), reason
 
     def _slowed(self, path: joints.JointPath) -> joints.JointPath:
@@ -245,7 +245,8 @@ class MoveItBody:
         goal.command.max_effort = float(self.robot.gripper.max_effort)
         self._grip_goal = send(self._gripper, goal, "the gripper", stop, 3.0)
         status, result = self._grip_goal.result(
-            stop, self.node.number("gripper_timeout"), "The gripper did not finish in time.")
+            stop, self.node.number("gripper_timeout"), "The gripper did not finish in time.",
+            self.now)
         if status != SUCCEEDED and not (result.stalled or result.reached_goal):
             stop.check()
             raise UserError("The gripper did not do what it was told; check its driver.")

@@ -30,7 +30,9 @@ class PlanningNode(WmNode):
     def __init__(self) -> None:
         super().__init__("planning", (*TOPICS, *PLANNING, *SAFETY))
         self._run_lock = threading.Lock()  # held by the run that moves the arm
-        self._stop: StopFlag | None = None
+        self._stop: StopFlag | None = None  # of the run that moves the arm
+        self._newest: StopFlag | None = None  # of the instruction that came last
+        self._order = threading.Lock()
 
     # --- life cycle
     def configure(self) -> None:
@@ -45,7 +47,7 @@ class PlanningNode(WmNode):
         self._server = ActionServer(
             self, ExecuteInstruction, "/wm/execute_instruction", execute_callback=self._wanted,
             goal_callback=lambda _: GoalResponse.ACCEPT if self.is_active else GoalResponse.REJECT,
-            cancel_callback=self._cancel_wanted)
+            cancel_callback=lambda _: CancelResponse.ACCEPT)
 
     def activate(self) -> None:
         """Watch the monitor."""
@@ -82,31 +84,33 @@ class PlanningNode(WmNode):
             self._halt("The arm was stopped because the monitor node was lost.")
 
     def _halt(self, reason: str) -> None:
-        """Stop whatever moves, at the controller itself, and end the run."""
-        stop = self._stop
-        if stop is None:
-            return
-        stop.set(reason)
-        self.body.cancel_motion()
+        """Stop whatever moves, at the controller itself, and end the run and what waits for it."""
+        running, waiting = self._stop, self._newest
+        if waiting is not None:
+            waiting.set(reason)
+        if running is not None:
+            running.set(reason)
+            self.body.cancel_motion()
 
     # --- the action
-    def _cancel_wanted(self, _handle: Any) -> CancelResponse:
-        return CancelResponse.ACCEPT
-
     async def _wanted(self, handle: Any) -> ExecuteInstruction.Result:
         return await self.in_worker(self._body, handle)
 
     def _body(self, handle: Any) -> ExecuteInstruction.Result:
         """Run one instruction in a worker thread, after the one before has come to rest."""
         started = self.now()
-        self._halt("A newer instruction took its place.")
         stop = StopFlag()
+        with self._order:
+            self._halt("A newer instruction took its place.")
+            self._newest = stop
+        threading.Thread(target=self._watch_cancel, args=(handle, stop), daemon=True).start()
         with self._run_lock:
             self._stop = stop
-            watcher = threading.Thread(target=self._watch_cancel, args=(handle, stop), daemon=True)
-            watcher.start()
             report, success = Report(), False
             try:
+                stop.check()
+                if not self.is_active:
+                    raise UserError("The planning node is not active.")
                 run = self._prepared_run(handle, stop)
                 report = run.report
                 message, success = run.execute(), True
@@ -137,7 +141,8 @@ class PlanningNode(WmNode):
         while not stop:
             if handle.is_cancel_requested:
                 stop.set("Cancelled on request.")
-                self.body.cancel_motion()
+                if self._stop is stop:  # it may still wait for the one before it
+                    self.body.cancel_motion()
                 return
             time.sleep(0.02)
 

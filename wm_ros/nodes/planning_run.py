@@ -132,7 +132,7 @@ class Run:
         :raises UserError: when it went wrong
         :raises Stopped: when it was told to stop
         """
-        segment = self._next(self._at_rest(), 0.0)
+        segment = self._next(self._at_rest(), self.body.now())
         while segment is not None:
             if self.settings.dry_run:
                 return (f"Planned but not moved (dry run); the model expects success with "
@@ -160,6 +160,9 @@ class Run:
         after: Segment | None = None
         started = self.body.now()
         if segment.path is not None:
+            if started - segment.chunk.observation_stamp > self.settings.max_age:
+                # the motion before it took longer than was planned
+                return self._next(self._at_rest(), self.body.now())
             self._stage("executing", segment)
             segment.stamps["sent"] = self.body.now()
             goal = self.body.execute(segment.path, self.stop)
@@ -205,7 +208,8 @@ class Run:
         :raises UserError: when that happened too often in a row
         """
         timeout = max(ends - self.body.now(), 0.0) + 3.0
-        status, result = goal.result(self.stop, timeout, "The motion did not end in time.")
+        status, result = goal.result(self.stop, timeout, "The motion did not end in time.",
+                                     self.body.now)
         if result.error_code.val == 1:
             self._held_up = 0
             return True
@@ -300,6 +304,10 @@ class Run:
         self._stage("planning")
         self.report.chunk_id, self.report.predicted = chunk.id, chunk.success
         poses = self._ahead(chunk, present, max(begins, self.body.now()))
+        away = float(np.linalg.norm(poses[0].position - present.position)) if poses else 0.0
+        if away > s.max_jump:
+            raise UserError(f"What is left of chunk {chunk.id} starts {away:.3f} m away from the "
+                            f"arm (allowed: {s.max_jump:.3f} m).")
         gripper = chunk.gripper[len(chunk.gripper) - len(poses):] if len(chunk.gripper) else None
         count = min(s.horizon, len(poses))
         waypoints, grip = list(poses[:count]), None
@@ -311,7 +319,7 @@ class Run:
         free = fraction
         if fraction < COMPLETE:
             # up to the last pose that is free: the end of a partial path lies at the obstacle
-            waypoints = _reached(present, waypoints, fraction - s.margin_fraction)
+            waypoints = waypoints[:_whole(fraction - s.margin_fraction, len(waypoints))]
             grip = None  # not at the place where the gripper was meant to act
             path = None
             if waypoints:
@@ -412,9 +420,6 @@ class Run:
                          "wall": time.time()})
 
 
-def _reached(present: Pose, waypoints: list[Pose], fraction: float) -> list[Pose]:
-    """The waypoints within the first ``fraction`` of the way (metres) from ``present``."""
-    points = np.array([present.position, *(pose.position for pose in waypoints)])
-    way = np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))
-    count = int(np.searchsorted(way, fraction * way[-1], side="right"))
-    return waypoints[:count]
+def _whole(fraction: float, lines: int) -> int:
+    """How many of so many lines lie within a fraction; MoveIt counts each line the same."""
+    return max(0, math.floor(fraction * lines + 1e-9))

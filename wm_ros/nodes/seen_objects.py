@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import numpy as np
 from moveit_msgs.msg import AttachedCollisionObject, CollisionObject, PlanningScene
 from rclpy.serialization import deserialize_message
 
-from wm_ros.bridge import seen
+from wm_ros.bridge import joints, seen, times
 from wm_ros.errors import UserError
 from wm_ros.motion.kinematics import Kinematics
-from wm_ros.motion.pose import Array, Pose
+from wm_ros.motion.pose import Pose
 from wm_ros.motion.seen import Box
 from wm_ros.msg import Observation
 from wm_ros.nodes import qos
@@ -52,15 +53,19 @@ class SeenObjects:
         self._newest = data
 
     # --- before an instruction
-    def look(self, q: Array, furniture: PlanningScene | None, stop: StopFlag) -> None:
-        """Take in what stands on the table now; q (J,) are the arm's joints (rad)."""
-        limit = time.monotonic() + 2.0
-        while self._newest is None:
-            if time.monotonic() > limit:
-                self.node.complain("No observation came, so nothing on the table is an obstacle.")
-                return
-            stop.sleep(0.05)
-        message: Any = deserialize_message(self._newest, Observation)
+    def look(self, furniture: PlanningScene | None, width: float, known: set[str],
+             stop: StopFlag) -> None:
+        """Take in what stands on the table now.
+
+        :param width: opening of the gripper, m
+        :param known: what MoveIt has in its scene; it may have been started anew
+        """
+        self._shown &= known
+        message = self._seen_now(stop)
+        if message is None:
+            self.node.complain("No observation came, so nothing on the table is an obstacle.")
+            return
+        q = joints.from_joint_state(message.joint_state, self.robot.arm_joints).position
         low, high = (np.array(self.node.value(f"safety.workspace_{end}")) for end in
                      ("min", "max"))
         low[2] = 0.0
@@ -71,9 +76,23 @@ class SeenObjects:
         except UserError as error:
             self.node.complain(str(error))
             return
-        self._drop_held(stop)
+        if width > self.robot.gripper.open_width - STALLED:
+            self._drop_held(stop)
         self._show(set(), stop)
-        self._boxes = {f"seen_{i}": box for i, box in enumerate(found)}
+        kept = {} if self._held is None else {self._held[0]: self._boxes[self._held[0]]}
+        names = (name for i in count() if (name := f"seen_{i}") not in kept)
+        self._boxes = kept | dict(zip(names, found, strict=False))
+
+    def _seen_now(self, stop: StopFlag) -> Any:
+        """The first observation of the arm at rest, or None."""
+        since, limit = self.node.now(), time.monotonic() + 2.0
+        while time.monotonic() < limit:
+            if self._newest is not None:
+                message: Any = deserialize_message(self._newest, Observation)
+                if times.seconds(message.header.stamp) >= since:
+                    return message
+            stop.sleep(0.05)
+        return None
 
     # --- while it is carried out
     def make_way(self, way: list[Pose], stop: StopFlag) -> None:

@@ -16,6 +16,7 @@ from wm_ros.nodes.base import WmNode
 from wm_ros.nodes.simulation_loop import Loop
 from wm_ros.sim.controllers import Outcome, Tolerances, make_path, refusal
 
+SPLICE = 0.02  # s of the hardest acceleration that a trajectory may differ from the arm's speed
 Follow = FollowJointTrajectory.Result
 OUTCOMES = {
     Outcome.DONE: (Follow.SUCCESSFUL, ""),
@@ -76,11 +77,31 @@ class _Server:
         """Run work in the simulation's thread."""
         return await self.node.in_worker(self.loop.ask, work)
 
-    async def wait(self, handle: Any, running: Future, cancel: Callable[[], Any]) -> Any:
-        """The goal's result; ``cancel`` runs in the simulation's thread and gives it too."""
+    async def take_over(self, running: Future, start: Callable[[], str], *ended: Any) -> str:
+        """Let ``running`` take the place of the goal before it, which gets the result ``ended``.
+
+        :param start: begins the motion, in the simulation's thread; returns why it must not
+        :returns: the same; the goal before then goes on
+        """
+        def work() -> tuple[str, Future | None]:
+            sentence = start()
+            if sentence:
+                return sentence, None
+            before, self._running = self._running, running
+            return "", before
+        sentence, before = await self.ask(work)
+        self._end(before, *ended)
+        return str(sentence)
+
+    async def halt(self, running: Future) -> tuple[Any, ...]:
+        """Stop a goal that was cancelled; its result."""
+        raise NotImplementedError
+
+    async def wait(self, handle: Any, running: Future) -> Any:
+        """The goal's result."""
         while not running.done():
             if handle.is_cancel_requested:
-                self._end(running, *await self.ask(cancel))
+                self._end(running, *await self.halt(running))
                 break
             await Turn()
         if self._running is running:
@@ -104,21 +125,27 @@ class ArmServer(_Server):
         self.loop.arm.stop(self.loop.motion_time)
         return Follow.SUCCESSFUL, "Cancelled."
 
+    async def halt(self, running: Future) -> tuple[int, str]:
+        """Brake; who hears of the end may start from where the arm then rests."""
+        answer = await self.ask(self.brake)
+        while self._running is running and not await self.ask(lambda: self.loop.arm.at_rest):
+            await Turn()
+        return answer  # type: ignore[no-any-return]
+
     async def execute(self, handle: Any) -> FollowJointTrajectory.Result:
         """Drive one trajectory."""
+        running = Future()
         try:
-            start = self._checked(handle.request)
+            sentence = await self.take_over(
+                running, self._checked(handle.request), Follow.INVALID_GOAL,
+                "A newer trajectory took its place.")
+            if sentence:
+                raise Refused(Follow.INVALID_GOAL, sentence)
         except Refused as refused:
             handle.abort()
             self.node.get_logger().warning(f"trajectory refused: {refused.sentence}")
             return Follow(error_code=refused.code, error_string=refused.sentence)
-        running = Future()
-        before, self._running = self._running, running
-        self._end(before, Follow.INVALID_GOAL, "A newer trajectory took its place.")
-        sentence = await self.ask(start)
-        if sentence:
-            self._end(running, Follow.INVALID_GOAL, sentence)
-        code, text = await self.wait(handle, running, self.brake)
+        code, text = await self.wait(handle, running)
         if handle.is_cancel_requested:
             handle.canceled()
         elif code == Follow.SUCCESSFUL:
@@ -156,7 +183,7 @@ class ArmServer(_Server):
                 return (f"The trajectory starts {away:.3f} rad away from the arm "
                         f"(allowed: {near:.3f} rad); plan it from the present joint states.")
             jump = np.abs(made.velocities[0] - loop.arm.velocity)
-            if (jump > 0.1 * robot.acceleration_limits).any():
+            if (jump > SPLICE * robot.acceleration_limits).any():
                 return "The arm is still moving at another speed than the trajectory starts with."
             sentence = refusal(made, robot, slack)
             if not sentence:
@@ -201,15 +228,21 @@ class GripperServer(_Server):
         self.loop.gripper.stop(width)
         return False, False, width, 0.0
 
+    async def halt(self, running: Future) -> tuple[bool, bool, float, float]:
+        """Hold."""
+        return await self.ask(self.hold)  # type: ignore[no-any-return]
+
     async def execute(self, handle: Any) -> GripperCommand.Result:
         """Move once; result (reached, stalled, width m, effort N)."""
         running = Future()
-        before, self._running = self._running, running
-        self._end(before, False, False, 0.0, 0.0)
         command, scale = handle.request.command, self.node.robot.gripper.command_scale
         width, effort = float(command.position) / scale, float(command.max_effort)
-        await self.ask(lambda: self.loop.gripper.start(width, effort))
-        reached, stalled, opening, force = await self.wait(handle, running, self.hold)
+
+        def start() -> str:
+            self.loop.gripper.start(width, effort)
+            return ""
+        await self.take_over(running, start, False, False, 0.0, 0.0)
+        reached, stalled, opening, force = await self.wait(handle, running)
         if handle.is_cancel_requested:
             handle.canceled()
         elif reached or stalled:  # a gripper that holds something stalls: that is a success

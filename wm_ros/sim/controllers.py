@@ -76,9 +76,16 @@ def refusal(path: Path, robot: RobotConfig, slack: float) -> str:
     fast = (np.abs(path.velocities) > limit).any(axis=0)
     if len(path.times) > 1:
         mean = np.abs(np.diff(path.positions, axis=0)) / np.diff(path.times)[:, None]
-        fast |= (mean > limit).any(axis=0)
+        fast |= (mean > limit).any(axis=0) | (_fastest(path) > limit).any(axis=0)
     if fast.any():
         return f"The trajectory exceeds the velocity limits of {_named(names, fast)}."
+    if len(path.times) == 2:  # the cubic between two points is hardest at one of them
+        h, way = float(path.times[1] - path.times[0]), path.positions[1] - path.positions[0]
+        a, b = path.velocities
+        hard = np.abs([6 * way / h - 4 * a - 2 * b, 4 * b + 2 * a - 6 * way / h]) / h
+        over = np.any(hard > robot.acceleration_limits * slack * 1.1, axis=0)
+        if over.any():
+            return f"The trajectory exceeds the acceleration limits of {_named(names, over)}."
     if len(path.times) > 2:
         # between neighbouring points, averaged over the two steps so that rounding does not count
         span = (path.times[2:] - path.times[:-2])[:, None]
@@ -87,6 +94,17 @@ def refusal(path: Path, robot: RobotConfig, slack: float) -> str:
         if hard.any():
             return f"The trajectory exceeds the acceleration limits of {_named(names, hard)}."
     return ""
+
+
+def _fastest(path: Path) -> np.ndarray:
+    """(N - 1, J) highest speed of the cubic between two points, inside of the span."""
+    h = np.diff(path.times)[:, None]
+    way = np.diff(path.positions, axis=0)
+    m0, m1 = path.velocities[:-1] * h, path.velocities[1:] * h
+    a, b = m0 + m1 - 2.0 * way, 3.0 * way - 2.0 * m0 - m1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        s = np.clip(np.nan_to_num(-b / (3.0 * a), posinf=0.0, neginf=0.0), 0.0, 1.0)
+    return np.abs((3.0 * a * s + 2.0 * b) * s + m0) / h
 
 
 def _named(names: tuple[str, ...], chosen: np.ndarray) -> str:

@@ -216,9 +216,7 @@ class TaskEnv:
 
     def close(self) -> None:
         """Give back what the simulator holds."""
-        close = getattr(self.sim, "close", None)
-        if close is not None:
-            close()
+        self.sim.close()
 
 
 _KINEMATICS: dict[str, Kinematics] = {}

@@ -38,7 +38,7 @@ def controllers(robot: RobotConfig) -> Tree:
         "joint_state_broadcaster": {"ros__parameters": {"update_rate": JOINT_RATE}},
         arm: {"ros__parameters": {
             "joints": list(robot.arm_joints), "command_interfaces": ["position"],
-            "state_interfaces": ["position", "velocity"], "state_publish_rate": float(JOINT_RATE),
+            "state_interfaces": ["position", "velocity"],
             "action_monitor_rate": 50.0, "allow_partial_joints_goal": False,
             "constraints": {"goal_time": 1.0, "stopped_velocity_tolerance": 0.05,
                             **{name: {"trajectory": 0.1, "goal": 0.02}
@@ -60,15 +60,12 @@ def topics() -> dict[str, str]:
 def bridge(robot: RobotConfig) -> list[Tree]:
     """Entries of ros_gz_bridge: Gazebo's sensors under the names of the embedded simulator."""
     name = topics()
-    depth = name["scene_depth"].rsplit("/", 1)[0]
     entries = [
         ("/clock", "/clock", "rosgraph_msgs/msg/Clock", "Clock"),
         (name["scene_color"], "/scene_camera/image", "sensor_msgs/msg/Image", "Image"),
         (name["scene_info"], "/scene_camera/camera_info", "sensor_msgs/msg/CameraInfo",
          "CameraInfo"),
         (name["scene_depth"], "/scene_camera/depth_image", "sensor_msgs/msg/Image", "Image"),
-        (f"{depth}/points", "/scene_camera/points", "sensor_msgs/msg/PointCloud2",
-         "PointCloudPacked"),
         (name["wrist_color"], "/wrist_camera/image", "sensor_msgs/msg/Image", "Image"),
         (name["wrist_info"], "/wrist_camera/camera_info", "sensor_msgs/msg/CameraInfo",
          "CameraInfo"),
@@ -94,6 +91,9 @@ def robot_file(name: str) -> Tree:
     path = Path(name) if name.endswith((".yaml", ".yml")) else config("robots", f"{name}.yaml")
     data: Tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     data["gripper"]["command_scale"] = data["gripper"]["finger_scale"]
+    for key in ("urdf", "srdf"):  # beside the file it came from
+        if "://" not in data[key]:
+            data[key] = str(path.resolve().parent / data[key])
     return data
 
 

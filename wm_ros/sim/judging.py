@@ -3,27 +3,46 @@
 from __future__ import annotations
 
 import re
+from functools import cache
+from string import Formatter
 
+from wm_ros.sim.kinds import kinds
+from wm_ros.sim.language import SYNONYMS
 from wm_ros.sim.tasks import TASKS
 from wm_ros.sim.tasks.base import Task
 
 WORD = re.compile(r"[a-z]+")
 FILLERS = {"the", "a", "an", "to", "it", "of", "on", "in", "into", "onto", "please", "now",
            "could", "can", "would", "you", "and", "with", "my"}
+HOLDERS = {"tray", "bin", "sink", "drawer"}
+VARIANTS = 24  # seeds among which every variant of a task occurs
 SEARCH = 200  # seeds looked through for a layout in which the words make sense
 
 
 def _words(text: str) -> set[str]:
-    return set(WORD.findall(text.lower()))
+    """The words of a text that tell something; synonyms count as one."""
+    text = text.lower()
+    for head, choices in SYNONYMS.items():
+        for choice in sorted({*choices} - {head}, key=len, reverse=True):
+            text = re.sub(rf"\b{choice}\b", head, text)
+    return set(WORD.findall(text)) - FILLERS
+
+
+@cache
+def _things() -> set[str]:
+    """The words by which things, and what holds them, are called."""
+    return HOLDERS | {word for name in kinds() for word in name.split("_")}
 
 
 def _likeness(words: set[str], template: str, slots: dict[str, str]) -> float:
-    """Share of content words that an instruction and a filled template have in common."""
-    filled = _words(template.format_map(slots)) - FILLERS
-    content = words - FILLERS
-    if not filled or not content:
+    """Share of words that an instruction and a filled template have in common; 0 where the
+    instruction lacks what fills a slot, or names a thing that the template does not."""
+    filled = _words(template.format_map(slots))
+    needed = {word for _, slot, _, _ in Formatter().parse(template) if slot
+              for word in _words(slots[slot])}
+    if not words or needed - words or (words & _things()) - filled:
         return 0.0
-    return len(filled & content) / len(filled | content)
+    return len(filled & words) / len(filled | words)
 
 
 def task_for(instruction: str, room: str, seed: int,
@@ -39,7 +58,7 @@ def task_for(instruction: str, room: str, seed: int,
     for name, kind in TASKS.items():
         if kind.room != room:
             continue
-        for variant in range(0, 24, 2):
+        for variant in range(VARIANTS):
             task = kind(variant, split)
             best = max(best, (_task_likeness(words, task), name))
     if best[0] < 0.5:

@@ -38,9 +38,14 @@ def paraphrase(template: str, slots: Mapping[str, str], rng: np.random.Generator
     for word, choices in SYNONYMS.items():
         if words.startswith(word + " "):
             words = str(rng.choice(choices)) + words[len(word):]
-    return str(rng.choice(OPENINGS)) + fill(words, slots)
+    return _open(str(rng.choice(OPENINGS)), fill(words, slots))
 
 
 def held_out(template: str, slots: Mapping[str, str], rng: np.random.Generator) -> str:
     """Return an instruction from a held-out template and opening."""
-    return str(rng.choice(HELD_OUT_OPENINGS)) + fill(template, slots)
+    return _open(str(rng.choice(HELD_OUT_OPENINGS)), fill(template, slots))
+
+
+def _open(opening: str, sentence: str) -> str:
+    """No opening goes with a sentence that asks for nothing ("the mug belongs on the tray")."""
+    return sentence if sentence.startswith(("the ", "i ")) else opening + sentence

@@ -17,6 +17,7 @@ import numpy as np
 from wm_ros.motion.pose import Pose, quaternion_from_rotation, quaternion_from_rotvec
 from wm_ros.sim.mujoco_emitter import TIMESTEP
 from wm_ros.sim.schema import Body, Camera, Furniture, Geom, Joint, Light, Scene
+from wm_ros.sim.sdf_window import add_window
 from wm_ros.sim.shapes import inertial
 
 VERSION = "1.9"
@@ -280,7 +281,6 @@ def world_xml(scene: Scene) -> str:
             _camera(world, camera)
     gui = scene.camera("overview")
     optical = Pose.of(gui.position, gui.quaternion)
-    view = _add(_add(world, "gui"), "camera", name="user_camera")
-    _pose(view, sensor_pose(optical))
+    add_window(world, sensor_pose(optical))
     ET.indent(root, " ")
     return '<?xml version="1.0"?>\n' + ET.tostring(root, encoding="unicode") + "\n"

@@ -97,8 +97,6 @@ class Decider:
         futures = self.imagine(state, chunks, instruction, render) if render or n > 1 else None
         doubt = doubted(self.model, state, chunks, futures, instruction) if self.limit else None
         order = rank(chunks, futures, doubt, self.limit)
-        if futures is not None:
-            state.memory["chosen"] = order[0]  # whose future surprise is about
         if self.anytime is not None:
             self.anytime.learn(n, self._clock() - begin)
         return Decision(state, chunks, futures, order)

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from wm_ros.motion.pose import Pose
+from wm_ros.sim.shapes import yaw_of
 
 OPEN = 0.08
 CLOSED = 0.0
@@ -40,17 +41,6 @@ class Expert(Protocol):
 def down(yaw: float) -> np.ndarray:
     """Return the quaternion (x y z w) of a hand that points down, turned by ``yaw``."""
     return np.array([math.cos(yaw / 2), math.sin(yaw / 2), 0.0, 0.0])
-
-
-def yaw_of(quaternion: np.ndarray) -> float:
-    """Return the yaw of a hand that points (about) down: the heading of its x axis."""
-    x, y, z, w = quaternion
-    return math.atan2(2 * (x * y + w * z), 1 - 2 * (y * y + z * z))
-
-
-def heading(quaternion: np.ndarray) -> float:
-    """Return the heading of the x axis of an upright object."""
-    return yaw_of(quaternion)
 
 
 def wrap(angle: float) -> float:

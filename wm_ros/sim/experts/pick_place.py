@@ -17,7 +17,6 @@ from wm_ros.sim.experts.moves import (
     Action,
     down,
     funnel,
-    heading,
     nearest_turn,
     rise,
     wrap,
@@ -87,7 +86,7 @@ def grasp_of(sim: Simulator, name: str) -> Grasp:
     here = yaw_of(sim.tcp_pose().quaternion)
     yaw = 0.0
     if how.yaw:
-        turns = [nearest_turn(heading(thing.quaternion) + y, math.pi, here) for y in how.yaw]
+        turns = [nearest_turn(yaw_of(thing.quaternion) + y, math.pi, here) for y in how.yaw]
         yaw = min(turns, key=lambda turn: abs(turn - here))
     return Grasp(thing.apply(np.asarray(how.position, float)), yaw, float(how.width))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wm_ros.sim.experts.moves import Action, Expert, heading
+from wm_ros.sim.experts.moves import Action, Expert, yaw_of
 from wm_ros.sim.experts.push import push, withdraw
 from wm_ros.sim.schema import Requirements
 from wm_ros.sim.tasks.base import nearness
@@ -56,6 +56,6 @@ class _Pusher:
         bar = self.sim.handle_pose("drawer").position
         if self.sim.joint_value("drawer") < SHUT:
             return withdraw(tcp, bar[2] + 0.12)
-        yaw = heading(self.sim.object_pose("drawer_unit").quaternion)
+        yaw = yaw_of(self.sim.object_pose("drawer_unit").quaternion)
         contact = bar - np.array([0.0, 0.0, 0.015])
         return push(tcp, contact, -self.task.outwards(self.sim), yaw, before=0.06)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wm_ros.sim.experts.moves import CLOSED, OPEN, Action, heading, step
+from wm_ros.sim.experts.moves import CLOSED, OPEN, Action, step, yaw_of
 from wm_ros.sim.experts.pick_place import Grasp, pick, release, retreat
 from wm_ros.sim.tasks.base import Task
 
@@ -43,7 +43,7 @@ class Swinger:
     def act(self) -> Action:
         tcp, width = self.sim.tcp_pose(), self.sim.gripper_width
         post = self.sim.handle_pose("door").position
-        turn = heading(self.sim.object_pose("door").quaternion)
+        turn = yaw_of(self.sim.object_pose("door").quaternion)
         grasp = Grasp(post, turn, POST)
         left = self.sign * (self.goal - self.sim.joint_value("door"))
         held = grasp.held(tcp, width)

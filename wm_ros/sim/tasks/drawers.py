@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wm_ros.sim.experts.moves import heading
+from wm_ros.sim.experts.moves import yaw_of
 from wm_ros.sim.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class DrawerTask(Task):
 
     def outwards(self, sim: Simulator) -> np.ndarray:
         """Return the direction (2,) in which the drawer opens."""
-        turn = heading(sim.object_pose("drawer_unit").quaternion)
+        turn = yaw_of(sim.object_pose("drawer_unit").quaternion)
         return -np.array([np.cos(turn), np.sin(turn)])
 
     def clear(self, sim: Simulator) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wm_ros.sim.experts.moves import Action, Expert, heading
+from wm_ros.sim.experts.moves import Action, Expert, yaw_of
 from wm_ros.sim.experts.push import push, withdraw
 from wm_ros.sim.schema import Requirements
 from wm_ros.sim.tasks.base import Task, nearness
@@ -70,7 +70,7 @@ class _Flipper:
         tip = self.sim.handle_pose("lamp_switch").position
         if self.sign * self.sim.joint_value("lamp_switch") > 0.3:
             return withdraw(tcp, 0.18)
-        turn = heading(self.sim.object_pose("switch").quaternion)
+        turn = yaw_of(self.sim.object_pose("switch").quaternion)
         direction = self.sign * np.array([np.cos(turn), np.sin(turn)])
         contact = tip - np.array([0.0, 0.0, 0.012])
         return push(tcp, contact, direction, turn, before=0.045)

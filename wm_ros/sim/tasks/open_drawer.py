@@ -12,7 +12,6 @@ from wm_ros.sim.experts.moves import (
     GENTLE,
     Action,
     Expert,
-    heading,
     step,
     yaw_of,
 )
@@ -62,7 +61,7 @@ class _Puller:
 
     def act(self) -> Action:
         tcp, width = self.sim.tcp_pose(), self.sim.gripper_width
-        turn = heading(self.sim.object_pose("drawer_unit").quaternion)
+        turn = yaw_of(self.sim.object_pose("drawer_unit").quaternion)
         bar = self.sim.handle_pose("drawer").position
         grasp = Grasp(bar, turn + math.pi / 2, 0.014, OPENING)
         held = grasp.held(tcp, width)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stack the right bowl in the left one."""
+"""Stack one bowl in the other."""
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wm_ros.sim.schema import ObjectRequest, Requirements
-from wm_ros.sim.tasks.base import upright
+from wm_ros.sim.tasks.base import let_go, upright
 from wm_ros.sim.tasks.placing import Placing
 
 if TYPE_CHECKING:
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 class StackBowls(Placing):
-    """One bowl stands in the other, upright, let go. The right one is moved."""
+    """One bowl stands in the other, upright, let go. The expert moves the right one, as the robot
+    sees it; where the words name no bowl, either may be the upper one."""
 
     name = "stack_bowls"
     room = "home"
@@ -39,9 +40,12 @@ class StackBowls(Placing):
     def place(self, sim: Simulator) -> np.ndarray:
         return sim.object_pose("bowl").position + np.array([0.0, 0.0, 0.02])
 
+    def success(self, sim: Simulator) -> bool:
+        return super().success(sim) and let_go(sim, "bowl")
+
     def placed(self, sim: Simulator) -> bool:
-        low, high = sim.object_pose("bowl"), sim.object_pose("bowl_2")
-        rise = high.position - low.position
-        return (bool(np.hypot(*rise[:2]) < 0.03) and 0.002 < float(rise[2]) < 0.045
-                and upright(high, 0.35) and upright(low, 0.35)
+        left, right = sim.object_pose("bowl"), sim.object_pose("bowl_2")
+        rise = right.position - left.position
+        return (bool(np.hypot(*rise[:2]) < 0.03) and 0.002 < abs(float(rise[2])) < 0.045
+                and upright(right, 0.35) and upright(left, 0.35)
                 and sim.touching("bowl", "bowl_2"))

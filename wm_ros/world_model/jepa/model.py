@@ -31,6 +31,7 @@ DT = 0.1  # s, one control step
 AGE = (0.25, 0.75)  # s between the two looks of which one is foretold from the other
 SPREAD = (0.5, 0.5, 0.5, 0.3, 0.6)  # of the first candidates around the last plan
 METRICS = ("latent", "error")
+HAND_WEIGHT = 20.0
 NO_GOAL = ("jepa plans to a goal image and has none: call set_goal(state, observation) before "
            "act, or load it with dreamer=\"video\" to take its goals from words.")
 
@@ -49,7 +50,8 @@ class JepaWorldModel:
     """
 
     def __init__(self, folder: Path, device: str = "cpu", dreamer: str | None = None,
-                 seed: int = 0, metric: str = "error", **search: Any):
+                 seed: int = 0, metric: str = "error", hand_weight: float = HAND_WEIGHT,
+                 **search: Any):
         if metric not in METRICS:
             raise UserError(f"There is no metric {metric!r}; known are {', '.join(METRICS)}.")
         config = checkpoint.read_config(folder)
@@ -58,9 +60,11 @@ class JepaWorldModel:
         c = self.config
         self.spec = ModelSpec("jepa", image_size=c.image_size, horizon=c.horizon, dt=DT,
                               frame_steps=tuple(range(c.block, c.horizon + 1, c.block)))
-        self.search, self.metric = planner.Search(**search), metric
+        self.search, self.metric, self.hand_weight = planner.Search(**search), metric, hand_weight
         self.encoder, self.predictor = Encoder(c), Predictor(c)
-        parts = torch.nn.ModuleDict({"encoder": self.encoder, "predictor": self.predictor})
+        self.hand = torch.nn.Linear(c.latent, coding.STEP_DIM, bias=False)
+        parts = torch.nn.ModuleDict({"encoder": self.encoder, "predictor": self.predictor,
+                                     "hand": self.hand})
         parts.register_buffer("whiten", torch.zeros(c.latent, c.latent))
         checkpoint.load_weights(parts, self.folder / "model.safetensors")
         parts.to(self.device).eval()
@@ -69,12 +73,17 @@ class JepaWorldModel:
         self.tasks: list[str] = config["tasks"]
         self.card = config
         self.goal: Tensor | None = None
-        self._generator = torch.Generator(self.device).manual_seed(seed)
+        self._seed, self._generator = seed, torch.Generator(self.device)
+        self.forget()
         self._dreamer: Any = None
         if dreamer is not None:
             from wm_ros.world_model.loading import load_model
 
             self._dreamer = load_model(dreamer, device)
+
+    def forget(self) -> None:
+        """Begin the candidates' noise anew: what follows does not hang on the calls before."""
+        self._generator.manual_seed(self._seed)
 
     # -- the four calls ------------------------------------------------------------------------
     @torch.inference_mode()
@@ -237,9 +246,10 @@ class JepaWorldModel:
         block's end to its goal. What arrives early is better than what arrives late."""
         goal = goal[torch.arange(latents.shape[1], device=goal.device).clamp(max=len(goal) - 1)]
         gap = latents - goal
-        if self.metric == "error":
-            gap = gap @ self.calibration.whiten.T
-        return gap.square().mean((1, 2))
+        if self.metric == "latent":
+            return gap.square().mean((1, 2))
+        unusual = (gap @ self.calibration.whiten.T).square().mean((1, 2))
+        return unusual + self.hand_weight * self.hand(gap).square().mean((1, 2))
 
     def _nearer(self, state: State, latents: Tensor, goal: Tensor) -> np.ndarray:
         """(N, D) -> (N,) share of the way to a goal (D,) that is covered, 0..1."""

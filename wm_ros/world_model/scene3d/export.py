@@ -47,7 +47,10 @@ def piece_mesh(volume: Volume, boxes: tuple[Solid, ...]) -> Mesh | None:
     cut = triangles(volume, low, high)
     if not len(cut.faces):
         return None
-    keep = ((cut.vertices > low) & (cut.vertices < high)).all(1)[cut.faces].all(1)
+    # what stands beside the boxes of a piece, or between them, is none of it
+    near = [(np.abs((cut.vertices - box.pose.position) @ box.pose.rotation())
+             < 0.5 * np.asarray(box.size) + MARGIN).all(1) for box in boxes]
+    keep = np.any(near, 0)[cut.faces].all(1)
     mesh = trimesh.Trimesh(cut.vertices, cut.faces[keep], process=True)
     mesh.remove_unreferenced_vertices()
     if not len(mesh.faces):

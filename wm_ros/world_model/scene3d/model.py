@@ -91,7 +91,7 @@ class Scene3DWorldModel:
             furniture=first or not self._scanned,
             least_weight=LEAST_WEIGHT if self._scanned else SEEN_ONCE)
         memory = {} if state is None else {k: v for k, v in state.memory.items()
-                                           if k in ("imagined", "chosen")}
+                                           if k == "imagined"}
         return State(observation, {**memory, "scene": scene})
 
     def act(self, state: State, instruction: str, n: int = 1) -> ActionChunks:
@@ -126,7 +126,6 @@ class Scene3DWorldModel:
         times = np.asarray(steps) * chunks.dt
         frames = np.stack([[p.rgb for p in row] for row in pictures]) if render else None
         state.memory["imagined"] = (o.stamp, times, pictures)
-        state.memory["chosen"] = 0
         state.memory["futures"] = futures
         return Imagination(frames, times, futures.poses[:, steps].astype(np.float32),
                            _judged(chunks.success, futures), chunks.progress, chunks.uncertainty)
@@ -142,8 +141,7 @@ class Scene3DWorldModel:
         late = np.abs(times - (observation.stamp - stamp))
         if not len(late) or late.min() > LATE:
             return 0.0
-        chosen = min(int(state.memory.get("chosen", 0)), len(pictures) - 1)
-        told: Picture = pictures[chosen][int(late.argmin())]
+        told: Picture = pictures[0][int(late.argmin())]
         seen = self._masked(observation)
         share = difference(told, seen)
         return share * (96 / observation.scene_depth.shape[0]) ** 2 / LIMIT

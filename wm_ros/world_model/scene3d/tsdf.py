@@ -46,7 +46,6 @@ class Volume:
         self.sdf: FLOATS = np.zeros((0, CELLS), np.float32)  # m
         self.weight: FLOATS = np.zeros((0, CELLS), np.float32)
         self.rgb: FLOATS = np.zeros((0, CELLS, 3), np.float32)
-        self.frames = 0
         cell = np.stack(np.meshgrid(*[np.arange(SIDE)] * 3, indexing="ij"), -1).reshape(-1, 3)
         self._cell = cell.astype(np.float32) * np.float32(voxel)  # of a block's voxel, m
 
@@ -160,7 +159,6 @@ class Volume:
         share = (gain[close] / total[close])[:, None]
         rgb[tint] += share * (view.rgb.reshape(-1, 3)[pixel[close]] - rgb[tint])
         weight[cell] = np.minimum(total, np.float32(MAX_WEIGHT))
-        self.frames += 1
         return len(cell)
 
     # -- reading -----------------------------------------------------------------------------
@@ -223,7 +221,7 @@ class Volume:
         partial = path.with_suffix(".partial.npz")
         np.savez_compressed(
             partial, low=self.low, blocks=self.blocks, voxel=self.voxel,
-            truncation=self.truncation, place=self.place, frames=self.frames,
+            truncation=self.truncation, place=self.place,
             sdf=self.sdf[:n].astype(np.float16), weight=self.weight[:n].astype(np.float16),
             rgb=np.clip(self.rgb[:n], 0, 255).astype(np.uint8))
         partial.replace(path)
@@ -241,7 +239,6 @@ class Volume:
                 out.sdf = data["sdf"].astype(np.float32)
                 out.weight = data["weight"].astype(np.float32)
                 out.rgb = data["rgb"].astype(np.float32)
-                out.frames = int(data["frames"])
         except (OSError, ValueError, KeyError, EOFError) as error:
             raise UserError(f"The map {path} cannot be read ({error}): scan again.") from error
         except Exception as error:  # zipfile has errors of its own

@@ -24,6 +24,8 @@ from wm_ros.world_model.scene3d.room import to_scene
 
 SAMPLE = 5  # physics steps between two readings of the force
 SETTLE = 0.1  # s, until things rest on what they stand on
+SQUEEZE = 0.01  # m by which fingers are told to close further than what they hold lets them
+NEAR = 0.08  # m from the tool, within which a thing may be held
 # fields of a model that friction and mass change
 DERIVED = ("geom_friction", "body_mass", "body_inertia", "body_subtreemass", "body_invweight0",
            "dof_invweight0", "dof_M0")
@@ -54,6 +56,8 @@ class Twin:
     :param q: (n,) rad, where the arm is;  ``gripper`` opening, m
     """
 
+    gripper: float  # m, what the fingers are told when the future begins
+
     def __init__(self, scene: PerceivedScene, robot: RobotConfig, q: Array, gripper: float,
                  kinematics: Kinematics | None = None, threads: int = 2):
         self.scene, self.robot = scene, robot
@@ -72,7 +76,31 @@ class Twin:
 
     # -- state -------------------------------------------------------------------------------
     def place(self, q: Array, gripper: float) -> None:
-        """Puts the arm at q, lets things settle and makes that the present."""
+        """Puts the arm at q, lets things settle and makes that the present.
+
+        What lies between fingers that are not open is held by them, or it would fall.
+        """
+        if gripper > self.robot.gripper.open_width - SQUEEZE or not self._near(q):
+            self._settle(q, gripper, gripper)
+            return
+        self._settle(q, gripper, max(gripper - SQUEEZE, 0.0))
+        if not self._held():
+            self._settle(q, gripper, gripper)
+
+    def _near(self, q: Array) -> bool:
+        tool = self.kinematics.fk(q).position
+        return any(np.linalg.norm(t.solid.pose.position - tool) < NEAR for t in self.scene.things)
+
+    def _held(self) -> bool:
+        """Whether a thing touches both fingers."""
+        m, d = self.sim.model, self.sim.data
+        pairs = {frozenset(m.geom_bodyid[pair].tolist()) for pair in d.contact.geom}
+        fingers = [m.jnt_bodyid[m.joint(name).id] for name in self.robot.finger_joints]
+        return any(all(frozenset((body, finger)) in pairs for finger in fingers)
+                   for body in self._bodies)
+
+    def _settle(self, q: Array, gripper: float, told: float) -> None:
+        """:param told: opening that the fingers are commanded to, m"""
         sim = self.sim
         m, d = sim.model, sim.data
         for thing in self.scene.things:
@@ -80,13 +108,13 @@ class Twin:
             sim.set_object_pose(thing.name, Pose(at, thing.solid.pose.quaternion))
         fingers = [m.joint(n).qposadr[0] for n in self.robot.finger_joints]
         d.qpos[fingers] = gripper * self.robot.gripper.finger_scale
-        sim._servos.width_target = gripper
+        sim._servos.width_target = told
         sim.set_arm(q)
         sim.advance(SETTLE)
         d.time = 0.0
         d.qvel[:] = 0.0
         mujoco.mj_forward(m, d)
-        self.q, self.gripper = sim.q, gripper
+        self.q, self.gripper = sim.q, told
         self.start = np.empty(mujoco.mj_stateSize(m, FULL))
         mujoco.mj_getState(m, d, self.start, FULL)
 

@@ -101,7 +101,7 @@ class VideoWorldModel:
         """Check and keep the newest observation; the last imagined future stays in memory."""
         self._check(observation)
         memory = {} if state is None else {k: v for k, v in state.memory.items()
-                                           if k in ("imagined", "chosen")}
+                                           if k == "imagined"}
         return State(observation, memory)
 
     @torch.inference_mode()
@@ -207,7 +207,8 @@ class VideoWorldModel:
 
     @torch.inference_mode()
     def surprise(self, state: State, observation: Observation) -> float:
-        """Error of the imagined latents nearest in time, in units of the calibrated limit.
+        """Error of the imagined latents nearest in time, in units of the calibrated limit; of
+        the first chunk where several were imagined.
 
         0 where nothing was imagined for about this moment.
         """
@@ -217,7 +218,7 @@ class VideoWorldModel:
         late = np.abs(times - (observation.stamp - stamp))
         if late.min() > 0.25:
             return 0.0
-        imagined = latents[state.memory.get("chosen", 0), int(late.argmin())]
+        imagined = latents[0, int(late.argmin())]
         seen = _numpy(self._present(observation))[0]
         return float(np.sqrt(np.square(imagined - seen).mean()) / self.surprise_scale)
 
@@ -257,9 +258,7 @@ class VideoWorldModel:
                   draw: Tensor | None) -> Imagination:
         """Keep an imagined future, to be surprised by what then happens; draw it if wanted."""
         o = state.observation
-        # candidate 0 is what will be executed unless the caller chooses otherwise
         state.memory["imagined"] = (o.stamp, imagined.times, imagined.latents)
-        state.memory["chosen"] = 0
         imagined.frames = None if draw is None else self._draw(o, draw)
         return imagined
 
