@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,9 @@ from wm_ros.evaluation.statistics import wilson  # noqa: E402
 from wm_ros.training.progress import Progress  # noqa: E402
 from wm_ros.world_model.jepa.planner import Search  # noqa: E402
 
+RATES: dict[type, float] = {Ours: OUR_RATE, Peer: PEER_RATE}
+SLICE = 10.0  # s of a model's turn
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -33,6 +38,8 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=50)
     parser.add_argument("--candidates", type=int, default=300)
     parser.add_argument("--iterations", type=int, default=10)
+    parser.add_argument("--peer-iterations", type=int, default=30,
+                        help="of the peer's search in a third row; what its authors use")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -40,18 +47,25 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     search = Search(candidates=args.candidates, iterations=args.iterations)
-    models: dict[str, Any] = {"wm_ros jepa": Ours(search), "stable-worldmodel LeWM": Peer(search)}
+    models: dict[str, Any] = {"wm_ros jepa": Ours(search),
+                              "stable-worldmodel LeWM": Peer(search, films.actions)}
     report: dict[str, Any] = {name: {"parameters": sum(p.numel() for p in m.model.parameters())}
                               for name, m in models.items()}
-    for (name, model), rate in zip(models.items(), (OUR_RATE, PEER_RATE), strict=True):
-        report[name] |= train(name, model, films, args.minutes, rate)
+    for name, trained in train(models, films, args.minutes).items():
+        report[name] |= trained
     del films
+    long = copy.copy(models["stable-worldmodel LeWM"])  # the same network, its authors' search
+    long.search(replace(search, iterations=args.peer_iterations))
+    models[f"the same, {args.peer_iterations} iterations"] = long
     outcomes = compare(models, world.tasks(args.tasks, seed=10**6))
+    first = next(iter(models))
     for name, (done, ms) in outcomes.items():
         low, high = wilson(sum(done), len(done))
-        report[name] |= {"successes": sum(done), "tasks": len(done), "interval": [low, high],
-                         "plan_ms_median": float(np.median(ms)),
-                         "plan_ms_p95": float(np.quantile(ms, 0.95))}
+        both = list(zip(outcomes[first][0], done, strict=True))
+        report.setdefault(name, {}).update({
+            "successes": sum(done), "tasks": len(done), "interval": [low, high],
+            "only ours": both.count((True, False)), "only it": both.count((False, True)),
+            "plan_ms_median": float(np.median(ms)), "plan_ms_p95": float(np.quantile(ms, 0.95))})
     args.out.mkdir(parents=True, exist_ok=True)
     report["settings"] = {k: v for k, v in vars(args).items() if k != "out"}
     (args.out / "two_room.json").write_text(json.dumps(report, indent=1) + "\n")
@@ -68,27 +82,47 @@ def collect(n: int) -> world.Films:
     return world.Films(*(np.stack(x) for x in zip(*found, strict=True)))
 
 
-def train(name: str, model: Any, films: world.Films, minutes: float,
-          rate: float) -> dict[str, float]:
-    """AdamW, warm-up and cosine over a time that is the same for both."""
-    random = np.random.default_rng(0)
-    optimizer = torch.optim.AdamW(model.model.parameters(), rate, weight_decay=0.02)
-    model.model.train()
-    begin, steps, loss = time.monotonic(), 0, math.nan
-    with Progress(name, 100) as bar:
-        while (share := (time.monotonic() - begin) / (60 * minutes)) < 1:
-            for group in optimizer.param_groups:
-                group["lr"] = rate * min(1, (steps + 1) / 100) * (
+class Trainer:
+    """AdamW, warm-up and a cosine over a time of its own."""
+
+    def __init__(self, model: Any, rate: float, seconds: float):
+        self.model, self.rate, self.seconds = model, rate, seconds
+        self.random = np.random.default_rng(0)
+        self.optimizer = torch.optim.AdamW(model.model.parameters(), rate, weight_decay=0.02)
+        self.spent, self.steps, self.loss = 0.0, 0, math.nan
+
+    def go_on(self, films: world.Films, until: float) -> None:
+        """Train until ``until`` seconds of its time are spent."""
+        self.model.model.train()
+        while self.spent < until:
+            begin = time.monotonic()
+            share = min(1.0, self.spent / self.seconds)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.rate * min(1, (self.steps + 1) / 100) * (
                     0.05 + 0.475 * (1 + math.cos(math.pi * share)))
-            found = model.loss(films, random)
-            optimizer.zero_grad()
-            found.backward()
-            torch.nn.utils.clip_grad_norm_(model.model.parameters(), 1.0)
-            optimizer.step()
-            steps, loss = steps + 1, float(found.detach())
-            bar.update(int(100 * share), note=f"loss {loss:.3f}")
-    model.model.eval()
-    return {"steps": steps, "minutes": minutes, "loss": loss}
+            loss = self.model.loss(films, self.random)
+            self.optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.model.model.parameters(), 1.0)
+            self.optimizer.step()
+            self.steps, self.loss = self.steps + 1, float(loss.detach())
+            self.spent += time.monotonic() - begin
+        self.model.model.eval()
+
+
+def train(models: dict[str, Any], films: world.Films,
+          minutes: float) -> dict[str, dict[str, float]]:
+    """Both for the same time, in turns of some seconds: what else the machine does meets both."""
+    trainers = {name: Trainer(model, RATES[type(model)], 60 * minutes)
+                for name, model in models.items()}
+    turns = max(1, round(60 * minutes / SLICE))
+    with Progress("training", turns) as bar:
+        for turn in range(1, turns + 1):
+            for trainer in trainers.values():
+                trainer.go_on(films, 60 * minutes * turn / turns)
+            bar.update(turn, note=", ".join(f"loss {t.loss:.3f}" for t in trainers.values()))
+    return {name: {"steps": t.steps, "minutes": minutes, "loss": t.loss}
+            for name, t in trainers.items()}
 
 
 def compare(models: dict[str, Any],

@@ -25,24 +25,47 @@ REGULARISE = 0.09  # weight of SIGReg in its authors' configuration
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what its images are normalised by
 
 
-class Peer:
-    """ViT encoder, causal predictor, CEM: all of them the peer's own classes."""
+class Bounded(LeWM):
+    """Candidates stay within what the environment carries out, as ours do."""
 
-    def __init__(self, search: planner.Search, width: int = 96, depth: int = 4,
-                 latent: int = 128, predictor_depth: int = 2, heads: int = 4,
-                 feed: int = 384, patch: int = 8, size: int = SIZE):
+    low: Tensor
+    high: Tensor
+
+    def get_cost(self, info_dict: dict, action_candidates: Tensor) -> Tensor:
+        """Cost of the candidates, clamped in place."""
+        return super().get_cost(info_dict, action_candidates.clamp_(self.low, self.high))
+
+
+class Peer:
+    """ViT encoder, causal predictor, CEM: all of them the peer's own classes.
+
+    Actions are standardised, as in its authors' training and evaluation; sizes are chosen for
+    about as many parameters as ours has.
+    """
+
+    def __init__(self, search: planner.Search, actions: np.ndarray, width: int = 80,
+                 depth: int = 4, latent: int = 128, predictor_depth: int = 2, heads: int = 4,
+                 feed: int = 256, patch: int = 8, size: int = SIZE):
+        flat = torch.from_numpy(actions.reshape(-1, 2))
+        self.mean, self.std = flat.mean(0), flat.std(0)
         encoder = ViTModel(ViTConfig(
             image_size=size, patch_size=patch, hidden_size=width, num_hidden_layers=depth,
-            num_attention_heads=3, intermediate_size=4 * width), add_pooling_layer=False)
+            num_attention_heads=4, intermediate_size=4 * width), add_pooling_layer=False)
         norm = nn.BatchNorm1d
-        self.model = LeWM(
+        self.model = Bounded(
             encoder, Predictor(num_frames=HISTORY, depth=predictor_depth, heads=heads,
                                mlp_dim=feed, input_dim=latent, hidden_dim=latent,
                                dim_head=latent // heads),
             Embedder(input_dim=2 * BLOCK, emb_dim=latent),
             MLP(width, 2 * latent, latent, norm_fn=norm),
             MLP(latent, 2 * latent, latent, norm_fn=norm))
+        self.model.low, self.model.high = (
+            ((torch.full((2,), end) - self.mean) / self.std).repeat(BLOCK) for end in (-1.0, 1.0))
         self.sigreg = SIGReg(num_proj=256)
+        self.search(search)
+
+    def search(self, search: planner.Search) -> None:
+        """Plan with its own solver at these settings from now on."""
         self.solver = CEMSolver(self.model, num_samples=search.candidates,
                                 n_steps=search.iterations, topk=search.elites)
         self.solver.configure(
@@ -58,7 +81,8 @@ class Peer:
         steps = films.actions[which[:, None], first[:, None] + np.arange(span)]
         info = self.model.encode({
             "pixels": _images(films.frames[which[:, None], at]),
-            "action": torch.from_numpy(steps).reshape(BATCH, HISTORY, 2 * BLOCK)})
+            "action": ((torch.from_numpy(steps) - self.mean) / self.std).reshape(
+                BATCH, HISTORY, 2 * BLOCK)})
         z = info["emb"]
         error = (self.model.predict(z[:, :-1], info["act_emb"]) - z[:, 1:]).square().mean()
         return error + REGULARISE * self.sigreg(z.transpose(0, 1))
@@ -72,7 +96,8 @@ class Peer:
                 {"pixels": _images(image[None, None]), "goal": _images(goal[None, None]),
                  "action": torch.zeros(1, 1, 2 * BLOCK)},
                 None if last is None else last[:, 1:])
-        return found["actions"][0, 0].reshape(BLOCK, 2).numpy(), found["actions"]
+        actions = found["actions"][0, 0].reshape(BLOCK, 2) * self.std + self.mean
+        return actions.numpy(), found["actions"]
 
 
 def _images(frames: np.ndarray) -> Tensor:

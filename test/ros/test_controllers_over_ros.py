@@ -84,3 +84,40 @@ def test_gripper_closes_and_opens(system: Any) -> None:
         _, result = running.result(system.client.stop_flag, 5.0, "no result")
         assert result.reached_goal
         assert result.position == pytest.approx(width, abs=0.005)
+
+
+def slow_motion(system: Any, arm: ActionClient) -> Any:
+    """A running motion of the first joint that takes four seconds."""
+    q = system.history()[-1][1]
+    way = np.stack([q, q])
+    way[1, 0] += -0.8 if q[0] > 0 else 0.8
+    goal = FollowJointTrajectory.Goal(trajectory=joints.to_trajectory(joints.JointPath(
+        system.robot.arm_joints, np.array([0.0, 4.0]), way, None, None)))
+    running = send(arm, goal, "arm", system.client.stop_flag, 5.0)
+    time.sleep(1.5)
+    assert not running.done
+    return running
+
+
+def test_a_refused_trajectory_leaves_the_running_one_in_charge(
+        system: Any, arm: ActionClient) -> None:
+    system.ready()
+    running = slow_motion(system, arm)
+    assert follow(system, arm, "away")[0] == Result.INVALID_GOAL
+    assert not running.done
+    running.cancel()
+    running.result(system.client.stop_flag, 5.0, "no result")
+    rested = system.history()[-1][1]
+    time.sleep(0.3)
+    assert np.abs(system.history()[-1][1] - rested).max() < 5e-3, "who cancels stops the arm"
+
+
+def test_a_moving_arm_takes_no_trajectory_that_starts_at_rest(
+        system: Any, arm: ActionClient) -> None:
+    system.ready()
+    running = slow_motion(system, arm)
+    code, words = follow(system, arm)
+    assert code == Result.INVALID_GOAL and "moving" in words
+    running.cancel()
+    running.result(system.client.stop_flag, 5.0, "no result")
+    assert follow(system, arm)[0] == Result.SUCCESSFUL
