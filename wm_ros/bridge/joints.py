@@ -58,6 +58,7 @@ class JointStates:
     def __init__(self, names: Sequence[str]) -> None:
         self._names = tuple(names)
         self._heard: dict[str, tuple[float, float, float, float]] = {}
+        self._known = False  # a state of all of them was heard
 
     def add(self, message: JointState) -> JointState | None:
         """A state of all joints at the time of ``message``; None if it is not about the arm.
@@ -66,6 +67,7 @@ class JointStates:
         missing or older than ``PARTNER``: whoever reads it says what lacks.
         """
         if not set(self._names).difference(message.name):
+            self._known = True
             return message
         stamp = times.seconds(message.header.stamp)
         count = len(message.name)
@@ -74,9 +76,11 @@ class JointStates:
         for name, *values in zip(message.name, *columns, strict=True):
             self._heard[name] = (stamp, *values)
         if self._names[0] not in message.name:
-            return None
+            # of the hand, or of something else; or is it the arm under other names?
+            return None if self._known or set(self._names) & set(message.name) else message
         if any(abs(stamp - self._heard.get(n, (-math.inf,))[0]) > PARTNER for n in self._names):
             return message
+        self._known = True
         state = np.array([self._heard[name][1:] for name in self._names]).T
         return to_joint_state(message.header.stamp, self._names, state[0],
                               *(np.nan_to_num(values) for values in state[1:]))
