@@ -14,6 +14,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from wm_ros.bridge import times
 from wm_ros.errors import UserError
 
+MISSED = 2.0  # s without the arm after which joints of other names are taken for it
 PARTNER = 0.5  # s by which the hand's joints may be older than the arm's
 
 
@@ -58,7 +59,7 @@ class JointStates:
     def __init__(self, names: Sequence[str]) -> None:
         self._names = tuple(names)
         self._heard: dict[str, tuple[float, float, float, float]] = {}
-        self._known = False  # a state of all of them was heard
+        self._latest = -math.inf  # s, stamp of the newest state of all of them
 
     def add(self, message: JointState) -> JointState | None:
         """A state of all joints at the time of ``message``; None if it is not about the arm.
@@ -66,10 +67,10 @@ class JointStates:
         What names them all is returned as it is, and so is the arm's message while others are
         missing or older than ``PARTNER``: whoever reads it says what lacks.
         """
-        if not set(self._names).difference(message.name):
-            self._known = True
-            return message
         stamp = times.seconds(message.header.stamp)
+        if not set(self._names).difference(message.name):
+            self._latest = stamp
+            return message
         count = len(message.name)
         columns = [values if len(values) == count else [math.nan] * count
                    for values in (message.position, message.velocity, message.effort)]
@@ -77,10 +78,11 @@ class JointStates:
             self._heard[name] = (stamp, *values)
         if self._names[0] not in message.name:
             # of the hand, or of something else; or is it the arm under other names?
-            return None if self._known or set(self._names) & set(message.name) else message
+            strange = not set(self._names) & set(message.name)
+            return message if strange and stamp - self._latest > MISSED else None
         if any(abs(stamp - self._heard.get(n, (-math.inf,))[0]) > PARTNER for n in self._names):
             return message
-        self._known = True
+        self._latest = stamp
         state = np.array([self._heard[name][1:] for name in self._names]).T
         return to_joint_state(message.header.stamp, self._names, state[0],
                               *(np.nan_to_num(values) for values in state[1:]))
