@@ -127,8 +127,10 @@ def _numbers(run: Run) -> str:
                       else "from instruction to end"))
     chunks = result["chunks"]
     if chunks:
-        replayed = "looks" in result
-        shown.append((str(len(chunks)), "futures compared" if replayed else "chunks executed"))
+        if "looks" in result:
+            shown.append((str(len(chunks)), "futures compared"))
+        else:  # not every chunk's future was drawn
+            shown.append((str(result.get("chunks_executed", len(chunks))), "chunks executed"))
         last = chunks[-1]["predicted_success"]
         if np.isfinite(last):
             shown.append((f"{last:.0%}", "predicted success, last chunk"))
@@ -163,11 +165,14 @@ def _look(look: dict[str, Any]) -> list[Any]:
 
 
 def _strip(run: Run) -> str:
-    """Six moments, real above imagined."""
+    """Six moments, real above imagined: of those that something was imagined for, if any."""
     pairs = run.pairs()
     if not pairs:
         return ""
-    chosen = [pairs[i] for i in np.linspace(0, len(pairs) - 1, 6).round().astype(int)]
+    pairs = [pair for pair in pairs if pair[2] is not None] or pairs
+    wanted = np.linspace(run.real_t[0], run.real_t[-1], 6)
+    nearest = {int(np.abs(np.array([t for t, *_ in pairs]) - time).argmin()) for time in wanted}
+    chosen = [pairs[i] for i in sorted(nearest)]
     cells = ["<span></span>", *(f'<span class="time">{t:.1f} s</span>' for t, *_ in chosen)]
     cells += ["<span>camera</span>", *(_img(run.real[i]) for _, i, _ in chosen)]
     cells += ["<span>imagined</span>"]
