@@ -85,6 +85,11 @@ class RobotConfig:
         return len(self.arm_joints)
 
     @property
+    def joints(self) -> tuple[str, ...]:
+        """The arm's joints, then those of its fingers."""
+        return (*self.arm_joints, *self.finger_joints)
+
+    @property
     def urdf_path(self) -> Path:
         return robot_data(self.urdf)
 

@@ -42,5 +42,5 @@ def test_an_experts_episode_is_scored_and_shown(tmp_path, monkeypatch):
     summary = summarise(outcomes, ["close_drawer"]) | {
         "model": "tiny", "split": "held_out", "candidates": 1,
         "calibration": calibrate(outcomes, 16), "open_loop": scores}
-    page = write_page(summary, tmp_path).read_text()
+    page = write_page(summary, tmp_path, []).read_text()
     assert "50 % of 2 episodes" in page and page.count("<svg") == 3 and "101" in page

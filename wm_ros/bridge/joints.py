@@ -57,7 +57,7 @@ class JointStates:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._names = tuple(names)
+        self._names, self._all = tuple(names), frozenset(names)
         self._heard: dict[str, tuple[float, float, float, float]] = {}
         self._latest = -math.inf  # s, stamp of the newest state of all of them
 
@@ -68,7 +68,7 @@ class JointStates:
         missing or older than ``PARTNER``: whoever reads it says what lacks.
         """
         stamp = times.seconds(message.header.stamp)
-        if not set(self._names).difference(message.name):
+        if self._all.issubset(message.name):
             self._latest = stamp
             return message
         count = len(message.name)
@@ -78,7 +78,7 @@ class JointStates:
             self._heard[name] = (stamp, *values)
         if self._names[0] not in message.name:
             # of the hand, or of something else; or is it the arm under other names?
-            strange = not set(self._names) & set(message.name)
+            strange = self._all.isdisjoint(message.name)
             return message if strange and stamp - self._latest > MISSED else None
         if any(abs(stamp - self._heard.get(n, (-math.inf,))[0]) > PARTNER for n in self._names):
             return message

@@ -66,7 +66,7 @@ def state_positions(message: RobotState, present: Array | None, robot: RobotConf
             f"{len(state.position)} positions.",
         )
     given = dict(zip(state.name, state.position, strict=True))
-    if given and not set(given) & {*robot.arm_joints, *robot.finger_joints}:
+    if given and set(robot.joints).isdisjoint(given):
         raise Refusal(
             ErrorCode.INVALID_ROBOT_STATE,
             f"The robot state names none of this robot's joints, but {', '.join(given)}.",
@@ -93,7 +93,7 @@ def to_state(q: Array, robot: RobotConfig, width: float | None = None) -> RobotS
     message.joint_state.position = [float(v) for v in q]
     if width is not None:
         finger = float(width * robot.gripper.finger_scale)
-        message.joint_state.name = [*robot.arm_joints, *robot.finger_joints]
+        message.joint_state.name = list(robot.joints)
         fingers = [finger] * len(robot.finger_joints)
         message.joint_state.position = [*(float(v) for v in q), *fingers]
     return message

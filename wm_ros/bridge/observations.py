@@ -46,7 +46,7 @@ def to_message(stamp: Time, sequence: int, views: list[View], robot: RobotConfig
         message.camera_infos.append(
             images.to_camera_info(view.intrinsics, (width, height), stamp, view.frame))
         message.camera_poses.append(poses.to_pose(view.pose))
-    names = [*robot.arm_joints, *robot.finger_joints]
+    names = robot.joints
     message.joint_state = joints.to_joint_state(stamp, names, *state)
     message.tcp_pose = poses.to_pose(tcp)
     message.gripper_width = gripper_width(state.position, robot)

@@ -65,8 +65,7 @@ class Assembler:
         :raises UserError: a message cannot be used, a calibration or a transform is missing
         """
         robot = self.robot
-        state = joints.from_joint_state(found["joint_states"],
-                                        [*robot.arm_joints, *robot.finger_joints])
+        state = joints.from_joint_state(found["joint_states"], robot.joints)
         q = state.position[:robot.dof]
         views = [self._view("scene", stamp, q, found["scene_color"], found.get("scene_depth")),
                  self._view("wrist", stamp, q, found["wrist_color"], None)]
@@ -144,7 +143,7 @@ class Perception:
         self._rate, self._lasting_after = rate, lasting_after
         self._due, self._sound = -math.inf, math.inf
         robot = assembler.robot
-        self._states = joints.JointStates([*robot.arm_joints, *robot.finger_joints])
+        self._states = joints.JointStates(robot.joints)
 
     def add(self, stream: str, message: Any) -> None:
         """Take in a message of a sensor."""

@@ -168,5 +168,5 @@ def joint_state(robot: RobotConfig, stamp: Any, state: np.ndarray) -> Any:
     """JointState of arm and fingers from a row's state vector."""
     finger = float(state[robot.dof]) * robot.gripper.finger_scale
     count = len(robot.finger_joints)
-    return joints.to_joint_state(stamp, [*robot.arm_joints, *robot.finger_joints],
-                                 np.append(state[:robot.dof], [finger] * count))
+    position = np.append(state[:robot.dof], [finger] * count)
+    return joints.to_joint_state(stamp, robot.joints, position)

@@ -92,7 +92,8 @@ def latency(models: Mapping[str, WorldModel], task: str, rounds: int = 20,
             candidates: tuple[int, ...] = (1,)) -> dict[str, dict[str, Any]]:
     """Quantiles of the calls by model, in ms; models take turns, so that what else the machine
     does meets all of them alike."""
-    work = {name: calls(model, *example(task, model.spec.image_size), candidates)
+    looks = {size: example(task, size) for size in {m.spec.image_size for m in models.values()}}
+    work = {name: calls(model, *looks[model.spec.image_size], candidates)
             for name, model in models.items()}
     durations: dict[str, dict[str, list[float]]] = {
         name: {call: [] for call in found} for name, found in work.items()}

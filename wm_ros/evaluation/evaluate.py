@@ -38,6 +38,9 @@ class Load(NamedTuple):
 _MODEL: dict[Load, Any] = {}
 
 
+CANDIDATES, EXECUTE = 1, 3  # chunks proposed at a time, and poses followed of one
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--model", default="video", help="checkpoint name or folder")
@@ -46,13 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--first-seed", type=int, default=100, help="first seed (default 100)")
     parser.add_argument("--split", default="held_out", choices=["held_out", "novel", "train"],
                         help="held_out: new layouts; novel: new colours and words too")
-    parser.add_argument("--candidates", type=int, default=1,
+    parser.add_argument("--candidates", type=int, default=CANDIDATES,
                         help="chunks proposed at a time, the best is followed (default 1)")
     parser.add_argument("--precision", default="auto", choices=CHOICES,
                         help="number format of the network (default auto: what the CPU has)")
     parser.add_argument("--backend", default="torch", choices=("torch", "onnx"),
                         help="who runs the network (default torch)")
-    parser.add_argument("--execute", type=int, default=3,
+    parser.add_argument("--execute", type=int, default=EXECUTE,
                         help="poses followed a chunk (default 3)")
     parser.add_argument("--workers", type=int, default=2, help="processes at work")
     parser.add_argument("--films", type=int, default=1, help="films kept a task (default 1)")
@@ -73,22 +76,21 @@ def run(args: argparse.Namespace) -> int:
     tasks = task_names(args.tasks)
     load = Load(args.model, args.precision, args.backend)
     model = load_once(*load)  # a broken checkpoint is told once, before any process starts
-    if hasattr(model, "set_goal") and (args.candidates, args.execute) != (1, 3):
+    if hasattr(model, "set_goal") and (args.candidates, args.execute) != (CANDIDATES, EXECUTE):
         raise UserError(f"{args.model} plans to goal images: --candidates and --execute are not "
                         "for it.")
     jobs = [(load, task, args.first_seed + i, args.split, args.candidates, args.execute,
              i < args.films) for task in tasks for i in range(args.seeds)]
     outcomes: list[Outcome] = []
+    films: list[Path] = []
     args.out.mkdir(parents=True, exist_ok=True)
-    for film in args.out.glob("*.gif"):  # of another run
-        film.unlink()
     with ProcessPoolExecutor(args.workers, get_context("spawn"),
                              end_with_parent) as pool, \
             Progress("evaluate", len(jobs), "episodes") as bar:
         for future in as_completed([pool.submit(_episode, job) for job in jobs]):
             outcome = future.result()
             if outcome.frames:
-                save_film(outcome, args.out)
+                films.append(save_film(outcome, args.out))
             outcomes.append(outcome)
             done = sum(o.success for o in outcomes)
             bar.update(len(outcomes), note=f"{done}/{len(outcomes)} succeeded")
@@ -110,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
         from wm_ros.evaluation.scores import record
         record(summary, find(args.model), commit(), machine())
     print(table(summary))
-    print(f"\nPage with plots and films: {write_page(summary, args.out)}")
+    print(f"\nPage with plots and films: {write_page(summary, args.out, films)}")
     return 0
 
 
@@ -155,14 +157,15 @@ def table(summary: dict[str, Any]) -> str:
                               f"act p50 {summary['act_ms_p50']:.0f} ms"])
 
 
-def save_film(outcome: Outcome, folder: Path) -> None:
-    """An animated GIF of scene and wrist camera."""
+def save_film(outcome: Outcome, folder: Path) -> Path:
+    """An animated GIF of scene and wrist camera; returns its file."""
     from PIL import Image
 
     word = "success" if outcome.success else "failure"
     images = [Image.fromarray(f).resize((384, 192)) for f in outcome.frames]
-    images[0].save(folder / f"{outcome.task}-{outcome.seed}-{word}.gif", save_all=True,
-                   append_images=images[1:], duration=100, loop=0)
+    path = folder / f"{outcome.task}-{outcome.seed}-{word}.gif"
+    images[0].save(path, save_all=True, append_images=images[1:], duration=100, loop=0)
+    return path
 
 
 def load_once(model: str, precision: str = "auto", backend: str = "torch") -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from wm_ros.report.page import STYLE
 from wm_ros.report.plots import BLUE, GREEN, GREY, ORANGE, svg_of
 
 
-def write_page(summary: dict[str, Any], folder: Path) -> Path:
+def write_page(summary: dict[str, Any], folder: Path, films: Iterable[Path]) -> Path:
     """Write ``index.html`` beside ``eval.json`` and the films; returns its path."""
     tasks = summary["tasks"]
     plots = {"success": ("Success with 95 % intervals", lambda axes: success(axes, tasks)),
@@ -29,10 +30,10 @@ def write_page(summary: dict[str, Any], folder: Path) -> Path:
         svg = svg_of(name, plot, folder / "plots", size)
         if svg:
             cards.append(f'<section class="card"><h2>{title}</h2>{svg}</section>')
-    films = "".join(
+    shown = "".join(
         f'<section class="card"><h2>{html.escape(path.stem)}</h2><img style="width:100%" alt="" '
         f'src="data:image/gif;base64,{base64.b64encode(path.read_bytes()).decode()}"></section>'
-        for path in sorted(folder.glob("*.gif")))
+        for path in sorted(films))
     rows = "".join(
         f"<tr><td>{html.escape(task)}</td><td class=n>{row['successes']}/{row['trials']}</td>"
         f"<td class=n>{100 * row['interval'][0]:.0f}-{100 * row['interval'][1]:.0f} %</td>"
@@ -49,7 +50,7 @@ def write_page(summary: dict[str, Any], folder: Path) -> Path:
         f'<div class="grid">{"".join(cards)}</div>'
         '<section class="card" style="margin-top:18px"><div class="scroll"><table><tr><th>task'
         "</th><th class=n>success</th><th class=n>95 %</th><th class=n>seconds</th><th>failed "
-        f'seeds</th></tr>{rows}</table></div></section><div class="grid">{films}</div>'
+        f'seeds</th></tr>{rows}</table></div></section><div class="grid">{shown}</div>'
         "<footer>Every number stands in eval.json. Written by <code>wm eval</code>.</footer>"
         "</main></body></html>\n")
     write_text(folder / "index.html", text)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wm_ros.motion.cubic import span
 from wm_ros.motion.pose import Array
 from wm_ros.robot import RobotConfig
 
@@ -60,21 +61,13 @@ class Trajectory:
     def sample(self, time: float) -> tuple[Array, Array]:
         """Position and velocity (n,) at a time, held at both ends (cubic Hermite between)."""
         t = float(np.clip(time, self.times[0], self.times[-1]))
-        i = int(np.clip(np.searchsorted(self.times, t, side="right") - 1, 0, len(self) - 2))
-        h = float(self.times[i + 1] - self.times[i])
-        s = (t - float(self.times[i])) / h
-        p0, p1 = self.positions[i], self.positions[i + 1]
-        v0, v1 = self.velocities[i] * h, self.velocities[i + 1] * h
-        position = (
-            (2 * s**3 - 3 * s**2 + 1) * p0
-            + (s**3 - 2 * s**2 + s) * v0
-            + (3 * s**2 - 2 * s**3) * p1
-            + (s**3 - s**2) * v1
-        )
-        velocity = (
-            6 * (s**2 - s) * (p0 - p1) + (3 * s**2 - 4 * s + 1) * v0 + (3 * s**2 - 2 * s) * v1
-        ) / h
-        return position, velocity
+        cubic, s = span(self.times, self.positions, self.velocities, t)
+        return cubic.position(s), cubic.velocity(s)
+
+
+def mean_acceleration(times: Array, velocities: Array) -> Array:
+    """(N - 2, n) between neighbouring points, over two steps so that rounding does not count."""
+    return (velocities[2:] - velocities[:-2]) / (times[2:] - times[:-2])[:, None]
 
 
 def limit_ratios(trajectory: Trajectory, robot: RobotConfig) -> tuple[float, float]:

@@ -19,6 +19,7 @@ from wm_ros.bridge.moveit import Refusal
 from wm_ros.errors import UserError
 from wm_ros.motion.errors import ErrorCode
 from wm_ros.motion.pose import Array
+from wm_ros.motion.trajectory import mean_acceleration
 from wm_ros.nodes.action_client import ActionClient
 from wm_ros.nodes.base import WmNode
 from wm_ros.nodes.clients import SUCCEEDED, Goal, StopFlag, Stopped, cancel_all, send
@@ -209,10 +210,9 @@ def check_path(path: joints.JointPath, robot: RobotConfig) -> None:
         speed = np.maximum(speed, np.abs(path.velocities).max(axis=0))
     fast = speed > LIMIT_SLACK * robot.velocity_limits
     hard = np.zeros(len(path.names), bool)
-    if path.velocities is not None and len(path.times) > 2:  # over two steps: rounding is none
-        change = np.abs(path.velocities[2:] - path.velocities[:-2])
-        span = (path.times[2:] - path.times[:-2])[:, None]
-        hard = (change / span > 1.1 * LIMIT_SLACK * robot.acceleration_limits).any(axis=0)
+    if path.velocities is not None:
+        change = np.abs(mean_acceleration(path.times, path.velocities))
+        hard = np.any(change > 1.1 * LIMIT_SLACK * robot.acceleration_limits, axis=0)
     for bad, what in ((outside, "leaves the range of"), (fast, "is faster than allowed for"),
                       (hard, "changes speed harder than allowed for")):
         if bad.any():

@@ -25,7 +25,7 @@ class PresentState:
         self.joints: Array | None = None
         self.width = node.robot.gripper.open_width
         self._heard = 0.0
-        self._states = joints.JointStates([*self.robot.arm_joints, *self.robot.finger_joints])
+        self._states = joints.JointStates(self.robot.joints)
         node.create_subscription(
             JointState, node.text("topics.joint_states"), self._hear_joints, qos.SENSOR)
 

@@ -56,7 +56,7 @@ class MoveItBody:
         self.node, self.robot = node, node.robot
         self._kinematics = Kinematics(self.robot)
         self._state: JointState | None = None
-        self._states = joints.JointStates([*self.robot.arm_joints, *self.robot.finger_joints])
+        self._states = joints.JointStates(self.robot.joints)
         self._goal: Goal | None = None
         self._grip_goal: Goal | None = None
         self._scene_lock = threading.Lock()
@@ -218,7 +218,7 @@ class MoveItBody:
         return joints.stretched(path, excess * path.duration)
 
     def _robot_state(self, q: np.ndarray) -> RobotState:
-        names = [*self.robot.arm_joints, *self.robot.finger_joints]
+        names = self.robot.joints
         finger = self.width_now() * self.robot.gripper.finger_scale
         position = np.append(q, [finger] * len(self.robot.finger_joints))
         stamp = times.stamp(self.now())
@@ -265,7 +265,7 @@ class MoveItBody:
         state = self._state
         if state is None or not self.robot.finger_joints:
             return self.robot.gripper.open_width
-        names = [*self.robot.arm_joints, *self.robot.finger_joints]
+        names = self.robot.joints
         return observations.gripper_width(joints.from_joint_state(state, names).position,
                                           self.robot)
 

@@ -304,10 +304,9 @@ class Run:
         self._stage("planning")
         self.report.chunk_id, self.report.predicted = chunk.id, chunk.success
         poses = self._ahead(chunk, present, max(begins, self.body.now()))
-        away = float(np.linalg.norm(poses[0].position - present.position)) if poses else 0.0
-        if away > s.max_jump:
-            raise UserError(f"What is left of chunk {chunk.id} starts {away:.3f} m away from the "
-                            f"arm (allowed: {s.max_jump:.3f} m).")
+        if poses:  # what is left must begin near the arm, too
+            chunks.check_reach(chunk._replace(poses=poses[:1]), present, s.bounds,
+                               s.max_pose_step, s.max_jump)
         gripper = chunk.gripper[len(chunk.gripper) - len(poses):] if len(chunk.gripper) else None
         count = min(s.horizon, len(poses))
         waypoints, grip = list(poses[:count]), None

@@ -122,7 +122,7 @@ class SimulationNode(WmNode):
         self._clock_out.publish(Clock(clock=stamp))
         finger = float(sim.gripper_width) * self.robot.gripper.finger_scale
         count = len(self.robot.finger_joints)
-        names = [*self.robot.arm_joints, *self.robot.finger_joints]
+        names = self.robot.joints
         position = np.append(sim.q, [finger] * count)
         zeros = np.zeros(count)
         self._joints_out.publish(joints.to_joint_state(

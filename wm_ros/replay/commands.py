@@ -84,8 +84,7 @@ class Commands:
                 at = np.asarray(message.reference.positions, float)
                 self._joints.add(stamp, at[[index[name] for name in robot.arm_joints]])
             elif role == "joint_states":
-                state = joints.from_joint_state(message,
-                                                [*robot.arm_joints, *robot.finger_joints])
+                state = joints.from_joint_state(message, robot.joints)
                 self._measured.add(stamp, (state.position[:robot.dof],
                                            observations.gripper_width(state.position, robot)))
         except (UserError, KeyError, IndexError, ValueError):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wm_ros.motion.cubic import Cubic, span
+from wm_ros.motion.trajectory import mean_acceleration
 from wm_ros.robot import RobotConfig
 
 
@@ -76,35 +78,20 @@ def refusal(path: Path, robot: RobotConfig, slack: float) -> str:
     fast = (np.abs(path.velocities) > limit).any(axis=0)
     if len(path.times) > 1:
         mean = np.abs(np.diff(path.positions, axis=0)) / np.diff(path.times)[:, None]
-        fast |= (mean > limit).any(axis=0) | (_fastest(path) > limit).any(axis=0)
+        cubic = Cubic.between(path.positions[:-1], path.positions[1:], path.velocities[:-1],
+                              path.velocities[1:], np.diff(path.times)[:, None])
+        peak = np.abs(cubic.velocity(cubic.fastest()))
+        fast |= (mean > limit).any(axis=0) | (peak > limit).any(axis=0)
     if fast.any():
         return f"The trajectory exceeds the velocity limits of {_named(names, fast)}."
-    if len(path.times) == 2:  # the cubic between two points is hardest at one of them
-        h, way = float(path.times[1] - path.times[0]), path.positions[1] - path.positions[0]
-        a, b = path.velocities
-        hard = np.abs([6 * way / h - 4 * a - 2 * b, 4 * b + 2 * a - 6 * way / h]) / h
-        over = np.any(hard > robot.acceleration_limits * slack * 1.1, axis=0)
-        if over.any():
-            return f"The trajectory exceeds the acceleration limits of {_named(names, over)}."
-    if len(path.times) > 2:
-        # between neighbouring points, averaged over the two steps so that rounding does not count
-        span = (path.times[2:] - path.times[:-2])[:, None]
-        mean = np.abs(path.velocities[2:] - path.velocities[:-2]) / span
-        hard = (mean > robot.acceleration_limits * slack * 1.1).any(axis=0)
-        if hard.any():
-            return f"The trajectory exceeds the acceleration limits of {_named(names, hard)}."
+    # the cubic between two lone points is hardest at one of them
+    change = (np.stack([cubic.acceleration(0.0), cubic.acceleration(1.0)])
+              if len(path.times) == 2 else mean_acceleration(path.times, path.velocities))
+    hard = np.any(np.abs(change) > robot.acceleration_limits * slack * 1.1,
+                  axis=tuple(range(change.ndim - 1)))
+    if hard.any():
+        return f"The trajectory exceeds the acceleration limits of {_named(names, hard)}."
     return ""
-
-
-def _fastest(path: Path) -> np.ndarray:
-    """(N - 1, J) highest speed of the cubic between two points, inside of the span."""
-    h = np.diff(path.times)[:, None]
-    way = np.diff(path.positions, axis=0)
-    m0, m1 = path.velocities[:-1] * h, path.velocities[1:] * h
-    a, b = m0 + m1 - 2.0 * way, 3.0 * way - 2.0 * m0 - m1
-    with np.errstate(divide="ignore", invalid="ignore"):
-        s = np.clip(np.nan_to_num(-b / (3.0 * a), posinf=0.0, neginf=0.0), 0.0, 1.0)
-    return np.abs((3.0 * a * s + 2.0 * b) * s + m0) / h
 
 
 def _named(names: tuple[str, ...], chosen: np.ndarray) -> str:
@@ -221,13 +208,8 @@ def _hermite(path: Path, t: float) -> tuple[np.ndarray, np.ndarray]:
     t = max(t, 0.0)
     if t >= path.times[-1]:
         return path.positions[-1].copy(), np.zeros_like(path.positions[-1])
-    i = int(np.clip(np.searchsorted(path.times, t, side="right") - 1, 0, len(path.times) - 2))
-    h = path.times[i + 1] - path.times[i]
-    s = (t - path.times[i]) / h
-    p0, p1 = path.positions[i], path.positions[i + 1]
-    m0, m1 = path.velocities[i] * h, path.velocities[i + 1] * h
-    a, b = 2.0 * (p0 - p1) + m0 + m1, 3.0 * (p1 - p0) - 2.0 * m0 - m1
-    return ((a * s + b) * s + m0) * s + p0, ((3.0 * a * s + 2.0 * b) * s + m0) / h
+    cubic, s = span(path.times, path.positions, path.velocities, t)
+    return cubic.position(s), cubic.velocity(s)
 
 
 class GripperController:

@@ -13,8 +13,6 @@ from urllib.parse import urlsplit
 
 from wm_ros.errors import UserError
 
-SERVE = "websockets.asyncio.server.serve"
-
 
 def check_address(host: str, port: int) -> None:
     """:raises UserError: if nothing can be served there; the page's library would try other ports
@@ -33,14 +31,14 @@ def own_pages_only() -> Iterator[None]:
     A browser lets every site connect to a local port, and this page has buttons that move an arm.
     It tells where a page came from (RFC 6455, section 10.2); programs tell nothing and are let in.
     """
-    import websockets.asyncio.server
+    from websockets.asyncio import server
 
-    serve = websockets.asyncio.server.serve
+    serve = server.serve
 
     def guarded(*args: Any, process_request: Any = None, **rest: Any) -> Any:
         return serve(*args, process_request=functools.partial(_admit, process_request), **rest)
 
-    with mock.patch(SERVE, guarded):
+    with mock.patch.object(server, "serve", guarded):
         yield
 
 

@@ -19,6 +19,11 @@ def check(o: Observation, size: int, values: Mapping[str, np.ndarray | float]) -
         if image.shape != (size, size, 3):
             raise UserError(f"The {name} image is {image.shape}, the model was trained on "
                             f"({size}, {size}, 3): let perception resize it.")
+    check_finite(values)
+
+
+def check_finite(values: Mapping[str, np.ndarray | float]) -> None:
+    """Refuse values, by name, that are not finite. :raises UserError: with what to do"""
     for name, value in values.items():
         if not np.isfinite(value).all():
             raise UserError(f"The {name} hold NaN: check the driver that publishes them.")

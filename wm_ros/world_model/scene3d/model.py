@@ -14,7 +14,7 @@ from wm_ros.motion.kinematics import Kinematics
 from wm_ros.motion.pose import Pose
 from wm_ros.robot import load_robot
 from wm_ros.sim.schema import Camera
-from wm_ros.world_model.checks import check_chunks, check_geometry
+from wm_ros.world_model.checks import check_chunks, check_finite, check_geometry
 from wm_ros.world_model.interface import (
     ActionChunks,
     Imagination,
@@ -151,10 +151,8 @@ class Scene3DWorldModel:
         return self.mapper.masked(_view(o), o.q, o.gripper)
 
     def _check(self, o: Observation) -> None:
-        for name, values in (("joint positions", o.q), ("tool pose", o.tcp_position),
-                             ("gripper width", np.float32(o.gripper))):
-            if not np.isfinite(values).all():
-                raise UserError(f"The {name} hold NaN: check the driver that publishes them.")
+        check_finite({"joint positions": o.q, "tool pose": o.tcp_position,
+                      "gripper width": o.gripper})
         size = self.spec.image_size
         if o.scene_rgb.shape != (size, size, 3):
             raise UserError(f"The scene image is {o.scene_rgb.shape}, the model takes {size} x "
