@@ -2,6 +2,7 @@
 """Trains the image tokeniser and encodes a whole cache with it."""
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,17 +46,20 @@ def encode_all(tokeniser: Tokeniser, cache: EpisodeCache, path: Path, device: to
                report: Callable[[int], None]) -> None:
     """Write (N, T, C) float16 latents of every scene image to ``path``, whole or not at all."""
     config_tokens, channels = tokeniser.side**2, len(tokeniser.mean)
-    partial = path.with_suffix(f".{parallel.rank()}.partial")
+    partial = path.with_suffix(f".{os.getpid()}.partial")  # others may share the cache
     shape = (len(cache), config_tokens, channels)
-    out = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
-    for start in range(0, len(cache), 128):
-        images = torch.from_numpy(np.array(cache.scene[start:start + 128])).to(device)
-        with autocast(device):
-            z = tokeniser.encode(to_unit(images))
-        out[start:start + len(images)] = z.float().cpu().numpy()
-        report(start + len(images))
-    out.flush()
-    partial.rename(path)
+    try:
+        out = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
+        for start in range(0, len(cache), 128):
+            images = torch.from_numpy(np.array(cache.scene[start:start + 128])).to(device)
+            with autocast(device):
+                z = tokeniser.encode(to_unit(images))
+            out[start:start + len(images)] = z.float().cpu().numpy()
+            report(start + len(images))
+        out.flush()
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 @torch.inference_mode()
