@@ -7,6 +7,7 @@ gripper, which is waited for; then a newer observation decides.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +16,7 @@ from wm_ros.errors import UserError
 from wm_ros.motion.chunks import Grip, Patience, split_at_gripper
 from wm_ros.motion.pose import Pose
 from wm_ros.sim.env import Obs, TaskEnv
+from wm_ros.sim.experts.moves import Action
 from wm_ros.world_model.deciding import Decider
 from wm_ros.world_model.interface import ActionChunks, Observation, WorldModel, new_room
 
@@ -47,6 +49,14 @@ def to_observation(obs: Obs) -> Observation:
         scene_quaternion=obs.scene_pose.quaternion, q=obs.q, tcp_position=obs.tcp.position,
         tcp_quaternion=obs.tcp.quaternion, gripper=obs.gripper, wrench=obs.wrench,
         stamp=obs.time)
+
+
+def commanded(done: Sequence[Action], dt: float) -> ActionChunks:
+    """The chunk of what was commanded step by step; its success is not known (NaN)."""
+    return ActionChunks(np.stack([c.pose.position for c in done])[None],
+                        np.stack([c.pose.quaternion for c in done])[None],
+                        np.array([[c.width for c in done]]), dt, np.full(1, np.nan),
+                        np.full(1, np.nan), np.zeros(1))
 
 
 def actions(chunks: ActionChunks, which: int, width: float, execute: int = 3,

@@ -13,7 +13,7 @@ import numpy as np
 
 from wm_ros.errors import UserError
 from wm_ros.evaluation.calibration import auroc
-from wm_ros.evaluation.closed_loop import to_observation
+from wm_ros.evaluation.closed_loop import commanded, to_observation
 from wm_ros.evaluation.imagine import psnr
 from wm_ros.motion.pose import Pose
 from wm_ros.sim.env import TaskEnv
@@ -62,13 +62,8 @@ def moments(spec: ModelSpec, task: str, seed: int, split: str) -> Iterator[Momen
         return
     first = spec.frame_steps[0]
     for t in np.unique(np.linspace(0, last, LOOKS).round().astype(int)):
-        chunk = done[t:t + spec.horizon]
-        yield Moment(env.instruction, seen[t], ActionChunks(
-            np.stack([a.pose.position for a in chunk])[None],
-            np.stack([a.pose.quaternion for a in chunk])[None],
-            np.array([[a.width for a in chunk]]), spec.dt, np.full(1, np.nan),
-            np.full(1, np.nan), np.zeros(1)),
-            [seen[t + k] for k in spec.frame_steps], moved[t + first])
+        yield Moment(env.instruction, seen[t], commanded(done[t:t + spec.horizon], spec.dt),
+                     [seen[t + k] for k in spec.frame_steps], moved[t + first])
 
 
 def score(model: WorldModel, task: str, seed: int, split: str) -> dict[str, Any]:

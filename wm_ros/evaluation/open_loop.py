@@ -12,9 +12,9 @@ import numpy as np
 from scipy.ndimage import prewitt
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from wm_ros.evaluation.closed_loop import to_observation
+from wm_ros.evaluation.closed_loop import commanded, to_observation
 from wm_ros.sim.env import TaskEnv
-from wm_ros.world_model.interface import ActionChunks, new_room
+from wm_ros.world_model.interface import new_room
 from wm_ros.world_model.video.model import VideoWorldModel
 
 LOOKS = 6  # moments of an episode that are scored
@@ -48,10 +48,7 @@ def _moment(model: VideoWorldModel, words: str, seen: list[Any],
             done: list[Any]) -> dict[str, Any]:
     """One start; ``seen`` has one observation more than actions were ``done``."""
     state = model.observe(seen[0])
-    true = ActionChunks(np.stack([a.pose.position for a in done])[None],
-                        np.stack([a.pose.quaternion for a in done])[None],
-                        np.array([[a.width for a in done]]), model.spec.dt, np.ones(1),
-                        np.ones(1), np.zeros(1))
+    true = commanded(done, model.spec.dt)
     imagined = model.imagine(state, true, words)
     assert imagined.frames is not None
     real = np.stack([seen[k].scene_rgb for k in model.spec.frame_steps])

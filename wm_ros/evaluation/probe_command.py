@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``wm probe``: what a latent model knows (linear probes), and what surprises it."""
+"""``wm probe``: what surprises a model, and what its latents know (linear probes)."""
 from __future__ import annotations
 
 import argparse
@@ -22,7 +22,7 @@ from wm_ros.report.plots import BLUE, GREEN, GREY, ORANGE, svg_of
 from wm_ros.training.progress import Progress
 from wm_ros.world_model.interface import Observation
 
-HELP = "Measure what a latent model knows (linear probes) and what surprises it."
+HELP = "Measure what surprises a model, and what its latents know (linear probes; jepa)."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,12 +46,10 @@ def run(args: argparse.Namespace) -> int:
     if min(args.seeds, args.workers) < 1 or args.fit < 0:
         raise UserError("--seeds and --workers must be at least 1, --fit at least 0.")
     tasks, model = task_names(args.tasks), load_once(args.model)
-    if not hasattr(model, "encode"):
-        raise UserError(f"{args.model} makes no latents of images: `wm probe` is for jepa; "
-                        "`wm compare` measures what surprises the other families.")
     held = [(args.model, t, args.first_seed + i, "held_out") for t in tasks
             for i in range(args.seeds)]
-    fit = [(args.model, t, i, "train") for t in tasks for i in range(args.fit)]
+    latents = hasattr(model, "encode")  # without them there is nothing to probe
+    fit = [(args.model, t, i, "train") for t in tasks for i in range(args.fit) if latents]
     jobs: list[tuple[Any, tuple[Any, ...]]] = [(_watch, job) for job in held]
     if fit:
         jobs += [(_sample, job) for job in fit + held]

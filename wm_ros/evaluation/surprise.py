@@ -13,11 +13,18 @@ from typing import Any
 import numpy as np
 
 from wm_ros.evaluation.calibration import auroc
-from wm_ros.evaluation.closed_loop import to_observation
+from wm_ros.evaluation.closed_loop import commanded, to_observation
 from wm_ros.motion.pose import Pose
 from wm_ros.sim.env import TaskEnv
+from wm_ros.sim.experts.moves import Action
 from wm_ros.sim.simulator import Simulator
-from wm_ros.world_model.interface import WorldModel
+from wm_ros.world_model.interface import (
+    ActionChunks,
+    ModelSpec,
+    Observation,
+    WorldModel,
+    new_room,
+)
 
 VIOLATIONS = ("teleport", "vanish", "interpenetrate")
 HARMLESS = ("colour", "light")
@@ -27,36 +34,58 @@ GONE = Pose(np.array([0.0, 0.0, -2.0]), np.array([0.0, 0.0, 0.0, 1.0]))
 WORKSPACE = (np.array([0.33, -0.35]), np.array([0.62, 0.35]))  # m, x and y of the table in reach
 
 
-def watch(model: WorldModel, task: str, seed: int, split: str = "held_out",
-          look_every: int = 5) -> list[tuple[str, float]]:
+def watch(model: WorldModel, task: str, seed: int,
+          split: str = "held_out") -> list[tuple[str, float]]:
     """Surprises of one expert's episode, and of every event at one moment of it.
 
-    :param look_every: control steps from a look to the next
+    A look follows each first imagined time; what the model is to foretell is the expert's motion.
+
     :returns: (kind, surprise); ``normal`` for every undisturbed look
     """
     rng = np.random.default_rng((seed, 17, *task.encode()))
     env = TaskEnv(task, seed, split, image_size=model.spec.image_size)
     out: list[tuple[str, float]] = []
     at, state = int(rng.integers(2, 8)), None
+    new_room(model)
     try:
-        expert, look = env.expert(), 0
-        while env.steps < env.max_steps and not env.success():
-            obs = to_observation(env.observe())
+        looks, commands = _episode(env, model.spec.frame_steps[0])
+        for look, (moment, now) in enumerate(looks):
             if state is not None:
-                out.append(("normal", model.surprise(state, obs)))
+                out.append(("normal", model.surprise(state, now)))
+                env.sim.set_state(moment)
                 # what lies hidden at the moment drawn is tried again at the next look
                 if look >= at and (things := seen(env.sim)):
                     thing = things[int(rng.integers(len(things)))]
                     out += [(kind, model.surprise(state, after(env, kind, thing, rng)))
                             for kind in (*VIOLATIONS, *HARMLESS)]
                     at = 10**6
-            state = model.observe(obs, state)
-            for _ in range(look_every):
-                env.step(expert.act())
-            look += 1
+            state = model.observe(now, state)
+            model.imagine(state, _chunk(commands, look, model.spec), env.instruction,
+                          render=False)
     finally:
         env.close()
     return out
+
+
+def _episode(env: TaskEnv,
+             every: int) -> tuple[list[tuple[np.ndarray, Observation]], list[Action]]:
+    """An expert's episode: the simulator's state and what is seen, ``every`` so many steps; and
+    the command of each step."""
+    looks, commands = [], []
+    expert = env.expert()
+    while env.steps < env.max_steps and not env.success():
+        looks.append((env.sim.state(), to_observation(env.observe())))
+        for _ in range(every):
+            commands.append(expert.act())
+            env.step(commands[-1])
+    return looks, commands
+
+
+def _chunk(commands: list[Action], look: int, spec: ModelSpec) -> ActionChunks:
+    """What was commanded from a look on; the last command holds on."""
+    first = look * spec.frame_steps[0]
+    some = [commands[min(first + i, len(commands) - 1)] for i in range(spec.horizon)]
+    return commanded(some, spec.dt)
 
 
 def seen(sim: Simulator) -> list[str]:

@@ -23,11 +23,13 @@ from wm_ros.world_model.scene3d.view import FAR, View
 
 SAME_SURFACE = 0.02  # m
 HALO = 2  # px around what moves that is drawn anew too
+MOVED = 0.002, 0.02  # m and rad from which on a thing has moved
 
 
 @dataclass(frozen=True)
 class Picture:
-    """rgb (H, W, 3) uint8, depth (H, W) m along the axis, robot (H, W): pixels of the arm."""
+    """rgb (H, W, 3) uint8, robot (H, W): pixels of the arm; depth (H, W) m along the axis, NaN
+    where neither picture nor map say what the arm or a thing hid."""
 
     rgb: NDArray[np.uint8]
     depth: NDArray[np.float32]
@@ -37,7 +39,7 @@ class Picture:
 class Imagery:
     """Draws futures of one twin as one camera would see them.
 
-    :param present: the camera's picture at the twin's start
+    :param present: the camera's picture at the twin's start, the arm's own pixels marked
     """
 
     def __init__(self, twin: Twin, volume: Volume, present: View):
@@ -61,7 +63,15 @@ class Imagery:
         assert frame.depth is not None
         return self.twin.sim.visible_bodies(EYE, self._size), frame.depth, frame.rgb
 
-    def _moves(self, body: NDArray[np.int64], which: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _moved(self) -> NDArray[np.bool_]:
+        """(bodies,): whether each is elsewhere, or turned, against the twin's start."""
+        d = self.twin.sim.data
+        turn = d.xmat.reshape(-1, 3, 3)
+        cosine = 0.5 * (np.einsum("nij,nij->n", turn, self._turn) - 1)
+        way = np.linalg.norm(d.xpos - self._at, axis=1)
+        return np.asarray((way > MOVED[0]) | (cosine < np.cos(MOVED[1])))
+
+    def _pixels(self, body: NDArray[np.int64], which: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return np.asarray(which[np.maximum(body, 0)] & (body >= 0))
 
     def draw(self, state: Array) -> Picture:
@@ -70,22 +80,24 @@ class Imagery:
         twin.show(state)
         mujoco.mj_camlight(twin.sim.model, twin.sim.data)
         body, depth, shaded = self._look()
-        alive = self._thing | self._robot
-        then, now = self._moves(body, alive), self._moves(self._body, alive)
+        alive = self._robot | (self._thing & self._moved())  # what rests stays as it is seen
+        then, now = self._pixels(body, alive), self._pixels(self._body, alive)
         rgb, out_depth = view.rgb.copy(), view.depth.astype(np.float32).copy()
         # what the arm or a thing hid and will not hide any more
         bare = binary_dilation(now, iterations=HALO) & ~then
+        if view.ignore is not None:  # also what of the arm the twin does not have
+            bare |= view.ignore & ~then
         if bare.any():
             self._uncover(bare, depth, rgb, out_depth)
         if then.any():
-            rgb[then] = self._moved(then, body, depth, shaded)
+            rgb[then] = self._carried(then, body, depth, shaded)
             out_depth[then] = depth[then]
-        return Picture(rgb, out_depth, self._moves(body, self._robot))
+        return Picture(rgb, out_depth, self._pixels(body, self._robot))
 
     def _rays(self, where: NDArray[np.bool_]) -> Array:
         return np.asarray(self.present.rays()[where].astype(np.float64))
 
-    def _moved(self, then: NDArray[np.bool_], body: NDArray[np.int64],
+    def _carried(self, then: NDArray[np.bool_], body: NDArray[np.int64],
                depth: NDArray[np.float32], shaded: NDArray[np.uint8]) -> NDArray[np.uint8]:
         pose, d = self.present.pose, self.twin.sim.data
         at = pose.apply(self._rays(then) * depth[then, None])
@@ -102,16 +114,16 @@ class Imagery:
 
     def _uncover(self, bare: NDArray[np.bool_], depth: NDArray[np.float32],
                  rgb: NDArray[np.uint8], out_depth: NDArray[np.float32]) -> None:
-        """Fills pixels in place: from the map, else from the nearest pixel that stays."""
+        """Fills pixels in place: from the map, else colours of the nearest pixel that stays."""
         nearest = distance_transform_edt(bare, return_distances=False, return_indices=True)
         v, u = nearest[:, bare]
         behind = (depth[bare] < FAR) & np.isfinite(depth[bare])
-        out_depth[bare] = np.where(behind, depth[bare], out_depth[v, u])
         at = self.present.pose.apply(self._rays(bare) * depth[bare, None])
         at -= (0.0, 0.0, 0.3 * self.volume.voxel)
         _, weight = self.volume.values(at)
         known = behind & (weight > 0)
         rgb[bare] = np.where(known[:, None], self.volume.colours(at), rgb[v, u])
+        out_depth[bare] = np.where(known, depth[bare], np.nan)
 
 
 def _project(view: View, points: Array) -> tuple[NDArray[np.int64], NDArray[np.int64], Array,

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter, minimum_filter
 
 from wm_ros.errors import UserError
 from wm_ros.motion.kinematics import Kinematics
@@ -27,13 +26,13 @@ from wm_ros.world_model.scene3d.imagery import Imagery, Picture
 from wm_ros.world_model.scene3d.mapper import Mapper
 from wm_ros.world_model.scene3d.perceived import PerceivedScene
 from wm_ros.world_model.scene3d.surface import LEAST_WEIGHT
+from wm_ros.world_model.scene3d.surprise import unexplained
 from wm_ros.world_model.scene3d.tsdf import Volume
 from wm_ros.world_model.scene3d.twin import Futures, Twin
 from wm_ros.world_model.scene3d.view import View
 from wm_ros.world_model.video.checkpoint import read_config
 
 SEEN_ONCE = 0.1  # weight after one good look, which has to do where there is no scan
-DIFFERENT = 0.025  # m between the foretold and the measured depth
 LIMIT = 30.0  # differing pixels of a 96 x 96 picture that are one unit of surprise
 LATE = 0.25  # s
 
@@ -125,26 +124,28 @@ class Scene3DWorldModel:
             twin.close()
         times = np.asarray(steps) * chunks.dt
         frames = np.stack([[p.rgb for p in row] for row in pictures]) if render else None
-        state.memory["imagined"] = (o.stamp, times, pictures)
+        way = np.concatenate([o.tcp_position[None], chunks.position[0]])
+        state.memory["imagined"] = (o.stamp, times, pictures, way)
         state.memory["futures"] = futures
         return Imagination(frames, times, futures.poses[:, steps].astype(np.float32),
                            _judged(chunks.success, futures), chunks.progress, chunks.uncertainty)
 
     def surprise(self, state: State, observation: Observation) -> float:
-        """How much of the measured depth differs from the foretold one; 1 is the limit.
+        """How much of the measured depth differs from the foretold one away from the hand; 1 is
+        the limit. Colours and light play no part.
 
-        Colours and light play no part. 0 where nothing was imagined for about this moment.
+        0 where nothing was imagined for about this moment.
         """
         if "imagined" not in state.memory:
             return 0.0
-        stamp, times, pictures = state.memory["imagined"]
+        stamp, times, pictures, way = state.memory["imagined"]
         late = np.abs(times - (observation.stamp - stamp))
         if not len(late) or late.min() > LATE:
             return 0.0
         told: Picture = pictures[0][int(late.argmin())]
         seen = self._masked(observation)
-        share = difference(told, seen)
-        return share * (96 / observation.scene_depth.shape[0]) ** 2 / LIMIT
+        pixels = unexplained(told, seen, np.concatenate([way, observation.tcp_position[None]]))
+        return pixels * (96 / observation.scene_depth.shape[0]) ** 2 / LIMIT
 
     # -- inside ------------------------------------------------------------------------------
     def _masked(self, o: Observation) -> View:
@@ -189,16 +190,3 @@ def _judged(success: NDArray[np.floating], futures: Futures) -> NDArray[np.float
     steps = futures.states.shape[1] - 1
     return np.asarray(own * futures.reached * (1 - futures.touched / (steps + 1)))
 
-
-def difference(told: Picture, seen: View) -> float:
-    """Pixels whose measured depth is none of those foretold around them, nor the other way
-    round; the arm's own pixels do not count."""
-    assert seen.ignore is not None
-    with np.errstate(invalid="ignore"):
-        known = seen.known() & np.isfinite(told.depth) & (told.depth > 0) & ~told.robot
-    far = np.where(np.isfinite(seen.depth), seen.depth, 0.0)
-    low, high = minimum_filter(told.depth, 3), maximum_filter(told.depth, 3)
-    out = known & ((far < low - DIFFERENT) | (far > high + DIFFERENT))
-    low, high = minimum_filter(far, 3), maximum_filter(far, 3)
-    out &= (told.depth < low - DIFFERENT) | (told.depth > high + DIFFERENT)
-    return float(out.sum())
