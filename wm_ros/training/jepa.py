@@ -150,9 +150,7 @@ def work(out: Path, cache_folder: Path, network: JepaConfig, settings: JepaTrain
     train_rows, held_rows = (of_tasks(cache, chosen, rows)
                              for rows in split(cache, settings.validation_share))
     model = Jepa(network).to(device)
-    for tensor in model.state_dict().values():  # all processes start alike
-        if parallel.size() > 1:
-            torch.distributed.broadcast(tensor, 0)
+    parallel.alike(model)
     sampler = SequenceSampler(cache, train_rows, network, settings.length,
                               settings.seed * 1000 + parallel.rank(), settings.recolour)
     step = optimise(model, sampler, settings, out, device, minutes)

@@ -63,6 +63,13 @@ def barrier() -> None:
         dist.barrier()
 
 
+def alike(module: nn.Module) -> None:
+    """Give the module in every process the first one's numbers: they begin from other seeds."""
+    if size() > 1:
+        for tensor in module.state_dict().values():
+            dist.broadcast(tensor, 0)
+
+
 def average_gradients(module: nn.Module) -> None:
     """Mean of the gradients over the processes, in one message of bfloat16."""
     if size() == 1:
@@ -80,10 +87,11 @@ def average_gradients(module: nn.Module) -> None:
 
 
 def descend(module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """One step along the gradients of all processes, which are clipped to length 1 and cleared."""
+    """One step along the gradients of all processes, which are clipped to length 1 and cleared; a
+    batch whose gradient is not finite is left out."""
     average_gradients(module)
-    torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-    optimizer.step()
+    if torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0).isfinite():
+        optimizer.step()
     optimizer.zero_grad(set_to_none=True)
 
 

@@ -21,9 +21,7 @@ def train(renderer: Renderer, tokeniser: Tokeniser, cache: EpisodeCache, latents
     """Fit to frames that lie ``ahead`` of those at ``rows``; the tokeniser stays as it is."""
     steps, batch = settings.renderer_steps, max(1, settings.tokeniser_batch // parallel.size())
     random = np.random.default_rng((settings.seed, 2, parallel.rank()))
-    for tensor in renderer.state_dict().values():  # all processes start alike
-        if parallel.size() > 1:
-            torch.distributed.broadcast(tensor, 0)
+    parallel.alike(renderer)
     optimizer = torch.optim.AdamW(renderer.parameters(), 2e-3, weight_decay=0.0, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda n: min(1.0, (n + 1) / 50) * (1 - n / (steps + 1)))

@@ -23,6 +23,7 @@ def train(tokeniser: Tokeniser, cache: EpisodeCache, rows: np.ndarray, steps: in
     batch = max(1, batch // parallel.size())
     sample = np.sort(np.random.default_rng(seed).choice(rows, min(len(rows), 512), replace=False))
     tokeniser.fit_linear(to_unit(torch.from_numpy(cache.scene[sample]).to(device)))
+    parallel.alike(tokeniser)
     optimizer = torch.optim.AdamW(tokeniser.parameters(), 2e-3, weight_decay=0.0, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda n: min(1.0, (n + 1) / 50) * (1 - n / (steps + 1)))

@@ -119,9 +119,7 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     model = VideoNetwork(network).to(device)
     if (out / INITIAL / "model.safetensors").exists():
         load_weights(model, out / INITIAL / "model.safetensors")
-    for tensor in model.state_dict().values():  # all processes start alike
-        if parallel.size() > 1:
-            torch.distributed.broadcast(tensor, 0)
+    parallel.alike(model)
     until = time.monotonic() + 60 * minutes
     locator = model.encoder.locator
     good = training_rows[cache.success[training_rows] & ~cache.failure[training_rows]]
