@@ -82,6 +82,17 @@ def test_parameters_hold_what_move_group_reads(robot: RobotConfig) -> None:
     assert inside["planning_pipelines"]["pipeline_names"] == found["planning_pipelines"]
 
 
+@pytest.mark.parametrize("name", ["panda", "ur5"])
+def test_moveit_gets_meshes_that_are_there_and_files_name_no_machine(name: str) -> None:
+    robot = load_robot(name)
+    found = moveit_config.parameters(robot, moveit_cpp=True)["robot_description"]
+    meshes = [str(e.get("filename")) for e in ElementTree.fromstring(found).iter("mesh")]
+    assert meshes and all(mesh.startswith("file:///") and Path(mesh[7:]).is_file()
+                          for mesh in meshes)
+    assert not [text for text in moveit_config.files(robot, whole=True).values()
+                if "file://" in text or str(Path.home()) in text or "site-packages" in text]
+
+
 def test_a_tool_that_the_urdf_lacks_is_added_where_it_is(robot: RobotConfig,
                                                          tmp_path: Path) -> None:
     data = yaml.safe_load((Path(__file__).parent.parent / "config/robots/panda.yaml").read_text())

@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 
 from wm_ros.errors import UserError
-from wm_ros.paths import config
+from wm_ros.paths import config, resolved
 from wm_ros.robot import RobotConfig, load_robot
 
 PIPELINES = ("ompl", "pilz_industrial_motion_planner")
@@ -42,6 +42,14 @@ def urdf(robot: RobotConfig) -> str:
     ElementTree.SubElement(joint, "parent", {"link": robot.hand_link})
     ElementTree.SubElement(joint, "child", {"link": robot.tcp_link})
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
+
+
+def description(robot: RobotConfig) -> str:
+    """That URDF with its meshes where they lie on this machine.
+
+    MoveIt passes over meshes that it cannot find, and an arm without any collides with nothing.
+    """
+    return resolved(urdf(robot))
 
 
 def roll_pitch_yaw(rotation: np.ndarray) -> tuple[float, float, float]:
@@ -141,7 +149,7 @@ def parameters(robot: RobotConfig, moveit_cpp: bool = False) -> Tree:
     :param moveit_cpp: for moveit_py, which names its pipelines otherwise
     """
     found: Tree = {
-        "robot_description": urdf(robot),
+        "robot_description": description(robot),
         "robot_description_semantic": srdf(robot),
         "robot_description_kinematics": kinematics(robot),
         "robot_description_planning": {**joint_limits(robot),

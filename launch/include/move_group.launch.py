@@ -9,7 +9,6 @@ from wm_ros.launching.actions import declare, later, values
 from wm_ros.launching.arguments import ROOM
 from wm_ros.launching.gazebo import need, robot_name
 from wm_ros.launching.system import real_time
-from wm_ros.paths import resolved
 from wm_ros.robot import load_robot
 
 MOVEIT = ("moveit_ros_move_group", "moveit_planners_ompl", "moveit_kinematics",
@@ -24,7 +23,7 @@ def start(context):
     parameters = moveit_config.parameters(load_robot(robot_name(value["config"])))
     for name in ("robot_description", "robot_description_semantic"):
         # else launch reads the XML as YAML
-        parameters[name] = ParameterValue(resolved(parameters[name]), value_type=str)
+        parameters[name] = ParameterValue(parameters[name], value_type=str)
     return [Node(package="moveit_ros_move_group", executable="move_group", name="move_group",
                  output="screen", respawn=True, respawn_delay=1.0,
                  parameters=[parameters, {"use_sim_time": not real_time(value)}])]
