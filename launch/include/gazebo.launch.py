@@ -48,8 +48,6 @@ def start(context):
              respawn=True, parameters=[{"robot_description": description, **TIME}]),
         Node(package="ros_gz_bridge", executable="parameter_bridge", name="bridge",
              output="screen", respawn=True,
-             # the world's reset: ros2 service call /world/<room>/control
-             arguments=[f"/world/{value['room']}/control@ros_gz_interfaces/srv/ControlWorld"],
              parameters=[{"config_file": str(folder / "bridge.yaml"), **TIME}]),
         RegisterEventHandler(OnProcessExit(target_action=spawn, on_exit=[controllers])),
         spawn,

@@ -2,8 +2,9 @@
 """Everything of a room, made of the other parts."""
 from launch import LaunchDescription
 
-from wm_ros.launching.actions import declare, include, passed, when
+from wm_ros.launching.actions import declare, include, later, passed, values, when
 from wm_ros.launching.arguments import ROOM, Argument
+from wm_ros.launching.gazebo import refuse_unused_world
 
 ARGUMENTS = (Argument("room", "home", "which room", ("home", "office")), *ROOM)
 
@@ -13,6 +14,7 @@ def generate_launch_description():
     given = passed(ARGUMENTS)
     return LaunchDescription([
         *declare(ARGUMENTS),
+        later(lambda context: refuse_unused_world(values(context, ARGUMENTS))),
         include("gazebo", given, condition=when("sim", "gazebo")),
         include("move_group", given, condition=when("moveit", "move_group")),
         include("nodes", given),

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 import ast
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from wm_ros import demo
 from wm_ros.errors import UserError
 from wm_ros.launching.arguments import BOOL, FILES, ROBOT, ROOM, checked, refuse_unknown
+from wm_ros.launching.gazebo import refuse_unused_world, world_folder
 from wm_ros.launching.system import (
     instruct_command,
+    layout,
     own_topics,
     record_command,
     replay_command,
@@ -24,6 +28,9 @@ from wm_ros.launching.system import (
 from wm_ros.launching.transitions import ACTIVATE, ASK_AGAIN, CONFIGURE, Transitions
 from wm_ros.nodes import supervisor
 from wm_ros.nodes.node_list import NodeSpec
+from wm_ros.sim.world_command import write
+
+ROOM_SEED = next(argument.default for argument in ROOM if argument.name == "seed")
 
 
 def given(arguments: Any = ROOM, **values: str) -> dict[str, str]:
@@ -146,6 +153,29 @@ def test_launch_starts_the_nodes_and_parameters_of_the_demo(
     demos = _demo_specs(monkeypatch, tmp_path, ["--scene", room, *words])
     launched = system(room, given(**values))
     assert [s.command_line() for s in launched] == [s.command_line() for s in demos]
+
+
+def test_a_world_that_nothing_loads_or_of_another_room_is_refused(tmp_path: Path) -> None:
+    for sim in ("mujoco", "none"):
+        with pytest.raises(UserError, match="for Gazebo alone; add sim:=gazebo"):
+            refuse_unused_world(given(world=str(tmp_path), sim=sim))
+        refuse_unused_world(given(sim=sim))
+    refuse_unused_world(given(world=str(tmp_path), sim="gazebo"))
+    write(tmp_path, "home", "", 3, True)
+    value = given(world=str(tmp_path), sim="gazebo")
+    assert world_folder("home", value) == tmp_path
+    with pytest.raises(UserError, match="a world of the home: start home.launch.py"):
+        world_folder("office", value)
+
+
+def test_the_readmes_instruction_fits_the_room_that_its_launch_lays_out(root: Path) -> None:
+    text = (root / "README.md").read_text()
+    (words,) = re.findall(r"\{instruction: '(.*?)'\}", text)
+    assert "ros2 launch wm_ros home.launch.py\n" in text
+    assert layout("home", words, ROOM_SEED) == layout("home", "", ROOM_SEED)
+    (request,) = re.findall(r"ResetSimulation\s+\"(\{.*?\})\"", text)
+    fields = set((root / "srv" / "ResetSimulation.srv").read_text().split("---")[0].split())
+    assert set(yaml.safe_load(request)) <= fields
 
 
 def test_a_trained_model_reaches_the_node_that_uses_it(tmp_path: Path) -> None:

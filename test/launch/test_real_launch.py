@@ -231,6 +231,10 @@ def test_world_of_ones_own_is_taken_and_a_broken_one_refused(
     write(own, "home", "", 3, True)
     found = started(root, "home", sim="gazebo", world=str(own))
     assert any(f"-r {own}/world.sdf" in getattr(p, "words", []) for p in found)
+    with pytest.raises(UserError, match="a world of the home"):
+        started(root, "office", sim="gazebo", world=str(own))
+    with pytest.raises(UserError, match="add sim:=gazebo"):
+        started(root, "home", world=str(own))
     (own / "bridge.yaml").unlink()
     with pytest.raises(UserError, match="bridge.yaml is not in it"):
         started(root, "home", sim="gazebo", world=str(own))

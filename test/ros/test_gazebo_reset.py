@@ -86,7 +86,7 @@ def test_reset_service_changes_gazebos_room_and_tells_the_new_furniture(
         client = DemoClient(load_robot())
         try:
             client.create_subscription(PlanningScene, "/wm/furniture", heard.append, qos.LATCHED)
-            assert client.reset("home", "open_door", 5, True) == ""
+            assert client.reset("home", "open_door", 5, True) == "open the cabinet"
             limit = time.monotonic() + 30.0
             while len(heard) < 2 and time.monotonic() < limit:
                 time.sleep(0.05)

@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import yaml
+
 from wm_ros.errors import UserError
 from wm_ros.launching.system import layout, shared_parameters, user_file
 from wm_ros.paths import prefixes
@@ -39,10 +41,20 @@ def robot_name(config: str) -> str:
     return "panda"
 
 
+def refuse_unused_world(value: Mapping[str, str]) -> None:
+    """Refuse a world that nothing would load.
+
+    :raises UserError: when one is named without Gazebo
+    """
+    if value["world"] and value["sim"] != "gazebo":
+        raise UserError(f"world:={value['world']} is for Gazebo alone; add sim:=gazebo, or leave "
+                        "it out.")
+
+
 def world_folder(room: str, value: Mapping[str, str]) -> Path:
     """The folder of the world: the one that is named, or a new one for the seed.
 
-    :raises UserError: when the named one is not whole
+    :raises UserError: when the named one is not whole, or of another room
     """
     if value["world"]:
         folder = Path(value["world"]).resolve()
@@ -50,6 +62,11 @@ def world_folder(room: str, value: Mapping[str, str]) -> Path:
         if missing:
             raise UserError(f"world:={value['world']} is not possible; {missing[0]} is not in it. "
                             "Make a world with `wm world`.")
+        data = yaml.safe_load((folder / "parameters.yaml").read_text(encoding="utf-8"))
+        made = data.get("gazebo", {}).get("ros__parameters", {}).get("room", room)
+        if made != room:
+            raise UserError(f"world:={value['world']} is not possible; it is a world of the "
+                            f"{made}: start {made}.launch.py for it.")
         return folder
     chosen = layout(room, value["instruction"], value["seed"], value["held_out"])
     folder = folder_of(room, chosen.task, chosen.seed, chosen.held_out)

@@ -15,6 +15,7 @@ from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
 from wm_ros.nodes.parameters import GAZEBO
 from wm_ros.sim.gazebo_swap import swap
+from wm_ros.sim.tasks import task_class
 from wm_ros.sim.world_command import folder_of, write
 from wm_ros.srv import ResetSimulation
 
@@ -45,7 +46,7 @@ class GazeboNode(WmNode):
 
     async def _reset(self, request: Any, response: Any) -> Any:
         try:
-            await self.in_worker(self._change, request)
+            response.instruction = await self.in_worker(self._change, request)
         except UserError as error:
             response.success, response.message = False, str(error)
             return response
@@ -53,7 +54,8 @@ class GazeboNode(WmNode):
         response.success = True
         return response
 
-    def _change(self, request: Any) -> None:
+    def _change(self, request: Any) -> str:
+        """Make and swap in the room; returns plain words for its task."""
         room = self.text("room")
         if not self.text("world"):
             raise UserError("The parameter world is empty, so the room that Gazebo has is not "
@@ -66,6 +68,10 @@ class GazeboNode(WmNode):
         write(folder, *layout, self.text("robot"))
         swap(room, self._folder, folder)
         self._folder = folder
+        if not request.task:
+            return ""
+        split = "held_out" if request.held_out else "train"
+        return task_class(request.task)(int(request.seed), split).instruction()
 
 
 def main(args: Sequence[str] | None = None) -> int:
