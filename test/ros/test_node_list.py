@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from wm_ros.nodes import parameters
+from wm_ros.nodes.motion_node import MOTION
 from wm_ros.nodes.node_list import GAZEBO, nodes
 from wm_ros.paths import config
 
@@ -22,7 +23,17 @@ DECLARED = {
     "visualization": (*parameters.TOPICS, *parameters.VISUALIZATION),
     "view": (*parameters.TOPICS, *parameters.VIEW),
     "gazebo": parameters.GAZEBO,
+    "move_group": MOTION,
 }
+
+
+def flat(tree: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Parameters with dots in their names."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        found |= (flat(value, f"{before}{key}.") if isinstance(value, dict)
+                  else {before + key: value})
+    return found
 
 
 @pytest.mark.parametrize("spec", [*nodes("home", view=True, rviz=True), GAZEBO],
@@ -45,14 +56,20 @@ def test_parameters_in_the_yaml_files_exist_and_are_in_range(name: str) -> None:
             assert parameter.low <= value <= parameter.high
 
 
+@pytest.mark.parametrize("file", ["nodes.yaml", "motion.yaml", "safety.yaml", "topics.yaml"])
+def test_defaults_that_docs_and_describe_tell_are_those_of_the_files(file: str) -> None:
+    for name, group in yaml.safe_load(config(file).read_text()).items():
+        shared = (*parameters.COMMON, *parameters.TOPICS, *parameters.SAFETY)
+        known = {p.name: p.default for p in (*shared, *DECLARED.get(name, ()))}
+        for key, value in flat(group["ros__parameters"]).items():
+            assert value == known[key], f"{file}: {name} {key}"
+
+
 @pytest.mark.parametrize("file", ["topics.yaml", "safety.yaml"])
 def test_shared_yaml_files_name_known_parameters_only(file: str) -> None:
     known = {p.name for p in (*parameters.COMMON, *parameters.TOPICS, *parameters.SAFETY)}
     values = yaml.safe_load(config(file).read_text())["/**"]["ros__parameters"]
-    flat = {f"{group}.{key}" for group, entries in values.items() if isinstance(entries, dict)
-            for key in entries}
-    flat |= {key for key, value in values.items() if not isinstance(value, dict)}
-    assert flat <= known
+    assert set(flat(values)) <= known
 
 
 def test_every_parameter_is_explained() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from wm_ros.bridge import furniture
 from wm_ros.cli import COMMANDS
 from wm_ros.nodes.parameters import COMMON, PERCEPTION, PLANNING, SAFETY, TOPICS
 
@@ -28,11 +29,21 @@ def test_parameters_in_the_guide_exist(root: Path) -> None:
     shared = {p.name for p in (*COMMON, *TOPICS, *SAFETY)}
     known = {"/**": shared, "planning": shared | {p.name for p in PLANNING},
              "perception": shared | {p.name for p in PERCEPTION}}
-    found = blocks(root, "yaml")
+    found = [data for data in map(yaml.safe_load, blocks(root, "yaml")) if "/**" in data]
     assert len(found) == 2
-    for block in found:
-        for node, entry in yaml.safe_load(block).items():
+    for data in found:
+        for node, entry in data.items():
             assert flat(entry["ros__parameters"]) <= known[node], node
+
+
+def test_furniture_in_the_guide_is_read_as_it_says(root: Path) -> None:
+    (data,) = (data for data in map(yaml.safe_load, blocks(root, "yaml")) if "/**" not in data)
+    things = {o.id: o for o in furniture.from_yaml(data, "base").world.collision_objects}
+    assert set(things) == {"table", "shelf", "lamp"}
+    height, radius = things["shelf"].primitives[1].dimensions
+    assert (height, radius) == (0.4, 0.02) and things["shelf"].header.frame_id == "base"
+    (top,) = things["table"].primitives
+    assert things["table"].primitive_poses[0].position.z + top.dimensions[2] / 2 == 0.0
 
 
 def test_robot_entries_in_the_guide_are_those_of_a_robots_file(root: Path) -> None:

@@ -6,6 +6,7 @@ world model; time is the simulator's, so every run is the same.
 """
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -242,6 +243,53 @@ def test_where_all_candidates_are_blocked_the_best_ones_reason_is_told() -> None
     run = Run(TwoWays({1.0: 0.0, -1.0: 0.0}), SETTINGS, "go", StopFlag(), lambda _: None)
     with pytest.raises(UserError, match="blocked"):
         run._choose([sideways("best", 1.0), sideways("second", -1.0)], np.zeros(7), 0.0)
+
+
+class Touching(TwoWays):
+    """In front of a wall on both sides; the way back is free, and then one side is."""
+
+    def __init__(self) -> None:
+        super().__init__({1.0: 0.0, -1.0: 0.0})
+        self.unchecked: list[Pose] = []
+
+    def propose(self, *_: Any) -> list[chunks.Chunk]:
+        return [sideways("a", 1.0)]
+
+    def joints_now(self) -> np.ndarray:
+        return np.zeros(7)
+
+    def plan(self, start: np.ndarray, waypoints: list[Pose], stop: Any,
+             check: bool = True) -> tuple[joints.JointPath | None, float, str]:
+        if not check:
+            self.unchecked += waypoints
+            self.free[1.0] = 1.0
+        return super().plan(start, waypoints, stop, check)
+
+    def execute(self, _path: joints.JointPath, _stop: Any) -> Any:
+        code = type("Code", (), {"val": 1})
+        return type("Goal", (), {"result": lambda *_: (4, type("R", (), {"error_code": code}))})()
+
+
+def blocked_run(**changes: Any) -> tuple[Run, Touching]:
+    body = Touching()
+    return Run(body, replace(SETTINGS, **changes), "go", StopFlag(), lambda _: None), body
+
+
+def test_out_of_a_touch_the_arm_goes_a_little_back_along_the_hand_and_looks_again() -> None:
+    run, body = blocked_run()
+    assert run._next(np.zeros(7), 0.0) is not None
+    (way,) = body.unchecked
+    back = way.position - body.present.position
+    np.testing.assert_allclose(back, [0.0, 0.0, SETTINGS.back_off], atol=1e-9)  # the hand is down
+
+
+@pytest.mark.parametrize("changes", [{"back_off": 0.0}, {"dry_run": True}])
+def test_no_unchecked_motion_where_it_is_switched_off_or_nothing_may_move(
+        changes: dict[str, Any]) -> None:
+    run, body = blocked_run(**changes)
+    with pytest.raises(UserError, match="No executable motion was found in 5 tries"):
+        run._next(np.zeros(7), 0.0)
+    assert not body.unchecked
 
 
 def test_moveits_fraction_counts_lines_and_not_metres() -> None:

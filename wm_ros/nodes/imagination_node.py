@@ -96,6 +96,7 @@ class ImaginationNode(WmNode):
             device = "cuda" if torch.cuda.is_available() else "cpu"
         options: dict[str, Any] = {name: int(self.value(name)) for name in
                                    ("action_steps", "video_steps") if self.value(name)}
+        options |= {name: self.text(name) for name in ("proposer", "dreamer") if self.text(name)}
         if self.text("backend") != "torch":
             options["backend"] = self.text("backend")
         try:

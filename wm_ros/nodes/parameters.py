@@ -103,6 +103,8 @@ PERCEPTION = (
 
 IMAGINATION = (
     P("checkpoint", "", "Folder of the trained model; empty: the default checkpoint."),
+    P("proposer", "", "For scene3d, which has no policy: the model that proposes; empty: none."),
+    P("dreamer", "", "For jepa: the video model that turns words into goal images; empty: none."),
     P("device", "auto", "cpu, cuda or auto."),
     P("threads", 0, "Threads of the model on the CPU; 0: half of the cores.", 0, 256),
     P("precision", "auto", "fp32, bf16, int8, or auto: bf16 where the device is made for it."),
@@ -134,8 +136,8 @@ PLANNING = (
       "measured from then on.", 0.0, 2.0),
     P("retries", 4, "Other chunks tried after one could not be planned.", 0, 50),
     P("margin_fraction", 0.03, "Share of the way kept to an obstacle in it.", 0.0, 0.5),
-    P("back_off", 0.02, "Way back (m) out of a touch from which no planned motion leads.",
-      0.0, 0.1),
+    P("back_off", 0.02, "Way back (m) out of a touch from which no planned motion leads, not "
+      "checked for collisions; 0: none, the instruction ends.", 0.0, 0.1),
     P("max_step", 0.02, "Largest distance between checked points of a path (m).", 0.001, 0.1),
     P("velocity_scaling", 0.9, "Share of the robot's velocity limits.", 0.01, 1.0),
     P("acceleration_scaling", 0.9, "Share of the robot's acceleration limits.", 0.01, 1.0),

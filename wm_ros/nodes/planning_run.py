@@ -255,7 +255,8 @@ class Run:
             self._learn(segment.stamps["planned"] - chunk.observation_stamp)
             return None if self._finished(chunk) else segment
         tries = self.settings.retries + 1
-        if blocked == tries and not begins and not self.settings.dry_run:
+        if (blocked == tries and not begins and not self.settings.dry_run
+                and self.settings.back_off > 0):
             self._back_off()
             return self._next(self._at_rest(), self.body.now())
         raise UserError(f"No executable motion was found in {tries} tries: {why}")
