@@ -112,6 +112,24 @@ def test_a_long_run_does_not_fill_the_memory(tmp_path: Path) -> None:
     assert 25 <= len(run.real) <= 51 and run.duration > 35
 
 
+@pytest.mark.parametrize("name", ["real.npz", "imagined.npz", "trace.npz", "result.json"])
+def test_a_file_that_is_cut_or_damaged_is_said_in_one_sentence(tmp_path: Path, name: str) -> None:
+    made_up_run(tmp_path / "run", 2.0).save()
+    file = tmp_path / "run" / name
+    whole = file.read_bytes()
+    for left in (0, 1, 100, len(whole) // 2, len(whole) - 30):
+        file.write_bytes(whole[:left])
+        with pytest.raises(UserError, match="no complete run"):
+            render(tmp_path / "run")
+    if name.endswith(".npz"):  # a block that was never written
+        middle = len(whole) // 2
+        file.write_bytes(whole[:200] + bytes(middle - 200) + whole[middle:])
+    else:
+        file.write_text("[]")
+    with pytest.raises(UserError, match="no complete run"):
+        render(tmp_path / "run")
+
+
 def test_a_folder_without_a_run_is_said_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no complete run"):
         render(tmp_path)

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -79,7 +81,7 @@ def load_run(folder: Path | str) -> Run:
             imagined["frames"], imagined["chunk"], trace["tcp_stamps"] - t0, trace["tcp"],
             {k.removeprefix("stage_"): v for k, v in trace.items() if k.startswith("stage_")},
         )
-    except (OSError, ValueError, KeyError):
+    except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile, zlib.error):
         raise UserError(
             f"{folder} holds no complete run: give the folder that a demo wrote, such as "
             "out/demo."
