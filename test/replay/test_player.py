@@ -19,6 +19,8 @@ from wm_ros.data.bag import Raw  # noqa: E402
 from wm_ros.data.topic_map import load_map  # noqa: E402
 from wm_ros.errors import UserError  # noqa: E402
 from wm_ros.motion.kinematics import Kinematics  # noqa: E402
+from wm_ros.replay import commands  # noqa: E402
+from wm_ros.replay.player import UNJUDGED  # noqa: E402
 from wm_ros.robot import load_robot  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -48,6 +50,30 @@ def test_every_recorded_moment_reaches_the_model_as_the_nodes_would_show_it(room
         np.testing.assert_allclose(kinematics.fk(o.q).position, o.tcp_position, atol=1e-9)
         assert o.scene_rgb.shape == (96, 96, 3) and 0.2 < np.median(o.scene_depth) < 3.0
         assert -1e-4 <= o.gripper <= 0.081 and o.scene_K[0, 0] > 50
+
+
+def test_a_model_that_keeps_a_map_is_shown_each_moment_once_and_in_order() -> None:
+    model = FrozenModel()
+    outcome = play(BAGS / "home", model=model)
+    stamps = [o.stamp for o in model.seen]
+    assert stamps == sorted(set(stamps)) and len(stamps) == len(outcome.looks)
+
+
+def test_commands_that_fall_silent_take_no_look_its_future(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(raw: Raw) -> Iterator[Raw]:
+        if raw.topic != "/panda_arm_controller/controller_state" or raw.log_time < 1001e9:
+            yield raw
+    reference = play(BAGS / "home")
+    judged = [look["t"] for look in reference.looks if "futures" in look]
+    monkeypatch.setattr(commands, "KEEP", 3.0)  # s; as if the recording went on for long
+    outcome = play(changed(BAGS / "home", tmp_path / "bag", silent))
+    assert outcome.source == "commanded joints"
+    assert [look["t"] for look in outcome.looks if "futures" in look] == judged
+    assert all("imagined_db" in future for look in outcome.looks
+               for future in look.get("futures", []))
+    for played in (reference, outcome):
+        assert played.troubles[UNJUDGED] == len(played.looks) - len(judged) > 0
 
 
 def test_a_future_is_compared_with_the_image_of_its_own_moment() -> None:

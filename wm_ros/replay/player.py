@@ -32,7 +32,10 @@ from wm_ros.report.run_log import RunLog
 from wm_ros.world_model import Observation as Input
 from wm_ros.world_model.deciding import doubted, rank
 
+SILENT = 1.0  # s of images after which commands that lack are not waited for
 NEAR = 0.051  # s between an imagined image and the recorded one that it is compared with
+UNJUDGED = "No commands were recorded for the whole future of a look; it is not judged."
+NO_IMAGE = "No image was recorded near the moment of one that was imagined."
 _NODE = {p.name: p.default for p in IMAGINATION}
 VALIDITY, SURPRISE = _NODE["validity"], _NODE["surprise_threshold"]  # s; 1 is the limit
 ROLES = ("scene_color", "scene_info", "scene_depth", "wrist_color", "wrist_info", "joint_states",
@@ -78,6 +81,7 @@ class _Look:
 
     row: dict[str, Any]
     seen: Input
+    state: Any  # of the model, which has seen more by the time of judging
     chunk: Chunk
     proposed: Any
     instruction: str
@@ -174,6 +178,7 @@ class Player:
         self._took("perceive", started)
         seen = Input(**observations.fields(observation, self.robot))
         if seen.stamp < self.outcome.last - 1.0:  # the clock was set back
+            self.outcome.troubles.update([UNJUDGED] * len(self._pending))
             self._recent.clear()
             self._pending.clear()
             self._due = -np.inf
@@ -187,7 +192,8 @@ class Player:
         out.first = seen.stamp if not out.observations else out.first
         out.observations, out.last = out.observations + 1, seen.stamp
         self._recent.append(seen)
-        while self._recent[0].stamp < seen.stamp - self._reach - 1.0:
+        needed = min(self._pending[0].seen.stamp if self._pending else np.inf, seen.stamp)
+        while self._recent[0].stamp < needed:
             self._recent.popleft()
         if self.log is not None:
             self.log.add_real_frame(seen.stamp, seen.scene_rgb)
@@ -223,14 +229,16 @@ class Player:
             with self._timed("plan"):
                 row["plan"] = self._would_be.plan(chunk, np.asarray(seen.q), present)
         self.outcome.looks.append(row)
-        self._pending.append(_Look(row, seen, chunk, proposals.only(proposed, best), instruction))
+        self._pending.append(_Look(row, seen, state, chunk, proposals.only(proposed, best),
+                                   instruction))
 
     # --- and later: what then happened
     def _judge_ready(self, ended: bool = False) -> None:
         while self._pending:
             until = self._pending[0].seen.stamp + self._reach + 2 * NEAR
-            known = bool(self._recent) and self._recent[-1].stamp >= until
-            if not ended and not (known and self._commands.newest >= until - NEAR):
+            seen = self._recent[-1].stamp if self._recent else -np.inf
+            known = seen >= until and self._commands.newest >= until - NEAR
+            if not (ended or known or seen >= until + SILENT):
                 return
             self._judge(self._pending.popleft())
 
@@ -238,13 +246,14 @@ class Player:
         """Compare the plan with the commands, and the future under those with what was seen."""
         spec = self.model.spec
         recorded = recorded_chunk(self._commands, look.seen.stamp, spec.horizon, spec.dt)
-        if recorded is None:
-            return  # the recording ends before
+        if recorded is None:  # often because the recording ends before
+            self.outcome.troubles[UNJUDGED] += 1
+            return
         row, chunk = look.row, look.chunk
         row["commands"] = difference(chunk, recorded)
         given = proposals.from_given(
             [chunk._replace(poses=recorded[0], gripper=recorded[1])], look.proposed)
-        state = self.model.observe(look.seen)
+        state = look.state
         with self._timed("imagine"):
             future = self.model.imagine(state, given, look.instruction, render=True)
         frames = [None] * len(future.times) if future.frames is None else future.frames[0]
@@ -264,7 +273,8 @@ class Player:
         moment = seen.stamp + after
         later = min(self._recent, key=lambda o: abs(o.stamp - moment))
         if abs(later.stamp - moment) > NEAR:
-            return entry  # no image was recorded then
+            self.outcome.troubles[NO_IMAGE] += 1
+            return entry
         with self._timed("surprise"):
             entry["surprise"] = float(self.model.surprise(state, later))
         if image is not None:
