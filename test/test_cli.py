@@ -94,6 +94,44 @@ def test_a_full_disk_gives_one_sentence(command, capsys):
     assert capsys.readouterr().err.startswith("wm: The disk is full (out/demo/run.mcap)")
 
 
+@pytest.mark.parametrize("error", [
+    PermissionError(errno.EACCES, "Permission denied", "out/x"),
+    NotADirectoryError(errno.ENOTDIR, "Not a directory", "out/x"),
+    FileExistsError(errno.EEXIST, "File exists", "out/x"),
+    IsADirectoryError(errno.EISDIR, "Is a directory", "out/x"),
+    OSError(errno.EROFS, "Read-only file system", "out/x")])
+def test_a_file_that_cannot_be_used_is_named_in_one_sentence(error, command, capsys):
+    def run(args):
+        raise error
+    command.run = run
+    assert cli.main(["probe"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"wm: out/x cannot be used ({error.strerror})")
+    assert told.count("\n") == 1
+
+
+def test_a_refusal_that_names_no_file_is_not_hidden(command):
+    def run(args):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+    command.run = run
+    with pytest.raises(PermissionError):
+        cli.main(["probe"])
+
+
+def test_every_default_is_told_zero_too_and_lines_of_a_description_stay(command, capsys):
+    def add_arguments(parser):
+        parser.description = "First line.\n  Second line."
+        parser.add_argument("--number", type=int, default=0, help="a number")
+        parser.add_argument("--flag", action="store_true", help="a flag")
+        parser.add_argument("--name", help="a name")
+    command.add_arguments = add_arguments
+    with pytest.raises(SystemExit):
+        cli.main(["probe", "--help"])
+    told = capsys.readouterr().out
+    assert "First line.\n  Second line." in told and "a number (default: 0)" in told
+    assert "a flag\n" in told and "a name\n" in told
+
+
 def test_a_missing_library_says_how_to_install_it(command, capsys):
     def run(args):
         import no_such_library  # noqa: F401

@@ -38,6 +38,9 @@ COMMANDS = {
     "report": "wm_ros.report.command",
 }
 
+# a file or folder that the user named is not theirs to use, or not what it should be
+UNUSABLE = (PermissionError, NotADirectoryError, FileExistsError, IsADirectoryError)
+
 
 def help_line(module: str) -> str:
     """The HELP text of a command, read from its source so that nothing heavy is imported."""
@@ -62,11 +65,17 @@ def help_line(module: str) -> str:
 
 
 class _Help(argparse.HelpFormatter):
-    """Tells the default of every option that has one."""
+    """Tells the default of every option that has one; text of several lines keeps them."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if "\n" not in text:
+            return super()._fill_text(text, width, indent)
+        return "".join(indent + line for line in text.splitlines(keepends=True))
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        told = action.help or ""
-        silent = action.default in (None, False, argparse.SUPPRESS, "", math.inf)
+        told, default = action.help or "", action.default
+        silent = default is None or default is False or default in (  # 0 is told
+            argparse.SUPPRESS, "", math.inf)
         if silent or not action.option_strings or "default" in told:
             return told
         if isinstance(action.default, list):
@@ -86,9 +95,9 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
             commands.add_parser(name, help=help_line(module_name) if command is None else "")
             continue
         module = importlib.import_module(module_name)
-        sub = commands.add_parser(name, help=module.HELP, description=module.HELP,
-                                  formatter_class=_Help)
+        sub = commands.add_parser(name, help=module.HELP, description=module.HELP)
         module.add_arguments(sub)
+        sub.formatter_class = _Help
         sub.set_defaults(run=module.run)
     return parser
 
@@ -98,13 +107,17 @@ def explain(error: BaseException) -> tuple[str, int] | None:
     if isinstance(error, UserError):
         return str(error), 2
     if isinstance(error, KeyboardInterrupt):
-        return "Stopped.", 130
+        return str(error) or "Stopped.", 130
     if isinstance(error, ModuleNotFoundError):
         return (f"The Python module {error.name} is missing; run `make setup` to install "
                 "everything that wm_ros needs.", 2)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f" ({error.filename})" if error.filename else ""
         return f"The disk is full{where}; free some space and run the command again.", 2
+    if isinstance(error, OSError) and error.filename is not None and (
+            isinstance(error, UNUSABLE) or error.errno == errno.EROFS):
+        return (f"{error.filename} cannot be used ({error.strerror}): name another place, or put "
+                "that right.", 2)
     return None
 
 
