@@ -17,6 +17,7 @@ from wm_ros.evaluation import open_loop  # noqa: E402
 from wm_ros.evaluation.closed_loop import Outcome  # noqa: E402
 from wm_ros.evaluation.evaluate import calibrate, summarise  # noqa: E402
 from wm_ros.evaluation.page import write_page  # noqa: E402
+from wm_ros.evaluation.psnr import EQUAL, psnr  # noqa: E402
 from wm_ros.world_model import load_model  # noqa: E402
 
 
@@ -26,7 +27,16 @@ def test_image_scores_rank_a_copy_over_noise():
     noisy = np.clip(truth + r.normal(0, 40, truth.shape), 0, 255).astype(np.uint8)
     same, worse = open_loop.image_scores(truth, truth), open_loop.image_scores(noisy, truth)
     assert same["gmsd"] == 0 and same["ssim"] == pytest.approx(1)
-    assert worse["psnr"] < 20 < same["psnr"] and worse["gmsd"] > 0.05 and worse["ssim"] < 0.9
+    assert worse["psnr"] < 20 < same["psnr"] == EQUAL
+    assert worse["gmsd"] > 0.05 and worse["ssim"] < 0.9
+
+
+def test_images_that_hardly_differ_are_as_good_as_equal_ones():
+    a = np.full((96, 96, 3), 100, np.uint8)
+    b = a.copy()
+    b[0, 0, 0] += 1
+    assert psnr(a, b) == psnr(a, a) == EQUAL
+    assert psnr(a, a + 10) == pytest.approx(20 * np.log10(25.5))
 
 
 def test_an_experts_episode_is_scored_and_shown(tmp_path, monkeypatch):

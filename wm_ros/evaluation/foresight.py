@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What any family foresees of an expert's episode, asked by the common interface alone.
 
-Frames are scored against *copying the present one*. Surprise is scored by telling what then
-happened from the same moment with one thing moved aside by an unseen hand.
+Frames are scored against *copying the present one*. Surprise is scored at the first imagined
+time, by telling what then happened from the same moment with one thing moved aside by an unseen
+hand.
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from wm_ros.errors import UserError
 from wm_ros.evaluation.calibration import auroc
 from wm_ros.evaluation.closed_loop import commanded, to_observation
-from wm_ros.evaluation.imagine import psnr
+from wm_ros.evaluation.psnr import psnr
 from wm_ros.motion.pose import Pose
 from wm_ros.sim.env import TaskEnv
 from wm_ros.world_model.interface import (
@@ -26,14 +26,15 @@ from wm_ros.world_model.interface import (
 )
 
 LOOKS = 4  # moments of an episode that are scored
+AHEAD = 16  # control steps that an episode goes on after the last of them, whatever the family
 ASIDE = 0.15  # m that the unseen hand moves a thing, towards the middle of the table
-EQUAL = 60.0  # dB of images that do not differ
 MIDDLE = np.array([0.5, 0.0])
 
 
 class Moment(NamedTuple):
-    """A look, what was done then, and what was seen at the imagined times.
+    """A look, what was done then, and what was seen at the imagined times of the episode.
 
+    :param chunk: as long as the model's own; where the episode ends, the last command holds on
     :param moved: the first of ``later`` with a thing moved; None where the room has none
     """
 
@@ -44,32 +45,37 @@ class Moment(NamedTuple):
     moved: Observation | None
 
 
-def moments(spec: ModelSpec, task: str, seed: int, split: str) -> Iterator[Moment]:
+def moments(spec: ModelSpec, task: str, seed: int, split: str) -> list[Moment]:
     """``LOOKS`` moments of an expert's episode, evenly spread; the same for every family."""
     env = TaskEnv(task, seed, split, image_size=spec.image_size)
-    seen, moved, done = [], [], []
+    seen, states, done = [], [], []
     try:
         expert = env.expert()
         while env.steps < env.max_steps and not env.success():
             seen.append(to_observation(env.observe()))
-            moved.append(_tampered(env))
+            states.append(env.sim.state())
             done.append(expert.act())
             env.step(done[-1])
+        first, end = spec.frame_steps[0], len(seen)
+        last = end - 1 - max(AHEAD, first)
+        found = []
+        for t in np.unique(np.linspace(0, last, LOOKS).round().astype(int)) if last >= 0 else ():
+            chunk = [done[min(t + i, end - 1)] for i in range(spec.horizon)]
+            env.sim.set_state(states[t + first])  # the hand comes when the expert is through
+            found.append(Moment(env.instruction, seen[t], commanded(chunk, spec.dt),
+                                [seen[t + k] for k in spec.frame_steps if t + k < end],
+                                _tampered(env)))
+        return found
     finally:
         env.close()
-    last = len(seen) - 1 - spec.horizon
-    if last < 0:
-        return
-    first = spec.frame_steps[0]
-    for t in np.unique(np.linspace(0, last, LOOKS).round().astype(int)):
-        yield Moment(env.instruction, seen[t], commanded(done[t:t + spec.horizon], spec.dt),
-                     [seen[t + k] for k in spec.frame_steps], moved[t + first])
 
 
 def score(model: WorldModel, task: str, seed: int, split: str) -> dict[str, Any]:
     """Scores of one episode's moments; ``frames`` and ``surprise`` are empty where the family
     gives none, and ``refused`` says why."""
-    out: dict[str, Any] = {"frames": [], "surprise": [], "refused": ""}
+    spec = model.spec
+    out: dict[str, Any] = {"frames": [], "surprise": [], "refused": "",
+                           "ahead": round(spec.frame_steps[0] * spec.dt, 2)}
     new_room(model)
     for moment in moments(model.spec, task, seed, split):
         try:
@@ -80,7 +86,8 @@ def score(model: WorldModel, task: str, seed: int, split: str) -> dict[str, Any]
             break
         if imagined.frames is not None:
             out["frames"].append([
-                [round(float(time), 2), _db(image, later), _db(moment.now.scene_rgb, later)]
+                [round(float(time), 2), psnr(image, later.scene_rgb),
+                 psnr(moment.now.scene_rgb, later.scene_rgb)]
                 for time, image, later in zip(imagined.times, imagined.frames[0], moment.later,
                                               strict=False)])
         if moment.moved is not None:
@@ -89,12 +96,9 @@ def score(model: WorldModel, task: str, seed: int, split: str) -> dict[str, Any]
     return out
 
 
-def _db(image: np.ndarray, later: Observation) -> float:
-    return min(psnr(image, later.scene_rgb), EQUAL)
-
-
 def summarise(scores: list[dict[str, Any]]) -> dict[str, Any]:
-    """Gain over copying (dB) by time ahead, and how well surprise tells a moved thing."""
+    """Gain over copying (dB) by time ahead, and how well surprise tells a moved thing, which is
+    looked at ``surprise_ahead`` s after it was foretold."""
     frames = [row for s in scores for moment in s["frames"] for row in moment]
     gains: dict[str, list[float]] = {}
     for time, imagined, copied in frames:
@@ -107,21 +111,20 @@ def summarise(scores: list[dict[str, Any]]) -> dict[str, Any]:
                     for time, g in gains.items()},
         "surprise_auroc": auroc(np.concatenate([pairs[:, 0], pairs[:, 1]]),
                                 np.repeat([0, 1], len(pairs))) if told else None,
+        "surprise_ahead": next((s["ahead"] for s in scores if "ahead" in s), None),
         "refused": next((s["refused"] for s in scores if s["refused"]), "")}
 
 
 def _tampered(env: TaskEnv) -> Observation | None:
-    """The present look with the thing furthest from the hand moved aside; nothing stays moved."""
+    """The present look with the thing furthest from the hand moved aside."""
     sim = env.sim
     poses = {name: sim.object_pose(name) for name in env.scene.object_names()}
     if not poses:
         return None
-    hand, before = sim.tcp_pose().position, sim.state()
+    hand = sim.tcp_pose().position
     name = max(poses, key=lambda n: float(np.linalg.norm(poses[n].position - hand)))
     way = MIDDLE - poses[name].position[:2]
     way = way / max(float(np.linalg.norm(way)), 1e-6)
     sim.set_object_pose(name, Pose(poses[name].position + ASIDE * np.array([*way, 0.0]),
                                    poses[name].quaternion))
-    seen = to_observation(env.observe())
-    sim.set_state(before)
-    return seen
+    return to_observation(env.observe())

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from wm_ros.errors import UserError
+from wm_ros.evaluation.arguments import AtLeast
 from wm_ros.evaluation.closed_loop import to_observation
+from wm_ros.evaluation.folders import make_ready
+from wm_ros.evaluation.psnr import psnr
 from wm_ros.motion.pose import Pose
 
 HELP = "Imagine the futures of a task's next moves, then do them in the simulator and compare."
@@ -20,8 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("task", nargs="?", default="put_mug_on_tray", help="name of the task")
     parser.add_argument("--model", default="video", help="checkpoint name or folder")
-    parser.add_argument("--seed", type=int, default=100, help="held-out layout (default 100)")
-    parser.add_argument("--looks", type=int, default=6, help="times the model looks and imagines")
+    parser.add_argument("--seed", action=AtLeast, least=0, default=100,
+                        help="held-out layout (default 100)")
+    parser.add_argument("--looks", action=AtLeast, least=1, default=6,
+                        help="times the model looks and imagines")
     parser.add_argument("--out", type=Path, default=Path("out/imagine"),
                         help="folder for the report")
 
@@ -33,10 +38,9 @@ def run(args: argparse.Namespace) -> int:
     from wm_ros.sim.env import TaskEnv
     from wm_ros.world_model import load_model
 
-    if args.looks < 1:
-        raise UserError("--looks must be at least 1.")
     model = load_model(args.model)
     env = TaskEnv(args.task, args.seed, "held_out", image_size=model.spec.image_size)
+    make_ready(args.out)
     rows: list[np.ndarray] = []
     errors: list[dict[str, Any]] = []
     state = None
@@ -46,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         imagined = model.imagine(state, chunks, env.instruction)
         if imagined.frames is None:
             raise UserError(f"{args.model} imagines no frames: choose a model of the family "
-                            "video or scene3d.")
+                            "video.")
         present = state.observation.scene_rgb
         for k in range(model.spec.frame_steps[0]):  # as imagined, without waiting for a grip
             env.step((Pose(chunks.position[0, k], chunks.quaternion[0, k]),
@@ -61,7 +65,6 @@ def run(args: argparse.Namespace) -> int:
         if env.success():
             break
     env.close()
-    args.out.mkdir(parents=True, exist_ok=True)
     strip = np.concatenate(rows)
     Image.fromarray(strip).resize((strip.shape[1] * 2, strip.shape[0] * 2)).save(
         args.out / "imagined.png")
@@ -73,9 +76,3 @@ def run(args: argparse.Namespace) -> int:
     for e in errors:
         print(f"  imagined {e['imagined_db']:.1f} dB, copying the present {e['copied_db']:.1f} dB")
     return 0
-
-
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Peak signal to noise ratio of two uint8 images, dB."""
-    error = np.square(a.astype(np.float64) - b.astype(np.float64)).mean()
-    return float(10 * np.log10(255**2 / max(error, 1e-9)))

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 from scipy.ndimage import prewitt
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from skimage.metrics import structural_similarity
 
 from wm_ros.evaluation.closed_loop import commanded, to_observation
+from wm_ros.evaluation.psnr import psnr
 from wm_ros.sim.env import TaskEnv
 from wm_ros.world_model.interface import new_room
 from wm_ros.world_model.video.model import VideoWorldModel
@@ -67,8 +68,7 @@ def _moment(model: VideoWorldModel, words: str, seen: list[Any],
 
 def image_scores(image: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Of two (H, W, 3) uint8 images: PSNR dB and SSIM (higher is better), GMSD (lower)."""
-    return {"psnr": float(peak_signal_noise_ratio(truth, image)) if (truth != image).any()
-            else 60.0,
+    return {"psnr": psnr(image, truth),
             "ssim": float(structural_similarity(truth, image, channel_axis=2)),
             "gmsd": gmsd(truth, image)}
 

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that several commands share: whole numbers with a least value, names of tasks."""
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from wm_ros.errors import UserError
+
+
+class AtLeast(argparse.Action):
+    """A whole number, or several: ``add_argument("--seeds", action=AtLeast, least=1)``."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, *, least: int, **others: Any):
+        super().__init__(option_strings, dest, type=int, **others)
+        self.least = least
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace,
+                 values: Any, option_string: str | None = None) -> None:
+        """Keep the value. :raises UserError: if it is less than the least"""
+        if min(values if isinstance(values, list) else [values]) < self.least:
+            raise UserError(f"{option_string} must be at least {self.least}.")
+        setattr(namespace, self.dest, values)
+
+
+def chosen_tasks(text: str) -> list[str]:
+    """The tasks that ``--tasks`` names. :raises UserError: if there is no such task, or none"""
+    from wm_ros.data.collect import task_names
+
+    names = task_names(text)
+    if not names:
+        raise UserError("--tasks names no task: say all, home, office, or names with commas.")
+    return names
