@@ -13,6 +13,8 @@ import numpy as np
 import yaml
 
 from wm_ros.errors import UserError
+from wm_ros.evaluation.arguments import AtLeast
+from wm_ros.evaluation.folders import make_ready
 
 HELP = "Scan a room with the arm's camera into a 3D model, and export it."
 #: a task whose layouts stand for the room
@@ -24,9 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.epilog = ("The folder that is written is a checkpoint of the family scene3d: name it "
                      "where a model is wanted.")
-    parser.add_argument("--scene", choices=sorted(TASKS), default="home", help="the room")
+    parser.add_argument("--scene", choices=sorted(TASKS),
+                        help="the room (default: that of --task, else home)")
     parser.add_argument("--task", help="take this task's layouts (default: one of the room's)")
-    parser.add_argument("--seed", type=int, nargs="+", default=[100],
+    parser.add_argument("--seed", action=AtLeast, least=0, nargs="+", default=[100],
                         help="held-out layout; several are scanned one after the other and "
                         "summed up")
     parser.add_argument("--size", type=int, default=128, help="pixels of the square pictures")
@@ -35,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--noise", action="store_true",
                         help="add the noise of a consumer depth camera")
     parser.add_argument("--splats", action="store_true", help="write splats.ply too")
-    parser.add_argument("--pushes", type=int, default=0, metavar="N",
+    parser.add_argument("--pushes", action=AtLeast, least=0, default=0, metavar="N",
                         help="push N times after each scan and compare with the twin's forecast")
     parser.add_argument("--out", type=Path, default=Path("out/scan"),
                         help="folder for the report")
@@ -49,10 +52,14 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--seconds must be at least 5: a scan needs some moves.")
     from wm_ros.evaluation.scan_truth import summary
 
-    task = args.task or TASKS[args.scene]
+    args.scene, task = choose(args.scene, args.task)
+    folders = {seed: args.out if len(args.seed) == 1 else args.out / f"{args.scene}_{seed}"
+               for seed in args.seed}
+    for folder in folders.values():
+        check_folder(folder)
+        make_ready(folder)
     results, errors = [], []
-    for seed in args.seed:
-        folder = args.out if len(args.seed) == 1 else args.out / f"{args.scene}_{seed}"
+    for seed, folder in folders.items():
         result, error = scan_one(args, task, seed, folder)
         results.append(result)
         errors.append(error)
@@ -67,6 +74,34 @@ def run(args: argparse.Namespace) -> int:
         _write(args.out / "summary.json", total)
         print(f"{args.out / 'summary.json'} has all of it")
     return 0
+
+
+def choose(scene: str | None, task: str | None) -> tuple[str, str]:
+    """The room and the task whose layouts are taken. :raises UserError: if they do not match"""
+    from wm_ros.sim.tasks import task_class
+
+    if task is None:
+        return scene or "home", TASKS[scene or "home"]
+    room = task_class(task).room
+    if scene not in (None, room):
+        raise UserError(f"{task} is a task of the {room}, not of the {scene}: leave --scene out.")
+    return room, task
+
+
+def check_folder(folder: Path) -> None:
+    """:raises UserError: if a folder holds something that is no scan, which would be overwritten
+    """
+    from wm_ros.world_model.video.checkpoint import read_config
+
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    try:
+        family = read_config(folder)["family"]
+    except UserError:
+        family = None
+    if family != "scene3d":
+        raise UserError(f"{folder} holds something that is no scan: name a new or an empty folder "
+                        "with --out.")
 
 
 def line(seed: int, r: dict[str, Any]) -> str:
@@ -99,7 +134,6 @@ def scan_one(args: argparse.Namespace, task: str, seed: int, folder: Path
         log = Scanner(env.sim, mapper, args.size, args.seconds, rng).run()
         scene = mapper.perceive()
         errors = judge(env.sim, mapper.volume, scene, Region())
-        folder.mkdir(parents=True, exist_ok=True)
         mapper.volume.save(folder / "map.npz")
         perceived.save(scene, folder / "scene.json")
         config = {"format": 1, "family": "scene3d", "network": {}, "robot": env.robot.name,
