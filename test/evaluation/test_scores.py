@@ -32,3 +32,13 @@ def test_a_second_split_stands_beside_the_first(tmp_path: Path) -> None:
     kept = json.loads(path.read_text())
     assert set(kept) == {"held_out", "novel"} and "bins" not in kept["novel"]["calibration"]
     assert "| a | 1/2 | 10-90 % |  | 1/2 |" in scores.tables(kept)["table"]
+
+
+def test_what_was_not_measured_is_called_so_and_no_page_keeps_old_numbers() -> None:
+    kept = {"held_out": {"tasks": {}, "mean": 0.5, "open_loop": {}, "calibration": {}}}
+    parts = scores.tables(kept)
+    assert {parts[k] for k in ("foresight", "actions", "calibration")} == {scores.UNMEASURED}
+    assert "50 %" in parts["table"]
+    assert scores.fill("<!-- foresight -->\n1.4 dB\n<!-- end -->", parts) == (
+        f"<!-- foresight -->\n{scores.UNMEASURED}\n<!-- end -->")
+    assert scores.tables({"novel": {}}) == {}

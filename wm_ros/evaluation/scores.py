@@ -16,6 +16,7 @@ from wm_ros.files import write_text
 from wm_ros.paths import share
 
 FILE = "scores.json"
+UNMEASURED = "Not measured."
 PAGES = {"checkpoints/video": ("README.md", "checkpoints/video/README.md")}
 
 
@@ -35,7 +36,9 @@ def record(summary: dict[str, Any], folder: Path, commit: str, machine: dict[str
 
 
 def tables(scores: dict[str, Any]) -> dict[str, str]:
-    """Markdown by the name of its place in a page."""
+    """Markdown by the name of its place in a page; none before the split of new layouts."""
+    if "held_out" not in scores:
+        return {}
     held_out = scores["held_out"]
     return {"table": _successes(scores), "foresight": _foresight(held_out["open_loop"]),
             "actions": _actions(held_out["open_loop"]),
@@ -58,6 +61,8 @@ def _successes(scores: dict[str, Any]) -> str:
 
 
 def _foresight(scores: dict[str, Any]) -> str:
+    if not scores:
+        return UNMEASURED
     lines = ["| seconds ahead | imagined PSNR / SSIM / GMSD | copy of the present | gain |",
              "|---|---|---|---|"]
     for seconds, row in scores["horizons"].items():
@@ -69,6 +74,8 @@ def _foresight(scores: dict[str, Any]) -> str:
 
 
 def _actions(scores: dict[str, Any]) -> str:
+    if not scores:
+        return UNMEASURED
     mm = scores["action_mm"]
     return (f"Mean position error of a chunk against the expert's at {scores['moments']} moments: "
             f"policy {mm['policy']:.1f} mm, inverse\ndynamics (true frames given) "
@@ -76,6 +83,8 @@ def _actions(scores: dict[str, Any]) -> str:
 
 
 def _calibration(scores: dict[str, Any]) -> str:
+    if not scores:
+        return UNMEASURED
     return (f"Predicted success that the task is done when the chunk ends, {scores['looks']} "
             f"looks: Brier {scores['brier']:.3f}, expected\ncalibration error "
             f"{scores['ece']:.3f}, AUROC {scores['auroc']:.3f} (share that succeeded "
