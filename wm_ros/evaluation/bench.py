@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 
 from wm_ros.errors import UserError
+from wm_ros.evaluation.folders import make_ready
 from wm_ros.files import write_text
 from wm_ros.paths import share
 from wm_ros.world_model.interface import Observation, WorldModel
 from wm_ros.world_model.precision import CHOICES, best_dtype
 
 HELP = "Measure model, planner, renderer, images over ROS and training; write JSON."
+UNKNOWN = "unknown"  # commit of what is no checkout
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +42,9 @@ def run(args: argparse.Namespace) -> int:
     names = [n for n in args.only.split(",") if n] or list(PARTS)
     if unknown := [n for n in names if n not in PARTS]:
         raise UserError(f"There is no benchmark {unknown[0]!r}; choose from {', '.join(PARTS)}.")
+    if args.out.is_dir():
+        raise UserError(f"{args.out} is a folder: name a file with --out.")
+    make_ready(args.out.parent)
     report: dict[str, Any] = {"machine": machine(), "commit": commit(),
                               "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     for name in names:
@@ -48,11 +53,12 @@ def run(args: argparse.Namespace) -> int:
             report[name] = PARTS[name](args)
         except subprocess.TimeoutExpired as error:
             report[name] = {"error": f"took more than {error.timeout:.0f} s"}
+        except UserError as error:
+            report[name] = {"error": str(error)}
         print(json.dumps({name: report[name]}, indent=1), flush=True)
-        args.out.parent.mkdir(parents=True, exist_ok=True)
         write_text(args.out, json.dumps(report, indent=1))
     print(f"written to {args.out}")
-    return 0
+    return int(any("error" in report[name] for name in names))
 
 
 def machine() -> dict[str, Any]:
@@ -70,15 +76,16 @@ def machine() -> dict[str, Any]:
             "fp32_gflops": round(matmul_rate(torch.float32))}
 
 
-def commit() -> str:
-    """The checkout's commit, with ``+`` where files differ from it."""
+def commit(*paths: str) -> str:
+    """The checkout's last commit, with ``+`` where files differ from it; of ``paths`` alone."""
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(share()), *words, "--", *paths], text=True,
+                              capture_output=True, check=True).stdout.strip()
     try:
-        run_git = lambda *a: subprocess.run(  # noqa: E731
-            ["git", "-C", str(share()), *a], capture_output=True, text=True, check=True).stdout
-        return run_git("rev-parse", "--short", "HEAD").strip() + (
-            "+" if run_git("status", "--porcelain", "-uno").strip() else "")
+        last = git("log", "-1", "--format=%h")
+        return last + ("+" if git("status", "--porcelain", "-uno") else "") if last else UNKNOWN
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return UNKNOWN
 
 
 def times_of(work: Callable[[], object], seconds: float = 2.0) -> np.ndarray:
