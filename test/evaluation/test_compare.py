@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from wm_ros.errors import UserError
-from wm_ros.evaluation import comparison, costs, foresight
+from wm_ros.evaluation import comparison, costs, foresight, keeping
 from wm_ros.evaluation.compare import cell_file, cells, measured, read_entries
 from wm_ros.world_model import Imagination, ModelSpec, Observation, State
 
@@ -44,7 +44,7 @@ def keep(out: Path, entry: Any, successes: list[int], refused: str = "") -> None
     for task in TASKS:
         cell_file(out, entry, "foresight", task, 100).write_text(json.dumps(
             {"frames": [[[0.8, 22.0, 20.0]]], "surprise": [[0.2, 1.4], [0.3, 0.9]],
-             "refused": ""}))
+             "refused": "", "ahead": 0.8}))
 
 
 def test_the_same_command_goes_on_and_a_new_training_starts_anew(tmp_path):
@@ -83,7 +83,8 @@ def test_the_table_shows_rates_pairs_costs_and_what_a_family_cannot_do(tmp_path)
     assert rows["b"]["beside_first"] == {"only_this": 2, "only_first": 0, "p": 0.5}
     text = comparison.markdown(summary)
     assert "3/4 = 75 % (30-95)" in text and "42 ms" in text and "210 MiB" in text
-    assert "480 samples, 20 episodes" in text and "+2.0 dB at 0.8 s" in text and "1.00" in text
+    assert "480 samples, 20 episodes" in text and "+2.0 dB at 0.8 s" in text
+    assert "| 1.00 at 0.8 s |" in text
     assert "map does not act by itself: It has no policy." in text
     assert "| close_drawer | 1/2 | 2/2 |" in text
     comparison.write_plot(summary, tmp_path / "out")
@@ -99,6 +100,31 @@ def test_models_that_cannot_be_told_apart_or_found_get_one_sentence(tmp_path):
         "video", "other"]
     with pytest.raises(UserError, match="no checkpoint"):
         read_entries(arguments(tmp_path, tmp_path / "nowhere"))
+
+
+def test_a_folder_may_have_an_equals_sign_in_its_name(tmp_path):
+    folder = checkpoint(tmp_path / "step=10")
+    assert [(e.label, e.load.model) for e in read_entries(
+        arguments(tmp_path, folder, f"other={folder}"))] == [
+            ("step=10", str(folder)), ("other", str(folder))]
+
+
+def test_results_of_another_version_of_the_code_are_made_anew_and_that_is_said(tmp_path):
+    class Model:
+        precision = "bf16"
+
+    cell, none = tmp_path / "cells" / "one.json", tmp_path / "cells" / "none.json"
+    keeping.write(cell, {"success": True}, "abc1234", Model())
+    assert json.loads(cell.read_text()) == {"commit": "abc1234", "precision": "bf16",
+                                            "success": True}
+    assert keeping.is_current(cell, "abc1234") and not keeping.is_current(cell, "abc1234+")
+    assert not keeping.is_current(none, "abc1234") and not keeping.is_current(none, "unknown")
+    assert keeping.told([cell, none], "abc1234") == ""
+    assert keeping.told([cell, none], "def5678").startswith("1 results of other versions")
+    assert keeping.is_current(cell, "unknown")
+    assert keeping.told([cell, none], "unknown").startswith("1 results are taken as they are")
+    cell.write_text('{"success": true}')  # as earlier versions wrote them
+    assert not keeping.is_current(cell, "abc1234") and keeping.is_current(cell, "unknown")
 
 
 class Watcher:
@@ -145,6 +171,7 @@ def test_foresight_is_scored_by_the_common_interface_alone(one_moment):
     scores = [foresight.score(Watcher(), "a", 100, "held_out")]
     summary = foresight.summarise(scores)
     assert summary["surprise_auroc"] == 1.0 and summary["moments"] == 2
+    assert summary["surprise_ahead"] == 0.8
     assert summary["gain_db"] == {"0.8": [0.0, 0.0], "1.6": [0.0, 0.0]}, "it copies the present"
 
 
@@ -174,10 +201,25 @@ def test_models_are_timed_in_turns(monkeypatch):
         "p50_ms", "p95_ms", "min_ms"}
 
 
-def test_the_unseen_hand_leaves_nothing_moved():
-    found = list(foresight.moments(ModelSpec(), "press_button", 100, "held_out"))
-    again = list(foresight.moments(ModelSpec(), "press_button", 100, "held_out"))
-    assert found, "the episode is long enough"
-    for one, other in zip(found, again, strict=True):
+def test_the_unseen_hand_leaves_nothing_moved(monkeypatch):
+    found = foresight.moments(ModelSpec(), "put_mug_on_tray", 100, "held_out")
+    monkeypatch.setattr(foresight, "_tampered", lambda env: None)
+    alone = foresight.moments(ModelSpec(), "put_mug_on_tray", 100, "held_out")
+    assert len(found) == foresight.LOOKS, "the episode is long enough"
+    for one, other in zip(found, alone, strict=True):
         np.testing.assert_array_equal(one.later[0].q, other.later[0].q)
-        assert one.moved is None or (one.moved.scene_rgb != one.later[0].scene_rgb).any()
+        np.testing.assert_array_equal(one.later[0].scene_rgb, other.later[0].scene_rgb)
+        assert one.moved is not None and other.moved is None
+        np.testing.assert_allclose(one.moved.q, one.later[0].q, atol=1e-6)
+        assert one.moved.stamp == one.later[0].stamp
+        assert (one.moved.scene_rgb != one.later[0].scene_rgb).any()
+
+
+def test_every_family_is_scored_at_the_same_moments():
+    jepa = ModelSpec("jepa", horizon=25, frame_steps=(5, 10, 15, 20, 25))
+    one, other = (foresight.moments(spec, "press_button", 100, "held_out")
+                  for spec in (ModelSpec(), jepa))
+    assert [m.now.stamp for m in one] == [m.now.stamp for m in other] and len(one) > 0
+    for moment in other:
+        assert moment.chunk.position.shape == (1, 25, 3) and len(moment.later) >= 3
+        np.testing.assert_allclose(moment.later[0].stamp - moment.now.stamp, 0.5, atol=1e-6)

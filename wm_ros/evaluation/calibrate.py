@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from wm_ros.environment import end_with_parent
 from wm_ros.errors import UserError
+from wm_ros.evaluation.arguments import AtLeast, chosen_tasks
 from wm_ros.evaluation.calibration import calibration
 from wm_ros.evaluation.closed_loop import foretold, run_episode
+from wm_ros.evaluation.folders import make_ready
+from wm_ros.evaluation.jobs import Workers
 from wm_ros.training.progress import Progress
 from wm_ros.world_model.interface import ActionChunks, Observation, State, WorldModel
 
@@ -34,43 +34,43 @@ class Look(NamedTuple):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = DESCRIPTION
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--model", default="video", help="checkpoint name or folder")
     parser.add_argument("--tasks", default="all", help="all, home, office, or names with commas")
-    parser.add_argument("--seeds", type=int, default=8, help="layouts a task (default 8)")
-    parser.add_argument("--first-seed", type=int, default=90000,
+    parser.add_argument("--seeds", action=AtLeast, least=1, default=8,
+                        help="layouts a task (default 8)")
+    parser.add_argument("--first-seed", action=AtLeast, least=0, default=90000,
                         help="first seed of the training split (default 90000)")
-    parser.add_argument("--workers", type=int, default=2, help="processes at work")
+    parser.add_argument("--workers", action=AtLeast, least=1, default=2,
+                        help="processes at work")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from wm_ros.data.collect import task_names
     from wm_ros.world_model.loading import find
     from wm_ros.world_model.video.checkpoint import read_config, save_config
 
-    if args.seeds < 1 or args.workers < 1:
-        raise UserError("--seeds and --workers must be at least 1.")
+    tasks = chosen_tasks(args.tasks)
     folder = find(args.model)
     config = read_config(folder)
     if config["family"] not in ("video", "twin"):
         raise UserError(f"{folder} is of family {config['family']!r}, which predicts no success "
                         "that could be fitted.")
-    jobs = [(str(folder), task, args.first_seed + i) for task in task_names(args.tasks)
-            for i in range(args.seeds)]
+    make_ready(folder)
+    calls = [(_looks, str(folder), task, args.first_seed + i) for task in tasks
+             for i in range(args.seeds)]
     looks: list[Look] = []
-    with ProcessPoolExecutor(args.workers, get_context("spawn"), end_with_parent) as pool, \
-            Progress("calibrate", len(jobs), "episodes") as bar:
-        for done, future in enumerate(as_completed([pool.submit(_looks, j) for j in jobs]), 1):
-            looks += future.result()
+    with Workers(args.workers) as workers, \
+            Progress("calibrate", len(calls), "episodes") as bar:
+        for done, some in enumerate(workers.answers(calls), 1):
+            looks += some
             bar.update(done)
     numbers = fit(looks)
     before, after = (calibration(p, np.array([look.happened for look in looks]))
                      for p in (predicted(looks, None), predicted(looks, numbers)))
+    print(json.dumps({"success": numbers, "before": _short(before), "after": _short(after)},
+                     indent=1), flush=True)
     config["scales"]["success"] = numbers
     save_config({k: v for k, v in config.items() if k != "format"}, folder)
-    print(json.dumps({"success": numbers, "before": _short(before), "after": _short(after)},
-                     indent=1))
     return 0
 
 
@@ -133,11 +133,10 @@ class _Listener:
         return chunks
 
 
-def _looks(job: tuple[str, str, int]) -> list[Look]:
+def _looks(folder: str, task: str, seed: int) -> list[Look]:
     """The looks of one episode, in a worker; those at rest are told by another head."""
     from wm_ros.evaluation.evaluate import load_once
 
-    folder, task, seed = job
     model = load_once(folder)
     model.calibration = None
     listener = _Listener(model)

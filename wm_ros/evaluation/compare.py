@@ -2,27 +2,27 @@
 """``wm compare``: several checkpoints on the same tasks, seeds and machine, in one table.
 
 Every episode is kept as one JSON file under ``cells/``, named by the model's weights and the
-settings: the same command goes on where it was stopped, and what was trained anew is run anew.
+settings: the same command goes on where it was stopped; what was trained anew, or run by another
+version of the code, is run anew.
 """
 from __future__ import annotations
 
 import argparse
 import json
-import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from wm_ros.data.layout import write_json
-from wm_ros.environment import end_with_parent
 from wm_ros.errors import UserError
-from wm_ros.evaluation import costs, foresight
+from wm_ros.evaluation import costs, foresight, keeping
+from wm_ros.evaluation.arguments import AtLeast, chosen_tasks
 from wm_ros.evaluation.closed_loop import run_episode
 from wm_ros.evaluation.comparison import markdown, summarise, write_plot
 from wm_ros.evaluation.evaluate import Load, load_once
+from wm_ros.evaluation.folders import make_ready
+from wm_ros.evaluation.jobs import Workers
 from wm_ros.training.progress import Progress
 from wm_ros.world_model.ensemble import parts
 from wm_ros.world_model.interface import Observation
@@ -44,58 +44,52 @@ class Entry(NamedTuple):
     card: dict[str, Any]
 
 
-WEIGH = (".yaml", ".safetensors", ".npz", ".json")  # files that make a checkpoint what it is,
-BESIDE = ("state.safetensors", "scores.json", "result.json")  # and those that only lie there
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--models", nargs="+", default=["video", "scene3d"], metavar="[NAME=]PATH",
                         help="checkpoint names or folders; NAME= says what to call it")
     parser.add_argument("--tasks", default="all", help="all, home, office, or names with commas")
-    parser.add_argument("--seeds", type=int, default=10, help="layouts a task (default 10)")
-    parser.add_argument("--first-seed", type=int, default=100, help="first seed (default 100)")
+    parser.add_argument("--seeds", action=AtLeast, least=1, default=10,
+                        help="layouts a task (default 10)")
+    parser.add_argument("--first-seed", action=AtLeast, least=0, default=100,
+                        help="first seed (default 100)")
     parser.add_argument("--split", default="held_out", choices=["held_out", "novel", "train"],
                         help="layouts: new ones, new in looks and words too, or trained on")
-    parser.add_argument("--candidates", type=int, default=1,
+    parser.add_argument("--candidates", action=AtLeast, least=1, default=1,
                         help="chunks imagined at a time, the best is followed (default 1)")
-    parser.add_argument("--execute", type=int, default=3, help="poses followed a chunk")
-    parser.add_argument("--foresight", type=int, default=2, metavar="N",
+    parser.add_argument("--execute", action=AtLeast, least=1, default=3,
+                        help="poses followed a chunk")
+    parser.add_argument("--foresight", action=AtLeast, least=0, default=2, metavar="N",
                         help="expert episodes a task on which foresight is scored (default 2)")
     parser.add_argument("--precision", default="auto", choices=CHOICES,
                         help="of the networks, where a family has one")
-    parser.add_argument("--workers", type=int, default=2, help="processes at work")
+    parser.add_argument("--workers", action=AtLeast, least=1, default=2,
+                        help="processes at work")
     parser.add_argument("--out", type=Path, default=Path("out/compare"),
                         help="folder for the report")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from wm_ros.data.collect import task_names
     from wm_ros.evaluation.bench import machine
 
-    if min(args.seeds, args.workers, args.candidates, args.execute) < 1 or args.foresight < 0:
-        raise UserError("--seeds, --workers, --candidates and --execute must be at least 1, "
-                        "--foresight at least 0.")
-    tasks = task_names(args.tasks)
+    tasks, version = chosen_tasks(args.tasks), keeping.code_version()
     entries = read_entries(args)
+    make_ready(args.out)
     jobs = list(cells(entries, tasks, args))
-    open_jobs = [job for job in jobs if not job[0].is_file()]
-    with ProcessPoolExecutor(args.workers, get_context("spawn"), end_with_parent) as pool, \
-            Progress("compare", len(jobs), "episodes", start=len(jobs) - len(open_jobs)) as bar:
-        left = [pool.submit(_cell, job) for job in open_jobs]
-        try:
-            for done, future in enumerate(as_completed(left), len(jobs) - len(open_jobs) + 1):
-                future.result()
-                bar.update(done)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    if line := keeping.told([job[0] for job in jobs], version):
+        print(line)
+    calls = [(_cell, version, *job) for job in jobs if not keeping.is_current(job[0], version)]
+    there = len(jobs) - len(calls)
+    with keeping.going_on(), Workers(args.workers) as workers, \
+            Progress("compare", len(jobs), "episodes", start=there) as bar:
+        for done, _ in enumerate(workers.answers(calls), there + 1):
+            bar.update(done)
     results = {entry.label: measured(entry, tasks, args) for entry in entries}
     for label, cost in take_costs(entries, tasks[0]).items():
         results[label]["cost"] = cost
     summary = summarise(results, tasks) | {
-        "machine": machine(), "settings": {k: getattr(args, k) for k in (
+        "machine": machine(), "commit": version, "settings": {k: getattr(args, k) for k in (
             "split", "seeds", "first_seed", "candidates", "execute", "precision")}}
     write_json(args.out / "compare.json", summary)
     text = markdown(summary)
@@ -112,7 +106,9 @@ def read_entries(args: argparse.Namespace) -> list[Entry]:
 
     entries: list[Entry] = []
     for word in args.models:
-        name, _, path = word.rpartition("=")
+        name, equals, path = word.partition("=")
+        if not equals or find(word).exists():  # folders may be called so
+            name, path = "", word
         folder = find(path)
         card, label = read_config(folder), name or folder.resolve().name
         if label in {e.label for e in entries}:
@@ -120,17 +116,8 @@ def read_entries(args: argparse.Namespace) -> list[Entry]:
         precision = args.precision if takes_precision(folder) else "auto"
         asked = f"{args.split} {args.candidates} {args.execute} {precision}"
         entries.append(Entry(label, Load(str(folder), precision),
-                             fingerprint(parts(folder, card), asked), card))
+                             keeping.fingerprint(parts(folder, card), asked), card))
     return entries
-
-
-def fingerprint(folders: list[Path], asked: str) -> str:
-    """Short checksum of a checkpoint's files and of what is ``asked`` of it."""
-    mark = zlib.crc32(asked.encode())
-    for path in [path for folder in folders for path in sorted(folder.glob("*"))]:
-        if path.suffix in WEIGH and path.name not in BESIDE:
-            mark = zlib.crc32(path.read_bytes(), mark)
-    return f"{mark:08x}"
 
 
 def cells(entries: list[Entry], tasks: list[str],
@@ -159,6 +146,8 @@ def measured(entry: Entry, tasks: list[str], args: argparse.Namespace) -> dict[s
         kept[kind] = [json.loads(cell_file(args.out, entry, kind, task,
                                            args.first_seed + i).read_text())
                       for task in tasks for i in range(seeds)]
+    kept["precision"] = sorted({row["precision"] for row in kept["episode"]
+                                if "precision" in row})
     return kept
 
 
@@ -175,8 +164,8 @@ def take_costs(entries: list[Entry], task: str) -> dict[str, dict[str, Any]]:
 
 
 def _alone(work: Callable[..., Any], *args: Any) -> Any:
-    with ProcessPoolExecutor(1, get_context("spawn"), end_with_parent) as pool:
-        return pool.submit(work, *args).result()
+    with Workers(1) as workers:
+        return next(workers.answers([(work, *args)]))
 
 
 def _look(entry: Entry, task: str) -> tuple[Observation, str]:
@@ -191,12 +180,13 @@ def _latency(entries: list[Entry], task: str) -> dict[str, dict[str, Any]]:
     return costs.latency({e.label: load_once(*e.load) for e in entries}, task)
 
 
-def _cell(job: tuple[Any, ...]) -> None:
+def _cell(version: str, path: Path, kind: str, load: Load, task: str, seed: int, split: str,
+          candidates: int, execute: int) -> None:
     """Run one episode and keep its result."""
-    path, kind, load, task, seed, split, candidates, execute = job
     model = load_once(*load)
     if kind == "foresight":
-        write_json(path, foresight.score(model, task, seed, split))
-        return
-    outcome = asdict(run_episode(model, task, seed, split, candidates, execute))
-    write_json(path, {k: v for k, v in outcome.items() if k not in ("frames", "looks")})
+        result = foresight.score(model, task, seed, split)
+    else:
+        outcome = asdict(run_episode(model, task, seed, split, candidates, execute))
+        result = {k: v for k, v in outcome.items() if k not in ("frames", "looks")}
+    keeping.write(path, result, version, model)

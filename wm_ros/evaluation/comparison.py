@@ -24,7 +24,7 @@ def summarise(results: dict[str, dict[str, Any]], tasks: list[str]) -> dict[str,
         episodes = kept["episode"]
         acts = [e for e in episodes if not e["refused"]]
         won = {(e["task"], e["seed"]): bool(e["success"]) for e in episodes}
-        row = {key: kept[key] for key in ("family", "mark", "training")} | {
+        row = {key: kept[key] for key in ("family", "mark", "precision", "training")} | {
             "cost": kept.get("cost", {}), "foresight": foresight.summarise(kept["foresight"])}
         if acts:
             wins = sum(won.values())
@@ -138,5 +138,7 @@ def _gain(scores: dict[str, Any]) -> str:
 
 
 def _auroc(scores: dict[str, Any]) -> str:
-    value = scores["surprise_auroc"]
-    return NONE if value is None else f"{value:.2f}"
+    value, ahead = scores["surprise_auroc"], scores["surprise_ahead"]
+    if value is None:
+        return NONE
+    return f"{value:.2f}" + (f" at {ahead:.1f} s" if ahead is not None else "")

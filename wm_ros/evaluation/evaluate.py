@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import argparse
 import json
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from wm_ros.environment import end_with_parent
 from wm_ros.errors import UserError
-from wm_ros.evaluation import open_loop
+from wm_ros.evaluation import keeping, open_loop
+from wm_ros.evaluation.arguments import AtLeast, chosen_tasks
 from wm_ros.evaluation.calibration import calibration
 from wm_ros.evaluation.closed_loop import Outcome, foretold, run_episode
+from wm_ros.evaluation.folders import make_ready
 from wm_ros.evaluation.goals import run_goals
+from wm_ros.evaluation.jobs import Workers
 from wm_ros.evaluation.page import write_page
 from wm_ros.evaluation.statistics import wilson
+from wm_ros.evaluation.unfinished import Unfinished
 from wm_ros.training.progress import Progress
+from wm_ros.world_model.ensemble import parts
 from wm_ros.world_model.loading import find
 from wm_ros.world_model.precision import CHOICES
 
@@ -45,63 +47,71 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--model", default="video", help="checkpoint name or folder")
     parser.add_argument("--tasks", default="all", help="all, home, office, or names with commas")
-    parser.add_argument("--seeds", type=int, default=20, help="layouts a task (default 20)")
-    parser.add_argument("--first-seed", type=int, default=100, help="first seed (default 100)")
+    parser.add_argument("--seeds", action=AtLeast, least=1, default=20,
+                        help="layouts a task (default 20)")
+    parser.add_argument("--first-seed", action=AtLeast, least=0, default=100,
+                        help="first seed (default 100)")
     parser.add_argument("--split", default="held_out", choices=["held_out", "novel", "train"],
                         help="held_out: new layouts; novel: new colours and words too")
-    parser.add_argument("--candidates", type=int, default=CANDIDATES,
+    parser.add_argument("--candidates", action=AtLeast, least=1, default=CANDIDATES,
                         help="chunks proposed at a time, the best is followed (default 1)")
     parser.add_argument("--precision", default="auto", choices=CHOICES,
                         help="number format of the network (default auto: what the CPU has)")
     parser.add_argument("--backend", default="torch", choices=("torch", "onnx"),
                         help="who runs the network (default torch)")
-    parser.add_argument("--execute", type=int, default=EXECUTE,
+    parser.add_argument("--execute", action=AtLeast, least=1, default=EXECUTE,
                         help="poses followed a chunk (default 3)")
-    parser.add_argument("--workers", type=int, default=2, help="processes at work")
-    parser.add_argument("--films", type=int, default=1, help="films kept a task (default 1)")
-    parser.add_argument("--open-loop", type=int, default=2, metavar="N",
+    parser.add_argument("--workers", action=AtLeast, least=1, default=2,
+                        help="processes at work")
+    parser.add_argument("--films", action=AtLeast, least=0, default=1,
+                        help="films kept a task (default 1)")
+    parser.add_argument("--open-loop", action=AtLeast, least=0, default=2, metavar="N",
                         help="expert episodes a task on which foresight is scored (default 2)")
     parser.add_argument("--out", type=Path, default=Path("out/eval"),
                         help="folder for the report")
-    parser.add_argument("--record", action="store_true", help="keep the scores beside the "
-                        "checkpoint, as scores.json, from which `make docs` fills the pages")
+    parser.add_argument("--record", action="store_true", help="keep the scores of all tasks "
+                        "beside the checkpoint, as scores.json, from which `make docs` fills the "
+                        "pages")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from wm_ros.data.collect import task_names
+    from wm_ros.sim.tasks import TASKS
 
-    if min(args.seeds, args.workers, args.candidates, args.execute) < 1:
-        raise UserError("--seeds, --workers, --candidates and --execute must be at least 1.")
-    tasks = task_names(args.tasks)
+    tasks = chosen_tasks(args.tasks)
+    if args.record and set(tasks) != set(TASKS):
+        raise UserError("--record replaces all scores of the split: it needs --tasks all.")
     load = Load(args.model, args.precision, args.backend)
     model = load_once(*load)  # a broken checkpoint is told once, before any process starts
     if hasattr(model, "set_goal") and (args.candidates, args.execute) != (CANDIDATES, EXECUTE):
         raise UserError(f"{args.model} plans to goal images: --candidates and --execute are not "
                         "for it.")
-    jobs = [(load, task, args.first_seed + i, args.split, args.candidates, args.execute,
-             i < args.films) for task in tasks for i in range(args.seeds)]
-    outcomes: list[Outcome] = []
-    films: list[Path] = []
-    args.out.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(args.workers, get_context("spawn"),
-                             end_with_parent) as pool, \
-            Progress("evaluate", len(jobs), "episodes") as bar:
-        for future in as_completed([pool.submit(_episode, job) for job in jobs]):
-            outcome = future.result()
-            if outcome.frames:
-                films.append(save_film(outcome, args.out))
+    make_ready(args.out)
+    kept = unfinished(args)
+    episodes = [(task, args.first_seed + i, i < args.films)
+                for task in tasks for i in range(args.seeds)]
+    if line := kept.told([episode[:2] for episode in episodes]):
+        print(line)
+    found = {episode: kept.find(*episode) for episode in episodes}
+    outcomes = [outcome for outcome in found.values() if outcome is not None]
+    calls = [(_episode, load, task, seed, args.split, args.candidates, args.execute, film)
+             for (task, seed, film), outcome in found.items() if outcome is None]
+    with keeping.going_on(), Workers(args.workers) as workers, \
+            Progress("evaluate", len(episodes), "episodes", start=len(outcomes)) as bar:
+        for outcome in workers.answers(calls):
+            kept.keep(outcome, model)
             outcomes.append(outcome)
             done = sum(o.success for o in outcomes)
             bar.update(len(outcomes), note=f"{done}/{len(outcomes)} succeeded")
-        scored = [pool.submit(_score, (load, task, args.first_seed + i, args.split))
+        scored = [(_score, load, task, args.first_seed + i, args.split)
                   for task in tasks for i in range(args.open_loop)
                   if hasattr(model, "infer_actions")]
-        moments = [moment for answer in scored for moment in answer.result()]
+        moments = [moment for answer in workers.answers(scored, in_order=True)
+                   for moment in answer]
     if all(o.refused for o in outcomes):
         raise UserError(f"{args.model} did not act in any episode: {outcomes[0].refused}")
     summary = summarise(outcomes, tasks) | {
-        "model": str(args.model), "precision": getattr(model, "precision", "float32"),
+        "model": str(args.model), "precision": keeping.precision_of(model),
         "backend": args.backend, "split": args.split, "first_seed": args.first_seed,
         "candidates": args.candidates,
         "calibration": calibrate(outcomes, model.spec.horizon),
@@ -112,8 +122,19 @@ def run(args: argparse.Namespace) -> int:
         from wm_ros.evaluation.scores import record
         record(summary, find(args.model), commit(), machine())
     print(table(summary))
-    print(f"\nPage with plots and films: {write_page(summary, args.out, films)}")
+    print(f"\nPage with plots and films: {write_page(summary, args.out, kept.films)}")
+    kept.clear()
     return 0
+
+
+def unfinished(args: argparse.Namespace) -> Unfinished:
+    """What an earlier run of the same command came to before it was stopped."""
+    from wm_ros.world_model.video.checkpoint import read_config
+
+    folder = find(args.model)
+    asked = f"{args.split} {args.candidates} {args.execute} {args.precision} {args.backend}"
+    return Unfinished(args.out, keeping.fingerprint(parts(folder, read_config(folder)), asked),
+                      keeping.code_version())
 
 
 def calibrate(outcomes: list[Outcome], horizon: int) -> dict[str, Any]:
@@ -157,17 +178,6 @@ def table(summary: dict[str, Any]) -> str:
                               f"act p50 {summary['act_ms_p50']:.0f} ms"])
 
 
-def save_film(outcome: Outcome, folder: Path) -> Path:
-    """An animated GIF of scene and wrist camera; returns its file."""
-    from PIL import Image
-
-    word = "success" if outcome.success else "failure"
-    images = [Image.fromarray(f).resize((384, 192)) for f in outcome.frames]
-    path = folder / f"{outcome.task}-{outcome.seed}-{word}.gif"
-    images[0].save(path, save_all=True, append_images=images[1:], duration=100, loop=0)
-    return path
-
-
 def load_once(model: str, precision: str = "auto", backend: str = "torch") -> Any:
     """A checkpoint with one thread, kept for the process's next episodes."""
     load = Load(model, precision, backend)
@@ -181,14 +191,13 @@ def load_once(model: str, precision: str = "auto", backend: str = "torch") -> An
     return _MODEL[load]
 
 
-def _episode(job: tuple[Any, ...]) -> Outcome:
-    load, task, seed, split, candidates, execute, film = job
+def _episode(load: Load, task: str, seed: int, split: str, candidates: int, execute: int,
+             film: bool) -> Outcome:
     model = load_once(*load)
     if hasattr(model, "set_goal"):  # it has no words, but an expert's pictures
         return run_goals(model, task, seed, split, film=film)
     return run_episode(model, task, seed, split, candidates, execute, film)
 
 
-def _score(job: tuple[Any, ...]) -> list[dict[str, Any]]:
-    load, task, seed, split = job
+def _score(load: Load, task: str, seed: int, split: str) -> list[dict[str, Any]]:
     return open_loop.score(load_once(*load), task, seed, split)

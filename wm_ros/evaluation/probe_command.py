@@ -6,18 +6,17 @@ import argparse
 import json
 import os
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from wm_ros.environment import end_with_parent
-from wm_ros.errors import UserError
 from wm_ros.evaluation import probes, surprise
+from wm_ros.evaluation.arguments import AtLeast, chosen_tasks
 from wm_ros.evaluation.evaluate import load_once
+from wm_ros.evaluation.folders import make_ready
+from wm_ros.evaluation.jobs import Workers
 from wm_ros.report.plots import BLUE, GREEN, GREY, ORANGE, svg_of
 from wm_ros.training.progress import Progress
 from wm_ros.world_model.interface import Observation
@@ -29,35 +28,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--model", default="jepa", help="checkpoint name or folder")
     parser.add_argument("--tasks", default="all", help="all, home, office, or names with commas")
-    parser.add_argument("--fit", type=int, default=10, metavar="N",
+    parser.add_argument("--fit", action=AtLeast, least=0, default=10, metavar="N",
                         help="training layouts a task that probes are fitted on (default 10)")
-    parser.add_argument("--seeds", type=int, default=5,
+    parser.add_argument("--seeds", action=AtLeast, least=1, default=5,
                         help="held-out layouts a task, for probes and surprise (default 5)")
-    parser.add_argument("--first-seed", type=int, default=100, help="first held-out seed")
-    parser.add_argument("--workers", type=int, default=2, help="processes at work")
+    parser.add_argument("--first-seed", action=AtLeast, least=0, default=100,
+                        help="first held-out seed")
+    parser.add_argument("--workers", action=AtLeast, least=1, default=2,
+                        help="processes at work")
     parser.add_argument("--out", type=Path, default=Path("out/probe"),
                         help="folder for the report")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from wm_ros.data.collect import task_names
-
-    if min(args.seeds, args.workers) < 1 or args.fit < 0:
-        raise UserError("--seeds and --workers must be at least 1, --fit at least 0.")
-    tasks, model = task_names(args.tasks), load_once(args.model)
+    tasks, model = chosen_tasks(args.tasks), load_once(args.model)
+    make_ready(args.out)
     held = [(args.model, t, args.first_seed + i, "held_out") for t in tasks
             for i in range(args.seeds)]
     latents = hasattr(model, "encode")  # without them there is nothing to probe
     fit = [(args.model, t, i, "train") for t in tasks for i in range(args.fit) if latents]
-    jobs: list[tuple[Any, tuple[Any, ...]]] = [(_watch, job) for job in held]
+    calls: list[tuple[Any, ...]] = [(_watch, *job) for job in held]
     if fit:
-        jobs += [(_sample, job) for job in fit + held]
+        calls += [(_sample, *job) for job in fit + held]
     answers: list[Any] = []
-    with ProcessPoolExecutor(args.workers, get_context("spawn"), end_with_parent) as pool, \
-            Progress("probe", len(jobs), "episodes") as bar:
-        for future in [pool.submit(work, job) for work, job in jobs]:
-            answers.append(future.result())
+    with Workers(args.workers) as workers, Progress("probe", len(calls), "episodes") as bar:
+        for answer in workers.answers(calls, in_order=True):
+            answers.append(answer)
             bar.update(len(answers))
     watched, sampled = answers[:len(held)], answers[len(held):]
     rows = [row for one in watched for row in one]
@@ -67,7 +64,6 @@ def run(args: argparse.Namespace) -> int:
         summary["plan_ms"] = plan_times(model)
     if sampled:
         summary["probes"] = probes.probe(sampled[:len(fit)], sampled[len(fit):])
-    args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "probe.json").write_text(json.dumps(summary | {"looks": rows}, indent=1))
     svg_of("surprise", lambda axes: picture(axes, rows), args.out)
     print(table(summary))
@@ -134,11 +130,9 @@ def picture(axes: Axes, rows: list[tuple[str, float]]) -> bool:
     return bool(rows)
 
 
-def _watch(job: tuple[Any, ...]) -> list[tuple[str, float]]:
-    name, task, seed, split = job
+def _watch(name: str, task: str, seed: int, split: str) -> list[tuple[str, float]]:
     return surprise.watch(load_once(name), task, seed, split)
 
 
-def _sample(job: tuple[Any, ...]) -> dict[str, np.ndarray]:
-    name, task, seed, split = job
+def _sample(name: str, task: str, seed: int, split: str) -> dict[str, np.ndarray]:
     return probes.sample(load_once(name), task, seed, split)

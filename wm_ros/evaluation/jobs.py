@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Work in other processes that ends when its command ends, Ctrl-C included."""
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import active_children, get_context
+from types import TracebackType
+from typing import Any
+
+from wm_ros.environment import end_with_parent
+from wm_ros.errors import UserError
+
+
+class Workers:
+    """``with Workers(2) as workers: for answer in workers.answers([(work, job), ...]): ...``
+
+    An exception that leaves the block, Ctrl-C too, drops what waits and ends what runs at once.
+
+    :param count: processes
+    """
+
+    def __init__(self, count: int):
+        self._others = set(active_children())
+        self._pool = ProcessPoolExecutor(count, get_context("spawn"), _quiet)
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        if kind is not None:
+            for process in set(active_children()) - self._others:
+                process.terminate()
+        self._pool.shutdown(cancel_futures=True)
+
+    def answers(self, calls: Iterable[tuple[Any, ...]], in_order: bool = False) -> Iterator[Any]:
+        """The answers of ``calls``, each a function and its arguments.
+
+        :param in_order: as they were called, rather than as they are ready
+        :raises UserError: if a process was ended from outside
+        """
+        futures = [self._pool.submit(*call) for call in calls]
+        try:
+            for future in futures if in_order else as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool:
+            raise UserError("A worker process was ended from outside, often for want of memory: "
+                            "run the command again, perhaps with fewer --workers.") from None
+
+
+def _quiet() -> None:
+    """Workers leave Ctrl-C to the main process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
