@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("wm_ros.msg")
 from wm_ros.cli import main  # noqa: E402
+from wm_ros.replay import command  # noqa: E402
 
 TEST = Path(__file__).resolve().parents[1]
 BAGS = TEST / "bags"
@@ -96,6 +98,75 @@ def test_the_office_is_replayed_with_several_candidates(model: Path, tmp_path: P
                  *options(model, tmp_path / "o", "--no-page", "--candidates", "3",
                           "--every", "1.0")]) == 0
     assert json.loads(part(tmp_path / "o"))["summary"]["looks"] == 5
+
+
+def test_other_families_are_replayed_and_their_weights_and_scans_are_told_apart(
+        model: Path, tmp_path: Path) -> None:
+    scan, team = tmp_path / "scan", tmp_path / "team"
+    shutil.copytree(TEST.parent / "checkpoints/scene3d", scan)
+    team.mkdir()
+    (team / "config.yaml").write_text(
+        f"format: 1\nfamily: ensemble\nnetwork: {{}}\npropose: {model}\ncandidates: 2\n")
+    found = {}
+    for name, folder, more in (("scan", scan, ("--proposer", str(model))), ("team", team, ())):
+        for turn in range(2):
+            out = tmp_path / f"{name}{turn}"
+            assert main(["replay", str(BAGS / "home"), *options(
+                folder, out, "--no-page", "--no-plans", "--every", "1.2", *more)]) == 0
+            content = json.loads(part(out))
+            assert content["summary"]["judged"] >= 1 and content["model"]["family"] in (
+                "scene3d", "ensemble")
+            found[name, turn] = content
+        (folder / "more.json").write_text("{}")  # a scan is more than weights and a config.yaml
+    for name in ("scan", "team"):
+        assert found[name, 0] == found[name, 1]
+        known = command._about(SimpleNamespace(spec=SimpleNamespace(family="")), str(
+            tmp_path / name), SimpleNamespace(proposer=str(model)))
+        assert known["fingerprint"] != found[name, 0]["model"]["fingerprint"]
+    assert found["scan", 0]["model"]["proposer"] == model.name
+    assert "proposer" not in found["team", 0]["model"]
+
+
+def test_a_proposer_that_nobody_asks_is_refused(
+        model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", str(BAGS / "home"), *options(
+        model, tmp_path / "x", "--proposer", str(model))]) == 2
+    assert "only foresee" in capsys.readouterr().err and not (tmp_path / "x").exists()
+
+
+def test_both_models_are_looked_at_before_either_is_replayed(
+        model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    torn = tmp_path / "torn"
+    shutil.copytree(model, torn)
+    weights = torn / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    monkeypatch.setattr(command, "replay", lambda *_: pytest.fail("replayed"))
+    for wrong, said in ((tmp_path / "typo", "no checkpoint"), (torn, "cannot be read")):
+        assert main(["replay", str(BAGS / "home"), *options(
+            wrong, tmp_path / "out", "--baseline-model", str(model))]) == 2
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_same_command_begins_anew_where_it_was_stopped(
+        model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["replay", str(BAGS / "home"), *options(
+        model, tmp_path / "out", "--no-page", "--no-plans", "--every", "1.2",
+        "--baseline-model", str(model))]
+    real = command.replay
+
+    def stopped(args: Any, name: str, out: Path, before: Any = None) -> Any:
+        if before is not None:
+            raise KeyboardInterrupt
+        return real(args, name, out)
+    monkeypatch.setattr(command, "replay", stopped)
+    assert main(words) == 130
+    monkeypatch.setattr(command, "replay", real)
+    assert main(words) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "baseline", "comparison.json", "metrics.json"]
+    assert main(words) == 2, "what is whole is not overwritten"
 
 
 def test_a_regression_against_a_baseline_gives_exit_status_1(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import random
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from typing import Any
 from wm_ros.errors import UserError
 from wm_ros.replay import baseline
 
+PART = ".part"  # in OUT: what is not whole yet
 HELP = "Run a recorded bag through perception and imagination, and compare with what happened."
 DESCRIPTION = """\
 Runs the sensors of a bag through perception, imagination and planning in one process, in the time
@@ -28,6 +31,7 @@ index.html. Bags of rosbag2 are read as they are: mcap or sqlite3, compressed to
   wm replay my_bag --topics my_map.yaml --instruction "open the drawer"
   wm replay BAG --out out/new --baseline out/old/metrics.json     # exit status 1 when it is worse
   wm replay BAG --model checkpoints/new --baseline-model video    # two checkpoints
+  wm replay BAG --model scene3d --proposer video
 """
 
 
@@ -80,21 +84,38 @@ def run(args: argparse.Namespace) -> int:
 
     before = None if args.baseline is None else metrics.read(args.baseline)
     out = args.out or Path("out/replay") / time.strftime("%Y%m%d_%H%M%S")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} exists already and is not overwritten: name another with --out.")
+    part = _unfinished(out)
+    _check_proposer(args)
     if args.baseline_model:
-        before = replay(args, args.baseline_model, out / "baseline")
-    now = replay(args, args.model, out, before)
+        _model(args.model, args)  # what is wrong with it is told before the other's replay
+        before = replay(args, args.baseline_model, part / "baseline")
+    now = replay(args, args.model, part, before)
+    rows = [] if before is None else baseline.compare(now, before, args)
+    if before is not None:
+        layout.write_json(part / "comparison.json", rows)
+    for path in sorted(part.iterdir()):
+        path.rename(out / path.name)
+    part.rmdir()
     _tell(now, out)
     if before is None:
         return 0
-    rows = baseline.compare(now, before, args)
-    layout.write_json(out / "comparison.json", rows)
     print(baseline.table(rows))
     worse = [row["name"] for row in rows if row["worse"]]
     print(f"Worse than the baseline: {', '.join(worse)}." if worse
           else "Not worse than the baseline.")
     return 1 if worse else 0
+
+
+def _unfinished(out: Path) -> Path:
+    """The folder in OUT for a replay until it is whole; what a stopped one left there is removed.
+
+    :raises UserError: OUT holds anything else
+    """
+    part = out / PART
+    if out.exists() and (not out.is_dir() or any(path != part for path in out.iterdir())):
+        raise UserError(f"{out} exists already and is not overwritten: name another with --out.")
+    shutil.rmtree(part, ignore_errors=True)
+    return part
 
 
 def replay(args: argparse.Namespace, model_name: str, out: Path,
@@ -131,7 +152,7 @@ def replay(args: argparse.Namespace, model_name: str, out: Path,
     wall = time.perf_counter() - started
     content: dict[str, Any] = {
         "format": metrics.FORMAT,
-        "metrics": metrics.collect(outcome, about, _about(model, model_name), settings),
+        "metrics": metrics.collect(outcome, about, _about(model, model_name, args), settings),
         "latency": metrics.latency(outcome, wall)}
     if log is not None:
         log.set_result(
@@ -160,25 +181,45 @@ def _model(name: str, args: argparse.Namespace) -> Any:
     torch.use_deterministic_algorithms(True, warn_only=True)
     if args.device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError("This machine has no CUDA device: leave --device out.")
-    options = {"proposer": args.proposer} if args.proposer else {}
-    try:
-        return load_model(name, device=args.device, seed=args.seed, **options)
-    except TypeError:  # a family without noise takes no seed
-        return load_model(name, device=args.device, **options)
+    options: dict[str, Any] = {"seed": args.seed}
+    if args.proposer:
+        options["proposer"] = args.proposer
+    return load_model(name, device=args.device,
+                      **{key: value for key, value in options.items() if _takes(name, key)})
 
 
-def _about(model: Any, name: str) -> dict[str, Any]:
-    """What the metrics belong to: the family and a checksum of the weights."""
-    import hashlib
+def _takes(name: str, option: str) -> bool:
+    """Whether a checkpoint's family has an option.
 
+    :raises UserError: it is no checkpoint
+    """
+    from wm_ros.world_model.loading import _class_of, find
+
+    return option in inspect.signature(_class_of(find(name))[1]).parameters
+
+
+def _check_proposer(args: argparse.Namespace) -> None:
+    """:raises UserError: a proposer is given that no model asks, or a model is no checkpoint"""
+    models = [name for name in (args.model, args.baseline_model) if name]
+    asking = [name for name in models if _takes(name, "proposer")]
+    if args.proposer and not asking:
+        raise UserError("--proposer is for models that only foresee, such as scene3d: leave it "
+                        f"out with {' and '.join(models)}.")
+
+
+def _about(model: Any, name: str, args: argparse.Namespace) -> dict[str, Any]:
+    """What the metrics belong to: the family and a checksum of all that answers."""
+    from wm_ros.evaluation.keeping import fingerprint
+    from wm_ros.world_model.ensemble import parts
     from wm_ros.world_model.loading import find
+    from wm_ros.world_model.video.checkpoint import read_config
 
-    folder, digest = find(name), hashlib.sha256()
-    for path in sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".yaml")):
-        digest.update(path.name.encode())
-        digest.update(path.read_bytes())
-    return {"family": str(model.spec.family), "checkpoint": folder.name,
-            "fingerprint": digest.hexdigest()[:16]}
+    lent = args.proposer if args.proposer and _takes(name, "proposer") else ""
+    folders = [part for folder in map(find, filter(None, (name, lent)))
+               for part in parts(folder, read_config(folder))]
+    about = {"family": str(model.spec.family), "checkpoint": find(name).name,
+             "fingerprint": fingerprint(folders, "")}
+    return about | ({"proposer": find(lent).name} if lent else {})
 
 
 def _pace() -> Callable[[float], None]:
