@@ -243,6 +243,7 @@ def test_nothing_is_overwritten_and_mistakes_are_said_in_one_sentence(
             ((BAGS / "home", "--out", tmp_path / "full"), "nothing is overwritten"),
             ((BAGS / "home", "--out", tmp_path / "collected"), "not made by `wm convert`"),
             ((BAGS / "home", "--out", dataset, "--image-size", "64"), "image size 96"),
+            ((BAGS / "home", "--out", dataset, "--instruction", "wave"), "another instruction"),
             ((dataset, "--out", tmp_path / "full"), "nothing is overwritten"),
             ((tmp_path / "full", "--out", tmp_path / "x"), "neither a bag nor"),
             ((tmp_path / "none", "--out", tmp_path / "x"), "does not exist"),
@@ -292,6 +293,8 @@ def test_a_folder_of_loose_files_is_as_many_bags_as_it_has_names(tmp_path: Path)
         (tmp_path / name).touch()
     assert find_bags([tmp_path]) == [tmp_path / "monday.mcap", tmp_path / "tuesday.mcap",
                                      tmp_path / "run3"]
+    (tmp_path / "tuesday.mcap").unlink()
+    assert find_bags([tmp_path]) == [tmp_path / "monday.mcap", tmp_path / "run3"]
 
 
 def test_collecting_into_a_converted_set_is_refused(dataset: Path,

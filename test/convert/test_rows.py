@@ -18,6 +18,7 @@ from wm_ros.convert.rows import (  # noqa: E402
     Choice,
     choose,
 )
+from wm_ros.errors import UserError  # noqa: E402
 
 
 def index(scene: np.ndarray, wrist: np.ndarray | None = None, joints: np.ndarray | None = None,
@@ -106,3 +107,9 @@ def test_every_image_is_a_row_or_has_a_reason(seed: int, rate: float, jitter: fl
         steps = np.diff([row.stamp for row in choice.rows if row.piece == piece])
         assert ((steps > 0.0) & (steps <= 0.2)).all()
     assert set(choice.dropped) <= {SURPLUS, UNSYNCHRONISED}
+
+
+def test_two_runs_under_the_same_stamps_are_not_mixed() -> None:
+    made = index(np.concatenate([np.arange(0, 5, 0.1), np.arange(0, 3, 0.1)]))
+    with pytest.raises(UserError, match=r"set back from 4.9 s to 0.0 s"):
+        choose(made, 0.03)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import pytest
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 from wm_ros.data.collect import Settings, collect, task_names  # noqa: E402
-from wm_ros.data.lerobot import Dataset, DatasetWriter  # noqa: E402
+from wm_ros.data.lerobot import PENDING, Dataset, DatasetWriter  # noqa: E402
 from wm_ros.data.rollout import kind_of  # noqa: E402
 from wm_ros.errors import UserError  # noqa: E402
 
@@ -93,6 +94,20 @@ def test_other_settings_do_not_mix_into_a_set(tmp_path: Path) -> None:
     collect(tmp_path / "set", ["a"], 1, CLEAN, 1, env="fake_env:FakeEnv")
     with pytest.raises(UserError, match="perturb 0.0"):
         collect(tmp_path / "set", ["a"], 2, Settings(), 1, env="fake_env:FakeEnv")
+
+
+def test_a_set_without_episodes_takes_other_settings_and_an_older_one_goes_on(
+        tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    (folder / PENDING).mkdir(parents=True)
+    mistyped = asdict(CLEAN) | {"corrected": 0.5, "model": "chekpoint"}
+    (folder / "collect.json").write_text(json.dumps({"settings": mistyped}))
+    collect(folder, ["a"], 1, CLEAN, 1, env="fake_env:FakeEnv")
+    summary = json.loads((folder / "collect.json").read_text())
+    assert summary["settings"] == asdict(CLEAN)
+    del summary["settings"]["corrected"], summary["settings"]["model"]  # of before they existed
+    (folder / "collect.json").write_text(json.dumps(summary))
+    assert collect(folder, ["a"], 2, CLEAN, 1, env="fake_env:FakeEnv")["episodes"] == 2
 
 
 def test_a_layout_that_raises_does_not_end_the_collection(tmp_path: Path) -> None:

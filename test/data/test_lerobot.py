@@ -186,3 +186,26 @@ def test_a_folder_without_a_data_set_is_said_in_one_sentence(tmp_path: Path) -> 
     (tmp_path / layout.INFO).write_text('{"codebase_version": "v2.1"}')
     with pytest.raises(UserError, match="v2.1"):
         Dataset(tmp_path)
+
+
+def test_instructions_of_an_index_without_a_name_are_read(tmp_path: Path) -> None:
+    write(tmp_path, [synthetic_episode("a", 0)])
+    path = tmp_path / "meta/tasks.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.rename_columns(
+        ["__index_level_0__" if n == "task" else n for n in table.column_names]), path)
+    assert Dataset(tmp_path).instructions == table["task"].to_pylist()
+
+
+@pytest.mark.parametrize(("feature", "change"), [
+    ("observation.images.scene", {"dtype": "image"}),
+    ("observation.state", {"shape": [14]}),
+    ("observation.images.scene_depth", {"info": {"depth_unit": "m"}})])
+def test_features_in_another_form_are_refused(tmp_path: Path, feature: str, change: dict) -> None:
+    write(tmp_path, [synthetic_episode("a", 0)])
+    path = tmp_path / "meta/info.json"
+    info = json.loads(path.read_text())
+    info["features"][feature] |= change
+    path.write_text(json.dumps(info))
+    with pytest.raises(UserError, match=feature):
+        Dataset(tmp_path)

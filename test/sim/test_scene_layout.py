@@ -12,10 +12,11 @@ import pytest
 from hand import robot, simulator
 
 from wm_ros.errors import UserError
+from wm_ros.motion.pose import Pose, quaternion_from_rotvec
 from wm_ros.sim.kinds import kinds
 from wm_ros.sim.mujoco_emitter import FURNITURE, ROBOT, THING
 from wm_ros.sim.placement import Footprint, overlap
-from wm_ros.sim.randomize import randomize
+from wm_ros.sim.randomize import _held_out_cell, randomize
 from wm_ros.sim.rooms import load_room
 from wm_ros.sim.schema import ObjectRequest, Requirements
 from wm_ros.sim.simulator import Simulator
@@ -47,8 +48,12 @@ def test_same_seed_gives_the_same_scene_and_other_seeds_others(room):
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_required_things_are_in_reach_apart_and_not_in_held_out_places(room):
+def test_required_things_are_in_reach_and_only_held_out_layouts_use_held_out_places(room):
     reach = load_room(room).reach
+    held_out = [o.position[:2] for seed in range(25)
+                for o in randomize(load_room(room), seed, "held_out", NEEDS[room]).objects
+                if o.required]
+    assert any(_held_out_cell(*place) for place in held_out)
     for seed in range(25):
         scene = randomize(load_room(room), seed, "train", NEEDS[room])
         required = [o for o in scene.objects if o.required]
@@ -56,6 +61,7 @@ def test_required_things_are_in_reach_apart_and_not_in_held_out_places(room):
         for thing in required:
             x, y, _ = thing.position
             assert reach[0] <= hypot(x, y) <= reach[1] and abs(y) <= 0.45
+            assert not _held_out_cell(x, y)
         assert len({o.name for o in scene.objects}) == len(scene.objects)
         spare = [o.kind for o in scene.objects if not o.required]
         assert not set(spare) & {o.kind for o in required}, "the instruction would be ambiguous"
@@ -124,3 +130,16 @@ def test_every_geom_says_what_it_is():
     assert (meaning > 0).all()
     assert sim.model.opt.timestep == pytest.approx(0.002)
     assert sim.model.opt.cone == mujoco.mjtCone.mjCONE_ELLIPTIC
+
+
+def test_a_container_holds_a_ball_however_it_is_turned():
+    task = Requirements(objects=("orange", "bowl"), clutter=(0, 0))
+    sim = Simulator(randomize(load_room("home"), 3, "held_out", task), robot())
+    inside = sim.object_pose("bowl").position + np.array([0.0, 0.0, 0.012])
+    for roll in np.linspace(0, np.pi, 7):
+        turn = quaternion_from_rotvec((roll, 0.5 * roll, 0.0))
+        lowest = sim.scene.object("orange").size[2] / 2
+        middle = Pose.of((0, 0, lowest))
+        sim.set_object_pose("orange", Pose.of(inside + (0, 0, lowest), turn).compose(
+            middle.inverse()))
+        assert sim.contains("bowl", "orange"), roll

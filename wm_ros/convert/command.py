@@ -102,10 +102,11 @@ def _inside(folder: Path) -> list[Path]:
     """
     loose = sorted(p for p in folder.iterdir() if p.suffix in (".mcap", ".db3"))
     stems = {re.sub(r"_\d+$", "", p.stem) for p in loose}
-    if (folder / "metadata.yaml").is_file() or len(stems) == 1:
+    if (folder / "metadata.yaml").is_file():
         return [folder]
-    below = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    return [*loose, *(bag for one in below for bag in _inside(one))]
+    below = [bag for one in sorted(folder.iterdir())
+             if one.is_dir() and not one.name.startswith(".") for bag in _inside(one)]
+    return [folder] if len(stems) == 1 and not below else [*loose, *below]
 
 
 def read_state(path: Path) -> dict[str, Any]:

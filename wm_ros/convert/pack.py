@@ -26,6 +26,8 @@ from wm_ros.errors import UserError
 
 STATE = layout.CONVERTED
 RECORDINGS = "recordings"
+ARM_JOINTS = 7  # of a data set's rows
+LABELS = ("instruction", "task", "room", "success")
 FIXED = ("image_size", "tolerance", "min_seconds", "recordings")  # the same for a whole data set
 
 
@@ -50,6 +52,9 @@ def pack(bags: list[Path], root: Path, options: Options) -> int:
     :raises UserError: a bag cannot be read, or the folder holds something else
     """
     topics = load_map(options.topics)
+    if topics.robot.dof != ARM_JOINTS:
+        raise UserError(f"The arm {topics.robot.name} has {topics.robot.dof} joints, and a row of "
+                        f"a data set has room for {ARM_JOINTS}.")
     writer = DatasetWriter(root, topics.robot.name, lossless=True)
     console = Console(stderr=True)
     with writer.lock():
@@ -95,16 +100,22 @@ def _state(root: Path, options: Options) -> dict[str, Any]:
 def _one(path: Path, root: Path, writer: DatasetWriter, topics: TopicMap, options: Options,
          state: dict[str, Any], progress: Progress, bar: TaskID, title: str) -> None:
     """One bag; what an interrupted run had committed of it is found again by its seeds."""
-    identity = _identity(path, options)
-    if any(source["identity"] == identity for source in state["sources"].values()):
-        return
+    identity, labels = _identity(path), {name: getattr(options, name) for name in LABELS}
+    for source in state["sources"].values():
+        if source["identity"] == identity:
+            _same_labels(path, source, labels)
+            return
     bag = AnyBag(path)
     progress.update(bar, description=f"{title}: reading", total=None, completed=0)
     index = build(bag, topics, lambda n: progress.update(bar, completed=n))
     damage = list(bag.damage)
     if index.fingerprint in state["sources"]:  # the same recording under another name
+        _same_labels(path, state["sources"][index.fingerprint], labels)
         return
-    choice = choose(index, options.tolerance, options.instruction)
+    try:
+        choice = choose(index, options.tolerance, options.instruction)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     progress.update(bar, description=title, total=len(choice.rows), completed=0)
     maker = Maker(topics, index, choice, Labels(slug(options.task), options.room,
                                                 options.success),
@@ -125,7 +136,8 @@ def _one(path: Path, root: Path, writer: DatasetWriter, topics: TopicMap, option
             with disk_errors(root):
                 to_bag.copy(bag, root / recording, topics.roles)
     state["sources"][index.fingerprint] = {
-        "name": bag.name, "identity": identity, "recording": recording,
+        "name": bag.name, "identity": identity, "labels": labels,
+        "recording": recording,
         **report.of_bag(index, choice, maker.made, damage, made)}
     with disk_errors(root):
         layout.write_json(root / STATE, state)
@@ -135,12 +147,18 @@ def _step(progress: Progress, bar: TaskID) -> Callable[[], None]:
     return lambda: progress.advance(bar)
 
 
-def _identity(path: Path, options: Options) -> dict[str, Any]:
+def _same_labels(path: Path, source: dict[str, Any], labels: dict[str, Any]) -> None:
+    """:raises UserError: a bag was converted before, but called something else"""
+    if source.get("labels", labels) != labels:
+        raise UserError(f"{path} was converted with another instruction, task, room or outcome: "
+                        "choose another --out.")
+
+
+def _identity(path: Path) -> dict[str, Any]:
     """What tells without reading it that a bag was converted before."""
     files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file())
     return {"path": str(path.resolve()), "bytes": sum(f.stat().st_size for f in files),
-            "changed_ns": max(f.stat().st_mtime_ns for f in files),
-            "instruction": options.instruction}
+            "changed_ns": max(f.stat().st_mtime_ns for f in files)}
 
 
 @contextmanager

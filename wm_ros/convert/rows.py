@@ -11,10 +11,12 @@ import numpy as np
 
 from wm_ros.convert.index import LEADER, Index
 from wm_ros.data.episode import FPS
+from wm_ros.errors import UserError
 
 PERIOD = 1.0 / FPS
 PULL = 0.2  # share of a row's lateness by which the next one is expected later: follows drift
 OPTIONAL = ("action", "executed_action", "tcp_pose", "progress")
+SET_BACK = 1.0  # s that images may come late, be it through a slow network
 EXACT = 1e-4  # s, for what was recorded for one moment alone
 
 NO_INSTRUCTION = "no instruction"
@@ -60,8 +62,10 @@ def choose(index: Index, tolerance: float, instruction: str = "") -> Choice:
 
     :param tolerance: largest difference (s) of stamps within one row
     :param instruction: instead of the recorded ones
+    :raises UserError: the clock was set back in between: two runs under the same stamps
     """
     choice = Choice()
+    _check_clock(index)
     moments = _moments(index, tolerance, instruction, choice)
     at, piece, expected, before = 0, -1, -np.inf, ""
     last: Row | None = None
@@ -85,6 +89,16 @@ def choose(index: Index, tolerance: float, instruction: str = "") -> Choice:
         expected += PERIOD + PULL * (stamp - expected)
         before, at = words, at + 1
     return choice
+
+
+def _check_clock(index: Index) -> None:
+    stamps = np.array(index.stamps[LEADER], float)
+    stamps = stamps[np.isfinite(stamps)]
+    back = np.flatnonzero(np.maximum.accumulate(stamps) - stamps > SET_BACK)
+    if len(back):
+        raise UserError(f"the clock was set back from {stamps[back[0] - 1]:.1f} s to "
+                        f"{stamps[back[0]]:.1f} s (a simulation began anew): record each run as a "
+                        "bag of its own.")
 
 
 def _moments(index: Index, tolerance: float, instruction: str, choice: Choice

@@ -23,6 +23,7 @@ from wm_ros.data.lerobot import DatasetWriter, disk_errors, read_episode_rows
 from wm_ros.data.rollout import kind_of, rollout
 from wm_ros.environment import end_with_parent
 from wm_ros.errors import UserError
+from wm_ros.sim.camera import TALLEST
 
 HELP = "Collect demonstrations of simulated tasks into a data set in LeRobot's layout."
 SUMMARY = layout.COLLECTED
@@ -49,8 +50,8 @@ class Settings:
         if bool(self.model) != (self.corrected > 0):
             raise UserError("--corrected and --model belong together: the share of episodes in "
                             "which the model drives in turns with the expert, and which model.")
-        if not 16 <= self.image_size <= 1024 or self.image_size % 2:
-            raise UserError("--image-size must be an even number from 16 to 1024.")
+        if not 16 <= self.image_size <= TALLEST or self.image_size % 2:
+            raise UserError(f"--image-size must be an even number from 16 to {TALLEST}.")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -119,8 +120,8 @@ def collect(
     """
     writer = DatasetWriter(root, settings.robot)
     with writer.lock():
-        _same_settings(root, settings)
         kept = writer.keys()
+        _same_settings(root, settings, not kept)
         # seeds outside, tasks inside: a collection that is stopped early has all tasks
         todo = [(task, seed) for seed in range(seed0, seed0 + episodes) for task in tasks
                 if (task, seed) not in kept]
@@ -135,12 +136,13 @@ def collect(
     return summary
 
 
-def _same_settings(root: Path, settings: Settings) -> None:
+def _same_settings(root: Path, settings: Settings, empty: bool) -> None:
+    """Hold the settings against those of what is there; ``empty``: no episode is."""
     path = root / SUMMARY
     if (root / layout.CONVERTED).exists():
         raise UserError(f"{root} was made by `wm convert`: choose another --out.")
-    if path.exists():
-        before = json.loads(path.read_text()).get("settings", {})
+    if path.exists() and not empty:
+        before = asdict(Settings()) | json.loads(path.read_text()).get("settings", {})
         now = asdict(settings)
         other = [f"{k.replace('_', ' ')} {before[k]}" for k in now if before.get(k) != now[k]]
         if other:
@@ -149,7 +151,7 @@ def _same_settings(root: Path, settings: Settings) -> None:
                 "or another folder."
             )
     with disk_errors(root):
-        layout.write_json(path, {"settings": asdict(settings)} if not path.exists()
+        layout.write_json(path, {"settings": asdict(settings)} if empty or not path.exists()
                           else json.loads(path.read_text()))
 
 

@@ -8,7 +8,7 @@ x y z w, the gripper is the total opening width in metres.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,6 @@ class Episode:
     perturbed: bool = False
     deliberate_failure: bool = False
     room: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.action)

@@ -82,7 +82,7 @@ def features(height: int, width: int, lossless: bool = False) -> dict[str, dict[
 
 
 def data_schema() -> pa.Schema:
-    """Schema of the data files, with the hint that tells `datasets` which column is an image."""
+    """Schema of the data files."""
     fields = [pa.field(DEPTH_KEY, _IMAGE)]
     fields += [
         pa.field(key, pa.list_(pa.float32(), len(names)))

@@ -318,6 +318,10 @@ class Dataset:
         if lacking := sorted(needed - set(self.info["features"])):
             raise UserError(f"{root} has no {', '.join(lacking)}, which models are trained on: "
                             "record them too, or convert bags that hold them.")
+        if other := [name for name in needed if not _fits(name, self.info["features"][name])]:
+            raise UserError(f"{root} has {min(other)} in another form than models are trained on: "
+                            "cameras are videos, depth is images in mm, vectors have the lengths "
+                            "that `wm collect` writes.")
         if self.fps != FPS:
             raise UserError(f"{root} has {self.fps} rows a second, and a control step here lasts "
                             f"{1 / FPS:g} s: record at {FPS} Hz.")
@@ -405,6 +409,18 @@ _UNTOLD: dict[str, Any] = {"room": "", "success": True, "perturbed": False,
                            "deliberate_failure": False}
 
 
+def _fits(name: str, feature: dict[str, Any]) -> bool:
+    """Whether a feature of a data set is stored as it is read here."""
+    kind, info = feature.get("dtype"), feature.get("info") or {}
+    if name in VIDEO_KEYS:
+        return kind == "video"
+    if name == DEPTH_KEY:
+        return kind == "image" and info.get("depth_unit", "mm") == "mm"
+    if name in VECTOR_FEATURES:
+        return list(feature["shape"]) == [len(VECTOR_FEATURES[name][1])]
+    return True
+
+
 def episode_files(root: Path) -> Iterator[Path]:
     """The episode tables of a data set, in order."""
     yield from sorted((root / "meta/episodes").glob("chunk-*/file-*.parquet"))
@@ -426,8 +442,11 @@ def read_tasks(root: Path) -> list[str]:
     path = root / layout.TASKS
     if not path.exists():
         return []
-    table = pq.read_table(path, columns=["task_index", "task"]).sort_by("task_index")
-    return table.column("task").to_pylist()
+    table = pq.read_table(path).sort_by("task_index")
+    # LeRobot 0.4 kept the instructions as an index without a name
+    name = next(c for c in ("task", *table.column_names) if c in table.column_names
+                and c != "task_index")
+    return table.column(name).to_pylist()
 
 
 def matrix(column: pa.ChunkedArray, width: int) -> np.ndarray:

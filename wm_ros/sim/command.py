@@ -64,8 +64,15 @@ def _measure(tasks: list[str], args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
+    from wm_ros.sim.camera import TALLEST
     from wm_ros.sim.env import Disturbance, TaskEnv
 
+    if args.video and args.video.suffix.lower() != ".gif":
+        raise UserError("The film is written as an animated GIF: give --video a name like a.gif.")
+    if args.steps and args.steps.suffix.lower() not in (".png", ".jpg", ".webp"):
+        raise UserError("The strip is a picture: give --steps a name like a.png.")
+    if not 16 <= args.size <= TALLEST:
+        raise UserError(f"--size must be from 16 to {TALLEST}.")
     split = "held_out" if args.held_out else "train"
     filmed = bool(args.video or args.steps)
     env = TaskEnv(args.task, args.seed, split, args.robot, image_size=args.size, render=filmed)
@@ -96,8 +103,6 @@ def _show(args: argparse.Namespace) -> int:
 def _write_film(path: Path, frames: list[np.ndarray]) -> None:
     from PIL import Image
 
-    if path.suffix.lower() != ".gif":
-        raise UserError("The film is written as an animated GIF: give --video a name like a.gif.")
     path.parent.mkdir(parents=True, exist_ok=True)
     images = [Image.fromarray(frame) for frame in frames]
     images[0].save(path, save_all=True, append_images=images[1:], duration=100, loop=0)

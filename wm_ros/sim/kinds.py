@@ -32,7 +32,6 @@ class Kind:
     parts: tuple[dict[str, Any], ...]
     grasp: Grasp
     container: Container | None = None
-    fruit: bool = False
 
     def geoms(self, main: Material) -> tuple[Geom, ...]:
         return tuple(g for part in self.parts for g in _part(part, main))
@@ -68,7 +67,7 @@ def _load(path: Path) -> Kind:
         kind = Kind(
             name=path.stem, rooms=tuple(data["rooms"]), mass=float(data["mass"]),
             colors=tuple(data["colors"]), held_out_colors=tuple(data.get("held_out_colors", ())),
-            parts=tuple(data["parts"]), container=container, fruit=data.get("fruit", False),
+            parts=tuple(data["parts"]), container=container,
             grasp=Grasp(tuple(grasp["position"]), tuple(grasp["yaw"]), float(grasp["width"])),
         )
         if not np.isfinite(kind.extent()).all():

@@ -183,10 +183,9 @@ def _visual(spec: mujoco.MjSpec, scene: Scene, detailed: bool) -> None:
     spec.visual.map.znear, spec.visual.map.zfar = 0.005, 10.0
     spec.visual.map.shadowclip = 1.2
     for number, light in enumerate(scene.lights):
-        kind = mujoco.mjtLightType
         spec.worldbody.add_light(
             name=f"light_{number}", pos=light.position, dir=light.direction,
-            type=kind.mjLIGHT_DIRECTIONAL if light.directional else kind.mjLIGHT_SPOT,
+            type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
             diffuse=light.diffuse, specular=(0.15,) * 3, ambient=(0,) * 3,
             castshadow=light.shadow and detailed,
         )

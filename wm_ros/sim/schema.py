@@ -177,12 +177,11 @@ class Camera:
 
 @dataclass(frozen=True)
 class Light:
-    """Directional (window) or point (lamp) light."""
+    """A directional light."""
 
     position: Vec3
     direction: Vec3
     diffuse: Vec3
-    directional: bool = True
     shadow: bool = True
 
 

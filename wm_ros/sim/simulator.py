@@ -15,7 +15,7 @@ from wm_ros.sim.camera import Frame, Renderer
 from wm_ros.sim.mujoco_emitter import HIDDEN_GROUP, TIMESTEP, scene_spec, wxyz, xyzw
 from wm_ros.sim.schema import Container, Geom, Scene
 from wm_ros.sim.servo import Servos
-from wm_ros.sim.shapes import bounds
+from wm_ros.sim.shapes import bounds, support
 from wm_ros.sim.touch import Touch
 
 LAMP_GLOW = np.array([1.0, 0.95, 0.65, 1.0])
@@ -53,7 +53,7 @@ class Simulator:
         self._groups = m.geom_group.copy()
         self._containers: dict[str, Container] = {
             body.name: body.container for body in self.scene.bodies() if body.container}
-        self._corners = {o.name: _corners(o.body.geoms) for o in self.scene.objects}
+        self._solids = {o.name: _solid(o.body.geoms) for o in self.scene.objects}
         bulb = mujoco.mj_name2id(m, mujoco.mjtObj.mjOBJ_GEOM, "lamp_bulb")
         self._bulb = int(m.geom_matid[bulb]) if bulb >= 0 else -1
         self._bulb_off = m.mat_rgba[self._bulb].copy() if bulb >= 0 else None
@@ -251,10 +251,6 @@ class Simulator:
             self.model.mat_emission[self._bulb] = 1.0 if on else 0.0
 
     # -- relations -------------------------------------------------------------------------
-    def contacts(self) -> list[tuple[str, str]]:
-        """Names of the bodies that touch."""
-        return self._touch.names()
-
     def robot_furniture_contacts(self) -> int:
         """Contacts of the arm or hand with fixed furniture (handles and buttons are not)."""
         return self._touch.robot_on_furniture()
@@ -266,9 +262,11 @@ class Simulator:
     def contains(self, container: str, name: str) -> bool:
         """Whether a thing's centre is over the container's floor and its underside in it."""
         box = self._containers[container]
-        frame, pose = self.object_pose(container), self.object_pose(name)
-        corners = frame.inverse().apply(pose.apply(self._corners[name]))
-        middle, low = corners.mean(axis=0), float(corners[:, 2].min())
+        frame = self.object_pose(container).inverse().compose(self.object_pose(name))
+        solid, middle = self._solids[name]
+        middle = frame.apply(middle)
+        low = min(float(at.position[2] - support(geom, at.rotation())[2]) for geom, at in
+                  ((g, frame.compose(Pose.of(g.position, g.quaternion))) for g in solid))
         offset = np.abs(middle[:2] - box.center)
         inside = (np.hypot(*offset) <= box.half[0] if box.round
                   else bool((offset <= box.half).all()))
@@ -298,8 +296,7 @@ class Simulator:
         self._lamp()
 
 
-def _corners(geoms: tuple[Geom, ...]) -> Array:
-    """Corners (8, 3) of a thing's bounding box in its own frame."""
-    low, high = bounds(g for g in geoms if g.collide)
-    x, y, z = np.meshgrid(*np.stack([low, high], axis=1), indexing="ij")
-    return np.stack([x.ravel(), y.ravel(), z.ravel()], axis=1)
+def _solid(geoms: tuple[Geom, ...]) -> tuple[list[Geom], Array]:
+    """What of a thing collides, and the middle (3,) of its bounding box in its own frame."""
+    solid = [g for g in geoms if g.collide]
+    return solid, np.mean(bounds(solid), axis=0)

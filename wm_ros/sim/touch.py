@@ -32,11 +32,6 @@ class Touch:
         touching = np.flatnonzero(np.asarray(contact.dist) <= 0)
         return touching, pairs[touching]
 
-    def names(self) -> list[tuple[str, str]]:
-        """Names of the bodies that touch."""
-        return [(self._names[self._body[a]], self._names[self._body[b]])
-                for a, b in self._pairs()[1]]
-
     def robot_on_furniture(self) -> int:
         """Contacts of the arm or hand with fixed furniture."""
         kinds = np.sort(self._meaning[self._pairs()[1]], axis=1)

@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train", action="store_true",
                         help="a layout of those that training sees (default: held out)")
     parser.add_argument("--robot", default="panda", help="robot by name or path of its YAML file")
-    parser.add_argument("--out", type=Path, help="folder (default: out/worlds/<room>_<seed>)")
+    parser.add_argument("--out", type=Path,
+                        help="folder (default: one of its own under out/worlds)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"No task of the {args.room} is meant by {task!r}; there are "
                             f"{', '.join(n for n, k in TASKS.items() if k.room == args.room)}.")
         task, seed = meant
-    folder = args.out or Path("out/worlds") / f"{args.room}_{args.seed}"
+    folder = args.out or Path("out/worlds") / name_of(args.room, task, seed, not args.train)
     write(folder, args.room, task, seed, not args.train, args.robot)
     print(f"{folder}: {args.room} of seed {seed}{f', laid out for {task}' if task else ''}.\n"
           f"ros2 launch wm_ros {args.room}.launch.py sim:=gazebo world:={folder.resolve()}")
@@ -53,8 +54,12 @@ def run(args: argparse.Namespace) -> int:
 def folder_of(room: str, task: str, seed: int, held_out: bool) -> Path:
     """Where the worlds that launch files and resets make are kept."""
     home = Path(os.environ.get("ROS_HOME") or "~/.ros").expanduser()
-    name = f"{room}_{task or 'any'}_{seed}{'' if held_out else '_train'}"
-    return home / "wm_ros" / "worlds" / name
+    return home / "wm_ros" / "worlds" / name_of(room, task, seed, held_out)
+
+
+def name_of(room: str, task: str, seed: int, held_out: bool) -> str:
+    """What tells a world from others."""
+    return f"{room}_{task or 'any'}_{seed}{'' if held_out else '_train'}"
 
 
 def write(folder: Path, room: str, task: str, seed: int, held_out: bool,

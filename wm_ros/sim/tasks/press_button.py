@@ -20,7 +20,7 @@ DEEP = 0.009  # m, how far the expert presses
 
 
 class PressButton(Task):
-    """The button is pressed past its click, and no other one."""
+    """The button is pressed past its click, and no other one together with it."""
 
     name = "press_button"
     room = "office"

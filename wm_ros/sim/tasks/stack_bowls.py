@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 class StackBowls(Placing):
     """One bowl stands in the other, upright, let go. The expert moves the right one, as the robot
-    sees it; where the words name no bowl, either may be the upper one."""
+    sees it; the words name no bowl, so either may be the upper one."""
 
     name = "stack_bowls"
     room = "home"
     templates = ("stack the bowls", "put one bowl in the other bowl",
-                 "stack the two bowls", "put the right bowl in the left bowl")
+                 "stack the two bowls", "put one of the bowls into the other")
     held_out_templates = ("pile up the bowls", "nest one bowl inside the other")
     across = 0.012
     up = 0.035

@@ -18,12 +18,12 @@ from wm_ros.motion.pose import Array, Pose
 from wm_ros.world_model.scene3d.robot_mask import point_camera
 from wm_ros.world_model.scene3d.room import EYE
 from wm_ros.world_model.scene3d.tsdf import Volume
-from wm_ros.world_model.scene3d.twin import Twin
+from wm_ros.world_model.scene3d.twin import MOVED, Twin
 from wm_ros.world_model.scene3d.view import FAR, View
 
 SAME_SURFACE = 0.02  # m
 HALO = 2  # px around what moves that is drawn anew too
-MOVED = 0.002, 0.02  # m and rad from which on a thing has moved
+TURNED = 0.1  # rad from which on a thing has moved
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Imagery:
         turn = d.xmat.reshape(-1, 3, 3)
         cosine = 0.5 * (np.einsum("nij,nij->n", turn, self._turn) - 1)
         way = np.linalg.norm(d.xpos - self._at, axis=1)
-        return np.asarray((way > MOVED[0]) | (cosine < np.cos(MOVED[1])))
+        return np.asarray((way > MOVED) | (cosine < np.cos(TURNED)))
 
     def _pixels(self, body: NDArray[np.int64], which: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return np.asarray(which[np.maximum(body, 0)] & (body >= 0))

@@ -124,8 +124,9 @@ class Scene3DWorldModel:
             twin.close()
         times = np.asarray(steps) * chunks.dt
         frames = np.stack([[p.rgb for p in row] for row in pictures]) if render else None
-        way = np.concatenate([o.tcp_position[None], chunks.position[0]])
-        state.memory["imagined"] = (o.stamp, times, pictures, way)
+        tool = np.concatenate([o.tcp_position[None], chunks.position[0]])
+        passed = [np.concatenate([tool[:s + 1], futures.moved(0, s)]) for s in steps]
+        state.memory["imagined"] = (o.stamp, times, pictures, passed)
         state.memory["futures"] = futures
         return Imagination(frames, times, futures.poses[:, steps].astype(np.float32),
                            _judged(chunks.success, futures), chunks.progress, chunks.uncertainty)
@@ -138,13 +139,13 @@ class Scene3DWorldModel:
         """
         if "imagined" not in state.memory:
             return 0.0
-        stamp, times, pictures, way = state.memory["imagined"]
+        stamp, times, pictures, passed = state.memory["imagined"]
         late = np.abs(times - (observation.stamp - stamp))
         if not len(late) or late.min() > LATE:
             return 0.0
         told: Picture = pictures[0][int(late.argmin())]
-        seen = self._masked(observation)
-        pixels = unexplained(told, seen, np.concatenate([way, observation.tcp_position[None]]))
+        way = np.concatenate([passed[int(late.argmin())], observation.tcp_position[None]])
+        pixels = unexplained(told, self._masked(observation), way)
         return pixels * (96 / observation.scene_depth.shape[0]) ** 2 / LIMIT
 
     # -- inside ------------------------------------------------------------------------------

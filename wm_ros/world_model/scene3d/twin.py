@@ -25,6 +25,7 @@ from wm_ros.world_model.scene3d.room import to_scene
 SAMPLE = 5  # physics steps between two readings of the force
 SETTLE = 0.1  # s, until things rest on what they stand on
 SQUEEZE = 0.01  # m by which fingers are told to close further than what they hold lets them
+MOVED = 0.01  # m from which on a thing has moved
 NEAR = 0.08  # m from the tool, within which a thing may be held
 # fields of a model that friction and mass change
 DERIVED = ("geom_friction", "body_mass", "body_inertia", "body_subtreemass", "body_invweight0",
@@ -48,6 +49,12 @@ class Futures:
     touched: NDArray[np.int64]
     reached: Array
     force: Array
+
+    def moved(self, candidate: int, step: int) -> Array:
+        """(N, 3) m: where the things that move by more than ``MOVED`` are until ``step``."""
+        way = self.poses[candidate, :step + 1, :, :3]
+        far = np.linalg.norm(way - way[0], axis=2).max(0) > MOVED
+        return np.asarray(way[:, far].reshape(-1, 3))
 
 
 class Twin:

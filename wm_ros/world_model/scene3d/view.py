@@ -53,13 +53,17 @@ class View:
                               np.float32)
 
 
+def axial_noise(z: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Standard deviation (m) of a consumer depth camera's measurement at depth z (m): Nguyen,
+    Izadi and Lovell (3DIMPVT 2012)."""
+    return 0.0012 + 0.0019 * (z - 0.4) ** 2
+
+
 def noisy(view: View, rng: np.random.Generator) -> View:
-    """The view as a consumer depth camera would see it: axial noise of Nguyen, Izadi and Lovell
-    (3DIMPVT 2012), sigma = 1.2 mm + 1.9 mm (z - 0.4 m)^2 / m^2."""
+    """The view as a consumer depth camera would see it, see :func:`axial_noise`."""
     z = np.where(np.isfinite(view.depth), view.depth, 0.0).astype(np.float64)
-    sigma = 0.0012 + 0.0019 * (z - 0.4) ** 2
     return replace(view, depth=np.where(
-        z > 0, z + sigma * rng.normal(size=z.shape), 0.0).astype(np.float32))
+        z > 0, z + axial_noise(z) * rng.normal(size=z.shape), 0.0).astype(np.float32))
 
 
 def _slope(points: NDArray[np.float32], good: NDArray[np.bool_], axis: int
