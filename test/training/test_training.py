@@ -23,6 +23,7 @@ from wm_ros.paths import config  # noqa: E402
 from wm_ros.training import train  # noqa: E402
 from wm_ros.training.batches import Sampler, disturbed, key_rows, next_switch  # noqa: E402
 from wm_ros.training.config import load  # noqa: E402
+from wm_ros.training.state import same_run  # noqa: E402
 from wm_ros.world_model import load_model  # noqa: E402
 from wm_ros.world_model.video import flow  # noqa: E402
 from wm_ros.world_model.video.checkpoint import read_tensors  # noqa: E402
@@ -257,3 +258,24 @@ def test_a_checkpoint_without_its_run_is_never_replaced(data, tmp_path):
     with pytest.raises(UserError, match="another --out"):
         train.run(arguments(data, tmp_path))
     assert (tmp_path / "model.safetensors").read_bytes() == b"ships"
+
+
+def test_a_folder_goes_on_with_its_own_run_alone(tmp_path):
+    now = {"family": "video", "network": {"frame_steps": (8, 16)}, "data": "a"}
+    same_run(tmp_path, now)
+    same_run(tmp_path, now)
+    with pytest.raises(UserError, match="another family"):
+        same_run(tmp_path, now | {"family": "twin"})
+    with pytest.raises(UserError, match="another data"):
+        same_run(tmp_path, now | {"data": "b"})
+
+
+@pytest.mark.parametrize(("line", "said"), [
+    ("learning_rate: fast", "must be a number"), ("steps: 1.5", "whole number")])
+def test_numbers_of_a_configuration_are_numbers(tmp_path, line, said):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"family: video\nnetwork: {{}}\ntraining: {{{line}}}\n")
+    with pytest.raises(UserError, match=said):
+        load(str(path))
+    path.write_text("family: video\nnetwork: {}\ntraining: {learning_rate: 1e-3}\n")
+    assert load(str(path))[2].learning_rate == 1e-3

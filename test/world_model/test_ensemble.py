@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from tiny_checkpoint import make_checkpoint, observation
+from tiny_jepa import make_jepa
 
 from wm_ros.errors import UserError
 from wm_ros.world_model import Imagination, ModelSpec, State, WorldModel, load_model, loading
@@ -136,3 +137,16 @@ def test_a_proposer_alone_is_the_model_itself(folder):
 def test_an_ensemble_that_cannot_work_gets_one_sentence(folder, roles, sentence):
     with pytest.raises(UserError, match=sentence):
         build(folder, **roles)
+
+
+def test_a_judge_without_a_goal_leaves_the_opinion_to_who_proposes(folder):
+    make_jepa(folder.parent / "latent")
+    (folder / "config.yaml").write_text("{format: 1, family: ensemble, network: {}, "
+                                        "propose: video, judge: latent, candidates: 4}")
+    together, alone = load_model(folder), load_model(folder.parent / "video")
+    chunks = together.act(together.observe(observation()), WORDS, 4)
+    own = alone.act(alone.observe(observation()), WORDS, 4)
+    np.testing.assert_allclose(np.sort(chunks.success), np.sort(own.success), atol=1e-5)
+    state = together.observe(observation())
+    together.imagine(state, chunks, WORDS)
+    assert together.surprise(state, observation(3, stamp=0.8)) > 0, "a frame of video is 0.8 s on"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from tiny_checkpoint import make_checkpoint, observation
 from tiny_jepa import make_jepa
@@ -118,11 +119,20 @@ def test_imagination_depends_on_the_actions_and_has_no_frames(model):
     assert np.abs(a.latents - b.latents).max() > 1e-3 and np.isnan(a.success).all()
 
 
-def test_surprise_is_about_one_block_and_grows_with_the_difference(model):
+def test_surprise_is_about_a_block_or_two_and_grows_with_the_difference(model, monkeypatch):
     state = model.observe(observation())
-    same = model.surprise(state, observation(0, stamp=0.5))
-    other = model.surprise(state, observation(9, stamp=0.5))
-    assert same > 0 and other > 0
+    new = observation(9)
+    seen = model.encode(new.scene_rgb, new.wrist_rgb)
+    error = torch.linspace(-1, 1, len(seen))
+
+    def surprise(size: float, stamp: float = 0.5) -> float:
+        with monkeypatch.context() as patch:
+            patch.setattr(model, "_roll_blocks", lambda state, blocks: (
+                (seen + size * error).expand(1, blocks.shape[1], -1)))
+            return model.surprise(state, observation(9, stamp=stamp))
+
+    assert surprise(0.0) == 0.0 and 0 < surprise(1.0) < surprise(2.0)
+    assert surprise(1.0, 1.0) == pytest.approx(surprise(1.0) / 2**0.5), "two blocks"
     assert model.surprise(state, observation(9, stamp=3.0)) == 0.0, "too long ago to tell"
     assert model.surprise(state, observation(9, stamp=0.1)) == 0.0
 

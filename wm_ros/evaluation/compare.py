@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
 
 def read_entries(args: argparse.Namespace) -> list[Entry]:
     """The models named on the command line. :raises UserError: if one is missing or named twice"""
-    from wm_ros.world_model.loading import takes_precision
+    from wm_ros.world_model.loading import takes
     from wm_ros.world_model.video.checkpoint import read_config
 
     entries: list[Entry] = []
@@ -113,7 +113,7 @@ def read_entries(args: argparse.Namespace) -> list[Entry]:
         card, label = read_config(folder), name or folder.resolve().name
         if label in {e.label for e in entries}:
             raise UserError(f"Two models are called {label}: name them apart, NAME=PATH.")
-        precision = args.precision if takes_precision(folder) else "auto"
+        precision = args.precision if takes(folder, "precision") else "auto"
         asked = f"{args.split} {args.candidates} {args.execute} {precision}"
         entries.append(Entry(label, Load(str(folder), precision),
                              keeping.fingerprint(parts(folder, card), asked), card))

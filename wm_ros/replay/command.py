@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import random
 import shutil
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 
 from wm_ros.errors import UserError
 from wm_ros.replay import baseline
+from wm_ros.world_model.loading import find, takes
 
 PART = ".part"  # in OUT: what is not whole yet
 HELP = "Run a recorded bag through perception and imagination, and compare with what happened."
@@ -185,23 +185,13 @@ def _model(name: str, args: argparse.Namespace) -> Any:
     if args.proposer:
         options["proposer"] = args.proposer
     return load_model(name, device=args.device,
-                      **{key: value for key, value in options.items() if _takes(name, key)})
-
-
-def _takes(name: str, option: str) -> bool:
-    """Whether a checkpoint's family has an option.
-
-    :raises UserError: it is no checkpoint
-    """
-    from wm_ros.world_model.loading import _class_of, find
-
-    return option in inspect.signature(_class_of(find(name))[1]).parameters
+                      **{key: value for key, value in options.items() if takes(name, key)})
 
 
 def _check_proposer(args: argparse.Namespace) -> None:
     """:raises UserError: a proposer is given that no model asks, or a model is no checkpoint"""
     models = [name for name in (args.model, args.baseline_model) if name]
-    asking = [name for name in models if _takes(name, "proposer")]
+    asking = [name for name in models if takes(name, "proposer")]
     if args.proposer and not asking:
         raise UserError("--proposer is for models that only foresee, such as scene3d: leave it "
                         f"out with {' and '.join(models)}.")
@@ -211,10 +201,9 @@ def _about(model: Any, name: str, args: argparse.Namespace) -> dict[str, Any]:
     """What the metrics belong to: the family and a checksum of all that answers."""
     from wm_ros.evaluation.keeping import fingerprint
     from wm_ros.world_model.ensemble import parts
-    from wm_ros.world_model.loading import find
     from wm_ros.world_model.video.checkpoint import read_config
 
-    lent = args.proposer if args.proposer and _takes(name, "proposer") else ""
+    lent = args.proposer if args.proposer and takes(name, "proposer") else ""
     folders = [part for folder in map(find, filter(None, (name, lent)))
                for part in parts(folder, read_config(folder))]
     about = {"family": str(model.spec.family), "checkpoint": find(name).name,

@@ -83,6 +83,25 @@ def find(name: str) -> Path:
     return path
 
 
+def numbers(settings: type, values: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The values with numbers as numbers: YAML takes 1e-3, without a point, for a word.
+
+    :raises UserError: a setting is none
+    """
+    kinds = {f.name: {"int": int, "float": float}.get(str(f.type)) for f in fields(settings)}
+    out = dict(values)
+    for name, kind in kinds.items():
+        if kind is None or name not in values:
+            continue
+        try:
+            out[name] = kind(values[name])
+        except (TypeError, ValueError):
+            raise UserError(f"{name} in {path} must be a number, not {values[name]!r}.") from None
+        if kind is int and out[name] != float(values[name]):
+            raise UserError(f"{name} in {path} must be a whole number, not {values[name]!r}.")
+    return out
+
+
 def load(name: str, **overrides: Any) -> tuple[str, VideoConfig, TrainingConfig]:
     """Read a model configuration by name or path: family, network, training.
 
@@ -93,6 +112,6 @@ def load(name: str, **overrides: Any) -> tuple[str, VideoConfig, TrainingConfig]
     training = values.get("training", {})
     if unknown := set(training) - {f.name for f in fields(TrainingConfig)}:
         raise UserError(f"Unknown training setting {sorted(unknown)[0]!r} in {path}.")
-    settings = TrainingConfig(**training)
+    settings = TrainingConfig(**numbers(TrainingConfig, training, path))
     settings = replace(settings, **{k: v for k, v in overrides.items() if v is not None})
     return values["family"], VideoConfig.from_dict(values["network"]), settings

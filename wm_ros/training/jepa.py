@@ -18,11 +18,18 @@ from torch import Tensor, nn
 from wm_ros.data.cache import META, EpisodeCache, build_cache, fingerprint, load_cache
 from wm_ros.errors import UserError
 from wm_ros.training import parallel
-from wm_ros.training.config import find
+from wm_ros.training.config import find, numbers
 from wm_ros.training.jepa_batches import Sequences, SequenceSampler
 from wm_ros.training.jepa_calibration import calibrate
 from wm_ros.training.progress import Progress
-from wm_ros.training.state import STATE, Pace, check_folder, load_state, save_state
+from wm_ros.training.state import (
+    STATE,
+    Pace,
+    check_folder,
+    load_state,
+    same_run,
+    save_state,
+)
 from wm_ros.world_model.jepa.actions import STEP_DIM
 from wm_ros.world_model.jepa.config import JepaConfig
 from wm_ros.world_model.jepa.encoder import Encoder
@@ -79,7 +86,7 @@ def load(name: str, **overrides: Any) -> tuple[JepaConfig, JepaTraining]:
     training = values.get("training", {})
     if unknown := set(training) - {f.name for f in fields(JepaTraining)}:
         raise UserError(f"Unknown training setting {sorted(unknown)[0]!r} in {path}.")
-    settings = replace(JepaTraining(**training),
+    settings = replace(JepaTraining(**numbers(JepaTraining, training, path)),
                        **{k: v for k, v in overrides.items() if v is not None})
     return JepaConfig.from_dict(values["network"]), settings
 
@@ -96,12 +103,17 @@ def run(args: argparse.Namespace, name: str) -> int:
     network, settings = load(name, steps=args.steps, seed=args.seed)
     cuda = args.device == "cuda" or (args.device == "auto" and torch.cuda.is_available())
     processes = args.processes or (1 if cuda else os.cpu_count() or 1)
-    check_folder(args.out)
     cache_folder = args.cache or args.out / "cache"
-    if not fits(cache_folder, args.data):
-        with Progress("decode", unit="frames") as bar:
-            build_cache(args.data, cache_folder, progress=bar.update)
-    args.out.mkdir(parents=True, exist_ok=True)
+    parallel.join()
+    if parallel.rank() == 0:
+        check_folder(args.out)
+        if not fits(cache_folder, args.data):
+            with Progress("decode", unit="frames") as bar:
+                build_cache(args.data, cache_folder, progress=bar.update)
+        args.out.mkdir(parents=True, exist_ok=True)
+        same_run(args.out, {"family": "jepa", "network": network.to_dict(),
+                            "data": load_cache(cache_folder).fingerprint})
+    parallel.barrier()
     parallel.launch(work, processes, args.out, cache_folder, network, settings, args.tasks,
                     "cuda" if cuda else "cpu", args.minutes)
     return 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -18,14 +19,21 @@ from torch import nn
 from wm_ros.environment import end_with_parent
 
 
+def join() -> None:
+    """Meet the others if torchrun started us; whoever waits for the first one may wait long, for
+    it prepares the data."""
+    if "RANK" not in os.environ or dist.is_initialized():
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo",
+                            timeout=timedelta(days=1))
+
+
 def launch(work: Callable[..., None], processes: int, *args: Any) -> None:
     """Run ``work(*args)`` in ``processes`` processes; here itself if it is one, or if
     torchrun started us."""
     if processes <= 1 or "RANK" in os.environ:
-        if "RANK" in os.environ:
-            if torch.cuda.is_available():
-                torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
         work(*args)
         return
     # glibc gives large blocks back to the kernel and gets them again, zeroed, at every step

@@ -2,17 +2,21 @@
 """Saving and resuming a training run without pickle: one safetensors file, written whole."""
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from wm_ros.errors import UserError
+from wm_ros.files import write_text
 from wm_ros.training import parallel
 from wm_ros.world_model.video.checkpoint import read_tensors, save_tensors
 
+RUN = "run.json"  # what a run is of, beside its state
 STATE = "state.safetensors"  # what resuming needs, beside the checkpoint
 
 
@@ -21,6 +25,22 @@ def check_folder(out: Path) -> None:
     if (out / "model.safetensors").exists() and not (out / STATE).exists():
         raise UserError(f"{out} holds a checkpoint and nothing of the run that made it: choose "
                         "another --out, and begin from its weights with --init.")
+
+
+def same_run(out: Path, now: dict[str, Any]) -> None:
+    """Note in ``out`` what a run is of, or hold it against what its beginning noted.
+
+    :raises UserError: the folder is of a run of something else
+    """
+    path = out / RUN
+    now = json.loads(json.dumps(now))
+    if path.exists():
+        before = json.loads(path.read_text())
+        if other := [name for name in now if before.get(name) != now[name]]:
+            raise UserError(f"{out} is of a run with another {other[0]}: choose another --out; "
+                            "--init begins from the weights of a finished one.")
+    else:
+        write_text(path, json.dumps(now, indent=1) + "\n")
 
 
 class Ema:

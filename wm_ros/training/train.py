@@ -27,7 +27,15 @@ from wm_ros.training.config import Schedule, TrainingConfig, load
 from wm_ros.training.losses import losses
 from wm_ros.training.precision import autocast
 from wm_ros.training.progress import Progress
-from wm_ros.training.state import STATE, Ema, Pace, check_folder, load_state, save_state
+from wm_ros.training.state import (
+    STATE,
+    Ema,
+    Pace,
+    check_folder,
+    load_state,
+    same_run,
+    save_state,
+)
 from wm_ros.training.throughput import MachineShare
 from wm_ros.training.validation import validate
 from wm_ros.world_model.loading import find
@@ -84,13 +92,18 @@ def run(args: argparse.Namespace) -> int:
     family = args.family or family
     cuda = args.device == "cuda" or (args.device == "auto" and torch.cuda.is_available())
     processes = args.processes or (1 if cuda else os.cpu_count() or 1)
-    check_folder(args.out)
     cache_folder = args.cache or args.out / "cache"
-    with Progress("decode", unit="frames") as bar:
-        build_cache(args.data, cache_folder, depth=True, progress=bar.update)
-    args.out.mkdir(parents=True, exist_ok=True)
-    if args.init:
-        begin_from(find(args.init), args.out, network)
+    parallel.join()
+    if parallel.rank() == 0:
+        check_folder(args.out)
+        with Progress("decode", unit="frames") as bar:
+            build_cache(args.data, cache_folder, depth=True, progress=bar.update)
+        args.out.mkdir(parents=True, exist_ok=True)
+        same_run(args.out, {"family": family, "network": network.to_dict(), "init": args.init,
+                            "data": load_cache(cache_folder).fingerprint})
+        if args.init:
+            begin_from(find(args.init), args.out, network)
+    parallel.barrier()
     parallel.launch(work, processes, args.out, cache_folder, family, network, settings,
                     args.tasks, "cuda" if cuda else "cpu", args.minutes)
     return 0

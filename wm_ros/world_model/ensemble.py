@@ -45,7 +45,7 @@ class Ensemble:
     """
 
     def __init__(self, folder: Path, device: str = "cpu", precision: str = "auto"):
-        from wm_ros.world_model.loading import load_model, takes_precision
+        from wm_ros.world_model.loading import load_model, takes
         from wm_ros.world_model.video.checkpoint import read_config
 
         config = read_config(Path(folder))
@@ -57,10 +57,10 @@ class Ensemble:
                             "under `propose` in its config.yaml.")
         judge = named.get("judge", named["propose"])
         self.roles = {"judge": judge, "show": judge, "watch": judge, **named}
+        found = {name: _beside(self.folder, name) for name in dict.fromkeys(self.roles.values())}
         self.members: dict[str, WorldModel] = {
-            name: load_model(_beside(self.folder, name), device,
-                             precision if takes_precision(_beside(self.folder, name)) else "auto")
-            for name in dict.fromkeys(self.roles.values())}
+            name: load_model(path, device, precision if takes(path, "precision") else "auto")
+            for name, path in found.items()}
         self.candidates, self.least = int(config.get("candidates", 8)), float(
             config.get("least", 0.5))
         if self.candidates < 1 or not 0 <= self.least <= 1:
@@ -93,7 +93,9 @@ class Ensemble:
         success, progress = proposed.success, proposed.progress
         if self.roles["judge"] != self.roles["propose"]:
             judged = self._imagine("judge", state, proposed, instruction)
-            success, progress = judged.success, judged.progress
+            # a judge without an opinion, jepa without a goal, leaves the proposer's
+            success = np.where(np.isnan(judged.success), success, judged.success)
+            progress = np.where(np.isnan(judged.progress), progress, judged.progress)
         possible = self._possible(state, proposed, instruction)
         success = np.nan_to_num(success) * possible
         worth = success + np.nan_to_num(progress)

@@ -49,9 +49,9 @@ def load_model(folder: str | Path, device: str = "cpu", precision: str = "auto",
     return make(path, device=device, **options)
 
 
-def takes_precision(folder: str | Path) -> bool:
-    """Whether a checkpoint's family has a network whose precision can be chosen."""
-    return "precision" in inspect.signature(_class_of(find(folder))[1]).parameters
+def takes(folder: str | Path, option: str) -> bool:
+    """Whether a checkpoint's family has this option by name, for example ``precision``."""
+    return option in inspect.signature(_class_of(find(folder))[1]).parameters
 
 
 def _class_of(path: Path) -> tuple[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from wm_ros.world_model.interface import (
     ModelSpec,
     Observation,
     State,
+    new_room,
 )
 from wm_ros.world_model.jepa import actions as coding
 from wm_ros.world_model.jepa import planner
@@ -28,7 +30,8 @@ from wm_ros.world_model.jepa.surprise import Calibration
 from wm_ros.world_model.video import checkpoint
 
 DT = 0.1  # s, one control step
-AGE = (0.25, 0.75)  # s between the two looks of which one is foretold from the other
+LATE = 1.5  # blocks by which looks that are kept may lie apart
+FAR = 2  # blocks from the first of two looks to the one that it foretells
 SPREAD = (0.5, 0.5, 0.5, 0.3, 0.6)  # of the first candidates around the last plan
 METRICS = ("latent", "error")
 HAND_WEIGHT = 20.0  # chosen on seeds 200-202
@@ -62,6 +65,8 @@ class JepaWorldModel:
         c = self.config
         self.spec = ModelSpec("jepa", image_size=c.image_size, horizon=c.horizon, dt=DT,
                               frame_steps=tuple(range(c.block, c.horizon + 1, c.block)))
+        if unknown := sorted(set(search) - {f.name for f in fields(planner.Search)}):
+            raise UserError(f"Models of family jepa have no option {unknown[0]!r}.")
         self.search, self.metric, self.hand_weight = planner.Search(**search), metric, hand_weight
         self.encoder, self.predictor = Encoder(c), Predictor(c)
         self.hand = torch.nn.Linear(c.latent, coding.STEP_DIM, bias=False)
@@ -76,16 +81,18 @@ class JepaWorldModel:
         self.card = config
         self.goal: Tensor | None = None
         self._seed, self._generator = seed, torch.Generator(self.device)
-        self.forget()
         self._dreamer: Any = None
         if dreamer is not None:
             from wm_ros.world_model.loading import load_model
 
             self._dreamer = load_model(dreamer, device)
+        self.forget()
 
     def forget(self) -> None:
         """Begin the candidates' noise anew: what follows does not hang on the calls before."""
         self._generator.manual_seed(self._seed)
+        if self._dreamer is not None:
+            new_room(self._dreamer)
 
     # -- the four calls ------------------------------------------------------------------------
     @torch.inference_mode()
@@ -98,7 +105,7 @@ class JepaWorldModel:
         memory: dict[str, Any] = {} if state is None else dict(state.memory)
         if state is not None:
             looks = [*memory.get("looks", []), (state.observation, memory["latent"])]
-            span = AGE[1] * self.config.context
+            span = LATE * DT * self.config.block * self.config.context
             memory["looks"] = [look for look in looks
                                if 0 < observation.stamp - look[0].stamp < span]
         memory["latent"] = self.encode(observation.scene_rgb, observation.wrist_rgb)
@@ -133,6 +140,9 @@ class JepaWorldModel:
         Success is as in :meth:`act`, NaN without a goal.
         """
         check_chunks(chunks)
+        if chunks.position.shape[1] < self.config.block:
+            raise UserError(f"The chunks have {chunks.position.shape[1]} steps; jepa foresees "
+                            f"blocks of {self.config.block}.")
         o = state.observation
         position, quaternion, width, from_position, from_quaternion = (
             self._tensor(x) for x in (chunks.position, chunks.quaternion, chunks.gripper,
@@ -153,16 +163,17 @@ class JepaWorldModel:
         has made since; 95 % of normal episodes stay under 1.
 
         The motion is read off proprioception: a chunk that was cut, delayed or re-anchored is no
-        surprise. 0 where the two are not about one block apart.
+        surprise. 0 where the two are not about one block apart, or two, whose errors count as
+        independent.
         """
-        age = observation.stamp - state.observation.stamp
-        if not AGE[0] <= age <= AGE[1]:
+        blocks = round((observation.stamp - state.observation.stamp) / (DT * self.config.block))
+        if not 1 <= blocks <= FAR:
             return 0.0
         self._check(observation)
-        action = self._between(state.observation, observation)
-        foretold = self._roll_blocks(state, action)[0, 0]
+        actions = self._between(state.observation, observation, blocks)
+        foretold = self._roll_blocks(state, actions)[0, -1]
         seen = self.encode(observation.scene_rgb, observation.wrist_rgb)
-        return float(self.calibration.distance(foretold - seen))
+        return float(self.calibration.distance(foretold - seen)) / blocks**0.5
 
     # -- goals ---------------------------------------------------------------------------------
     @torch.inference_mode()
@@ -281,16 +292,16 @@ class JepaWorldModel:
         now = state.observation
         for past, z in reversed(state.memory.get("looks", [])):
             if len(chain) < self.config.context - 1 and abs(now.stamp - past.stamp - block) < 0.03:
-                chain.append((past, z, self._between(past, now)))
+                chain.append((past, z, self._between(past, now, 1)))
                 now = past
         memory: Memory | None = None
         for _, z, action in reversed(chain):
             _, memory = self.predictor(z[None, None], self.predictor.modulate(action), memory)
         return memory or []
 
-    def _between(self, before: Observation, after: Observation) -> Tensor:
-        """(1, 1, block * 5): an even motion of the hand from one look to the next."""
-        share = torch.linspace(0, 1, self.config.block + 1, device=self.device)[1:]
+    def _between(self, before: Observation, after: Observation, blocks: int) -> Tensor:
+        """(1, blocks, block * 5): an even motion of the hand from one look to the next."""
+        share = torch.linspace(0, 1, blocks * self.config.block + 1, device=self.device)
 
         def track(a: Any, b: Any) -> Tensor:
             a, b = self._tensor(np.asarray(a)), self._tensor(np.asarray(b))
@@ -298,9 +309,11 @@ class JepaWorldModel:
 
         start, end = (coding.yaw_of(self._tensor(o.tcp_quaternion)) for o in (before, after))
         yaw = start + share * coding.wrap(end - start)
-        return coding.encode(track(before.tcp_position, after.tcp_position), yaw,
-                             track(before.gripper, after.gripper),
-                             self._tensor(before.tcp_position), start)[None, None]
+        position = track(before.tcp_position, after.tcp_position)
+        width = track(before.gripper, after.gripper)
+        begin = slice(0, -1, self.config.block)
+        steps = [x[1:].unflatten(0, (blocks, -1)) for x in (position, yaw, width)]
+        return coding.encode(steps[0], steps[1], steps[2], position[begin], yaw[begin])[None]
 
     def _tensor(self, x: np.ndarray) -> Tensor:
         return torch.from_numpy(np.asarray(x, np.float32)).to(self.device)

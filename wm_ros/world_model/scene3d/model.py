@@ -20,6 +20,7 @@ from wm_ros.world_model.interface import (
     ModelSpec,
     Observation,
     State,
+    new_room,
 )
 from wm_ros.world_model.scene3d import perceived
 from wm_ros.world_model.scene3d.imagery import Imagery, Picture
@@ -66,6 +67,8 @@ class Scene3DWorldModel:
         """Back to the map as loaded: the next look may be of another room."""
         self.mapper.close()
         self.mapper = self._new_map()
+        if self._proposer is not None:
+            new_room(self._proposer)
 
     def _new_map(self) -> Mapper:
         config, volume = self.card, None
@@ -111,6 +114,9 @@ class Scene3DWorldModel:
         follow.
         """
         check_chunks(chunks)
+        if chunks.position.shape[1] < min(self.spec.frame_steps):
+            raise UserError(f"The chunks have {chunks.position.shape[1]} steps; the first frame "
+                            f"is imagined after {min(self.spec.frame_steps)}.")
         o = state.observation
         scene: PerceivedScene = state.memory["scene"]
         twin = Twin(scene, self.robot, o.q, o.gripper, self._kinematics, self.threads)

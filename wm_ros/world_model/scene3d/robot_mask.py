@@ -52,7 +52,7 @@ class RobotMask:
         height, width = seen.shape
         own = self.depth(q, gripper, K, pose, (width, height))
         with np.errstate(invalid="ignore"):
-            hidden = seen < own - IN_FRONT
+            hidden = (seen > 0) & (seen < own - IN_FRONT)  # 0 is unknown
         mask = np.isfinite(own) & ~hidden
         return np.asarray(binary_dilation(mask, iterations=GROW), np.bool_)
 

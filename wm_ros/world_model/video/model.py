@@ -89,6 +89,7 @@ class VideoWorldModel:
         self.calibration: list[float] | None = scales.get("success")
         self.tasks: list[str] = config["tasks"]
         self.card = config
+        self._encoded: tuple[Observation, Tensor] | None = None  # the newest, with its latents
         self._seed, self._generator = seed, torch.Generator(self.device)
         self.forget()
 
@@ -325,9 +326,12 @@ class VideoWorldModel:
 
     def _present(self, o: Observation) -> Tensor:
         """(1, T, C) latents of the scene image."""
-        if o.latent is None:
-            o.latent = _numpy(self.tokeniser.encode(to_unit(self._tensor(o.scene_rgb)[None]))[0])
-        return self._tensor(o.latent)[None]
+        if o.latent is not None and o.latent.shape == (self.config.latent_tokens,
+                                                       self.config.latent_channels):
+            return self._tensor(o.latent)[None]
+        if self._encoded is None or self._encoded[0] is not o:
+            self._encoded = o, self.tokeniser.encode(to_unit(self._tensor(o.scene_rgb)[None]))
+        return self._encoded[1]
 
     def _draw(self, o: Observation, latents: Tensor) -> np.ndarray:
         """(n, F, T, C) -> (n, F, H, W, 3) uint8: the present image with what will have changed."""

@@ -99,15 +99,14 @@ class Block(nn.Module):
 class NoiseLevel(nn.Module):
     """Noise level (B,) in [0, 1] -> (B, width)."""
 
-    frequency: Tensor
-
     def __init__(self, width: int, bands: int = 64):
         super().__init__()
-        self.register_buffer("frequency", torch.exp(torch.linspace(0, math.log(200.0), bands)),
-                             persistent=False)
+        self.bands = bands
         self.mlp = nn.Sequential(nn.Linear(2 * bands, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, level: Tensor) -> Tensor:
-        angles = level[:, None].float() * self.frequency.float()
+        # no buffer: bfloat16 would round the frequencies by up to 0.4
+        frequency = torch.exp(torch.linspace(0, math.log(200.0), self.bands, device=level.device))
+        angles = level[:, None].float() * frequency
         waves = torch.cat([angles.sin(), angles.cos()], -1)
         return self.mlp(waves.to(next(self.mlp.parameters()).dtype))
