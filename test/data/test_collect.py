@@ -17,7 +17,7 @@ import pytest
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-from wm_ros.data.collect import Settings, collect, task_names  # noqa: E402
+from wm_ros.data.collect import Settings, collect  # noqa: E402
 from wm_ros.data.lerobot import PENDING, Dataset, DatasetWriter  # noqa: E402
 from wm_ros.data.rollout import kind_of  # noqa: E402
 from wm_ros.errors import UserError  # noqa: E402
@@ -156,6 +156,8 @@ def test_a_stopped_collection_loses_at_most_the_running_episodes(tmp_path, numbe
 
 def test_unknown_tasks_are_answered_with_the_known_ones() -> None:
     pytest.importorskip("mujoco")
+    from wm_ros.sim.tasks import task_names
+
     with pytest.raises(UserError, match="put_mug_on_tray"):
         task_names("make_coffee")
 

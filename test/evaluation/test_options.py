@@ -10,8 +10,9 @@ import pytest
 from wm_ros.cli import main
 from wm_ros.errors import UserError
 from wm_ros.evaluation import scan
-from wm_ros.evaluation.arguments import AtLeast, chosen_tasks
+from wm_ros.evaluation.arguments import AtLeast
 from wm_ros.evaluation.folders import make_ready
+from wm_ros.sim.tasks import task_names
 
 
 @pytest.mark.parametrize("words", [
@@ -39,10 +40,10 @@ def test_a_least_value_holds_for_every_number_of_an_option():
 
 
 def test_tasks_are_named_by_room_or_one_by_one():
-    assert "open_drawer" in chosen_tasks("office") and len(chosen_tasks("all")) == 12
+    assert "open_drawer" in task_names("office") and len(task_names("all")) == 12
     for text in ("", " , "):
         with pytest.raises(UserError, match="names no task"):
-            chosen_tasks(text)
+            task_names(text)
 
 
 def test_a_scans_room_is_that_of_its_task():

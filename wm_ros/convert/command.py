@@ -30,7 +30,6 @@ A conversion that was stopped goes on with the same command. Nothing is ever ove
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = DESCRIPTION
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("source", type=Path, nargs="+", help="bags (folders, .mcap or .db3 files, "
                         "or a folder of bags), or one data set")
     parser.add_argument("--out", type=Path, required=True,

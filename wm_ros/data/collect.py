@@ -81,21 +81,11 @@ def run(args: argparse.Namespace) -> int:
                         model=args.model)
     if args.episodes < 1 or args.workers < 1 or args.seed0 < 0:
         raise UserError("--episodes and --workers must be at least 1 and --seed0 at least 0.")
+    from wm_ros.sim.tasks import task_names
+
     summary = collect(args.out, task_names(args.tasks), args.episodes, settings, args.workers,
                       args.seed0)
     return 130 if summary["stopped"] else 0
-
-
-def task_names(text: str) -> list[str]:
-    """The tasks that `--tasks` names."""
-    from wm_ros.sim.tasks import TASKS, task_class, tasks_of
-
-    if text == "all":
-        return list(TASKS)
-    if text in ("home", "office"):
-        return tasks_of(text)
-    names = (task_class(name.strip()).name for name in text.split(",") if name.strip())
-    return list(dict.fromkeys(names))
 
 
 def collect(

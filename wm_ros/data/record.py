@@ -27,14 +27,13 @@ NEVER = {"/parameter_events"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = DESCRIPTION
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--out", type=Path, help="new folder for the bag "
                         "(default: out/bags/ and the time)")
     parser.add_argument("--topics", nargs="*", default=[], metavar="TOPIC",
                         help="only these (default: every topic that is not hidden)")
     parser.add_argument("--exclude", default="", metavar="REGEX", help="leave these topics out")
     parser.add_argument("--seconds", type=float, default=0.0,
-                        help="stop by itself after this long")
+                        help="stop by itself after this long; 0: at Ctrl-C")
     parser.add_argument("--recover", type=Path, metavar="BAG",
                         help="make a complete bag of an unfinished one instead of recording")
 

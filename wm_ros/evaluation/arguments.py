@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that several commands share: whole numbers with a least value, names of tasks."""
+"""Options that several commands share: whole numbers with a least value."""
 from __future__ import annotations
 
 import argparse
@@ -22,13 +22,3 @@ class AtLeast(argparse.Action):
         if min(values if isinstance(values, list) else [values]) < self.least:
             raise UserError(f"{option_string} must be at least {self.least}.")
         setattr(namespace, self.dest, values)
-
-
-def chosen_tasks(text: str) -> list[str]:
-    """The tasks that ``--tasks`` names. :raises UserError: if there is no such task, or none"""
-    from wm_ros.data.collect import task_names
-
-    names = task_names(text)
-    if not names:
-        raise UserError("--tasks names no task: say all, home, office, or names with commas.")
-    return names

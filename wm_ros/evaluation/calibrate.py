@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wm_ros.errors import UserError
-from wm_ros.evaluation.arguments import AtLeast, chosen_tasks
+from wm_ros.evaluation.arguments import AtLeast
 from wm_ros.evaluation.calibration import calibration
 from wm_ros.evaluation.closed_loop import foretold, run_episode
 from wm_ros.evaluation.folders import make_ready
 from wm_ros.evaluation.jobs import Workers
+from wm_ros.sim.tasks import task_names
 from wm_ros.training.progress import Progress
 from wm_ros.world_model.interface import ActionChunks, Observation, State, WorldModel
 
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from wm_ros.world_model.loading import find
     from wm_ros.world_model.video.checkpoint import read_config, save_config
 
-    tasks = chosen_tasks(args.tasks)
+    tasks = task_names(args.tasks)
     folder = find(args.model)
     config = read_config(folder)
     if config["family"] not in ("video", "twin"):

@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 from wm_ros.data.layout import write_json
 from wm_ros.errors import UserError
 from wm_ros.evaluation import costs, foresight, keeping
-from wm_ros.evaluation.arguments import AtLeast, chosen_tasks
+from wm_ros.evaluation.arguments import AtLeast
 from wm_ros.evaluation.closed_loop import run_episode
 from wm_ros.evaluation.comparison import markdown, summarise, write_plot
 from wm_ros.evaluation.evaluate import Load, load_once
 from wm_ros.evaluation.folders import make_ready
 from wm_ros.evaluation.jobs import Workers
+from wm_ros.sim.tasks import task_names
 from wm_ros.training.progress import Progress
 from wm_ros.world_model.ensemble import parts
 from wm_ros.world_model.interface import Observation
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     from wm_ros.evaluation.bench import machine
 
-    tasks, version = chosen_tasks(args.tasks), keeping.code_version()
+    tasks, version = task_names(args.tasks), keeping.code_version()
     entries = read_entries(args)
     make_ready(args.out)
     jobs = list(cells(entries, tasks, args))

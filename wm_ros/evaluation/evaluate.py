@@ -12,7 +12,7 @@ import numpy as np
 
 from wm_ros.errors import UserError
 from wm_ros.evaluation import keeping, open_loop
-from wm_ros.evaluation.arguments import AtLeast, chosen_tasks
+from wm_ros.evaluation.arguments import AtLeast
 from wm_ros.evaluation.calibration import calibration
 from wm_ros.evaluation.closed_loop import Outcome, foretold, run_episode
 from wm_ros.evaluation.folders import make_ready
@@ -21,6 +21,7 @@ from wm_ros.evaluation.jobs import Workers
 from wm_ros.evaluation.page import write_page
 from wm_ros.evaluation.statistics import wilson
 from wm_ros.evaluation.unfinished import Unfinished
+from wm_ros.sim.tasks import TASKS, task_names
 from wm_ros.training.progress import Progress
 from wm_ros.world_model.ensemble import parts
 from wm_ros.world_model.loading import find
@@ -76,9 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from wm_ros.sim.tasks import TASKS
-
-    tasks = chosen_tasks(args.tasks)
+    tasks = task_names(args.tasks)
     if args.record and set(tasks) != set(TASKS):
         raise UserError("--record replaces all scores of the split: it needs --tasks all.")
     load = Load(args.model, args.precision, args.backend)

@@ -13,11 +13,12 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from wm_ros.evaluation import probes, surprise
-from wm_ros.evaluation.arguments import AtLeast, chosen_tasks
+from wm_ros.evaluation.arguments import AtLeast
 from wm_ros.evaluation.evaluate import load_once
 from wm_ros.evaluation.folders import make_ready
 from wm_ros.evaluation.jobs import Workers
 from wm_ros.report.plots import BLUE, GREEN, GREY, ORANGE, svg_of
+from wm_ros.sim.tasks import task_names
 from wm_ros.training.progress import Progress
 from wm_ros.world_model.interface import Observation
 
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    tasks, model = chosen_tasks(args.tasks), load_once(args.model)
+    tasks, model = task_names(args.tasks), load_once(args.model)
     make_ready(args.out)
     held = [(args.model, t, args.first_seed + i, "held_out") for t in tasks
             for i in range(args.seeds)]

@@ -38,7 +38,6 @@ index.html. Bags of rosbag2 are read as they are: mcap or sqlite3, compressed to
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = DESCRIPTION
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("bag", type=Path, help="folder of the bag, or an .mcap or .db3 file")
     parser.add_argument("--out", type=Path, help="new folder for metrics and report (default: "
                         "out/replay/ and the time)")

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from wm_ros.evaluation.psnr import psnr
+
 CHANGED = 20.0  # of 255: a pixel whose brightest channel differs by more has changed
-PEAK = 99.0  # dB, of images that do not differ
-
-
-def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray | None = None) -> float:
-    """Peak signal to noise ratio of two uint8 images, dB; of the pixels ``where`` (H, W) alone."""
-    error = np.square(a.astype(np.float64) - b.astype(np.float64))
-    mean = float((error if where is None else error[where]).mean())
-    return PEAK if mean == 0.0 else min(PEAK, float(10.0 * np.log10(255.0**2 / mean)))
 
 
 def compare(present: np.ndarray, imagined: np.ndarray, later: np.ndarray

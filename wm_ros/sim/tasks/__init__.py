@@ -37,3 +37,18 @@ def tasks_of(room: str) -> list[str]:
 
 
 __all__ = ["TASKS", "Task", "task_class", "tasks_of"]
+
+
+def task_names(text: str) -> list[str]:
+    """The tasks that ``--tasks`` names: all, home, office, or names with commas.
+
+    :raises UserError: if there is no such task, or none is named
+    """
+    if text == "all":
+        return list(TASKS)
+    if text in ("home", "office"):
+        return tasks_of(text)
+    names = list(dict.fromkeys(task_class(n.strip()).name for n in text.split(",") if n.strip()))
+    if not names:
+        raise UserError("--tasks names no task: say all, home, office, or names with commas.")
+    return names
