@@ -34,7 +34,7 @@ from wm_ros.world_model.scene3d.view import View
 from wm_ros.world_model.video.checkpoint import read_config
 
 SEEN_ONCE = 0.1  # weight after one good look, which has to do where there is no scan
-LIMIT = 30.0  # differing pixels of a 96 x 96 picture that are one unit of surprise
+LIMIT = 10.0  # differing pixels of a 96 x 96 picture that are one unit of surprise
 LATE = 0.25  # s
 
 
