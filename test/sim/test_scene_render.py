@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import mujoco
 import numpy as np
 import pytest
@@ -81,3 +83,15 @@ def test_many_simulators_in_turn_free_what_they_drew():
         sim = simulator("home", seed, clutter=(0, 1))
         assert sim.render("scene").rgb.mean() > 20
         sim.close()
+
+
+def test_threads_render_beside_each_other():
+    first = simulator("home", 3)
+    with ThreadPoolExecutor(1) as other:
+        second = other.submit(simulator, "home", 3).result()
+        for _ in range(2):
+            mine = first.render("scene").rgb
+            theirs = other.submit(second.render, "scene").result().rgb
+            np.testing.assert_array_equal(mine, theirs)
+        other.submit(second.close).result()
+    first.close()

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Offscreen rendering: one GL context a process, one set of buffers a model."""
+"""Offscreen rendering: one GL context a thread, one set of buffers a model."""
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
-from functools import cache
 from math import radians, tan
 from typing import Any, NamedTuple
 
@@ -32,9 +32,17 @@ class Frame(NamedTuple):
     pose: Pose
 
 
-@cache
+_mine = threading.local()  # a context is current in one thread alone
+
+
 def _gl_context() -> Any:
-    """The process's GL context, made on first use."""
+    """The thread's GL context, made on first use."""
+    if not hasattr(_mine, "context"):
+        _mine.context = _new_context()
+    return _mine.context
+
+
+def _new_context() -> Any:
     if getattr(mujoco, "GLContext", None) is None:
         raise UserError("there is no offscreen OpenGL: install libegl1 and libgl1-mesa-dri (or "
                         "libosmesa6), then try again; `wm doctor` tells more")
