@@ -27,6 +27,14 @@ def prepare(env: MutableMapping[str, str] | None = None, reach: str = "LOCALHOST
         env.setdefault("MUJOCO_GL", "egl")
 
 
+def begin_worker() -> None:
+    """What a worker process begins with: it leaves Ctrl-C to its parent, and ends with it."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
+
+
 def end_with_parent() -> None:
     """Let the kernel end this process when its parent dies, however that dies (Linux only)."""
     import ctypes

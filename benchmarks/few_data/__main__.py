@@ -52,9 +52,9 @@ def main() -> None:
         report(args.out, seed + 1)
 
 
-def wm(*words: object, **options: Any) -> None:
+def wm(*words: object) -> None:
     """Run a ``wm`` command to its end; what it says is ours."""
-    subprocess.run(command(*words), check=True, **options)
+    subprocess.run(command(*words), check=True)
 
 
 def command(*words: object) -> list[str]:

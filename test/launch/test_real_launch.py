@@ -25,6 +25,7 @@ from launch.launch_description_sources import (  # noqa: E402
     get_launch_description_from_python_launch_file,
 )
 from launch.utilities import perform_substitutions  # noqa: E402
+from parameter_tree import flat
 
 from wm_ros.errors import UserError  # noqa: E402
 from wm_ros.launching.arguments import FILES, ROBOT, ROOM, checked  # noqa: E402
@@ -81,12 +82,6 @@ def parameters(node: str, words: list[str]) -> dict[str, Any]:
     """What the files and values of a command line amount to for a node, as rclpy reads them."""
     merged: dict[str, dict[str, Any]] = {"/**": {}, node: {}}
 
-    def flat(group: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for key, value in group.items():
-            result |= (flat(value, f"{prefix}{key}.") if isinstance(value, dict)
-                       else {prefix + key: value})
-        return result
     for option, word in zip(words, words[1:], strict=False):
         if option == "--params-file":
             for name, group in yaml.load(Path(word).read_text(), Loader).items():

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from parameter_tree import flat
 
 from wm_ros.nodes import parameters
 from wm_ros.nodes.motion_node import MOTION
@@ -25,15 +26,6 @@ DECLARED = {
     "gazebo": parameters.GAZEBO,
     "move_group": MOTION,
 }
-
-
-def flat(tree: dict[str, Any], before: str = "") -> dict[str, Any]:
-    """Parameters with dots in their names."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        found |= (flat(value, f"{before}{key}.") if isinstance(value, dict)
-                  else {before + key: value})
-    return found
 
 
 @pytest.mark.parametrize("spec", [*nodes("home", view=True, rviz=True), GAZEBO],

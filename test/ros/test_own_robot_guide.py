@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import yaml
+from parameter_tree import flat
 
 from wm_ros.bridge import furniture
 from wm_ros.cli import COMMANDS
 from wm_ros.nodes.parameters import COMMON, PERCEPTION, PLANNING, SAFETY, TOPICS
-
-
-def flat(tree: dict[str, Any], before: str = "") -> set[str]:
-    names = set()
-    for key, value in tree.items():
-        names |= flat(value, f"{before}{key}.") if isinstance(value, dict) else {before + key}
-    return names
 
 
 def blocks(root: Path, kind: str) -> list[str]:
@@ -33,7 +26,7 @@ def test_parameters_in_the_guide_exist(root: Path) -> None:
     assert len(found) == 2
     for data in found:
         for node, entry in data.items():
-            assert flat(entry["ros__parameters"]) <= known[node], node
+            assert set(flat(entry["ros__parameters"])) <= known[node], node
 
 
 def test_furniture_in_the_guide_is_read_as_it_says(root: Path) -> None:

@@ -19,14 +19,14 @@ from wm_ros.convert.index import build
 from wm_ros.convert.rows import choose
 from wm_ros.data import layout
 from wm_ros.data.any_bag import AnyBag
-from wm_ros.data.episode import FPS
+from wm_ros.data.episode import FPS, STATE_NAMES
 from wm_ros.data.lerobot import DatasetWriter, disk_errors
 from wm_ros.data.topic_map import TopicMap, load_map
 from wm_ros.errors import UserError
 
 STATE = layout.CONVERTED
 RECORDINGS = "recordings"
-ARM_JOINTS = 7  # of a data set's rows
+ARM_JOINTS = STATE_NAMES.index("gripper")  # of a data set's rows
 LABELS = ("instruction", "task", "room", "success")
 FIXED = ("image_size", "tolerance", "min_seconds", "recordings")  # the same for a whole data set
 

@@ -7,7 +7,6 @@ import argparse
 import importlib
 import json
 import os
-import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -21,9 +20,9 @@ from typing import Any
 from wm_ros.data import layout
 from wm_ros.data.lerobot import DatasetWriter, disk_errors, read_episode_rows
 from wm_ros.data.rollout import kind_of, rollout
-from wm_ros.environment import end_with_parent
+from wm_ros.environment import begin_worker
 from wm_ros.errors import UserError
-from wm_ros.sim.camera import TALLEST
+from wm_ros.sim.schema import TALLEST
 
 HELP = "Collect demonstrations of simulated tasks into a data set in LeRobot's layout."
 SUMMARY = layout.COLLECTED
@@ -158,7 +157,8 @@ def _work(
     if not todo:
         return result
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers are the parallelism
-    pool = ProcessPoolExecutor(min(workers, len(todo)), get_context("spawn"), _quiet)
+    pool = ProcessPoolExecutor(min(workers, len(todo)), get_context("spawn"),
+                               begin_worker)
     jobs: Iterator[tuple[str, int]] = iter(todo)
     running: set[Future[dict[str, Any]]] = set()
     in_a_row = 0
@@ -195,12 +195,6 @@ def _work(
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     return result
-
-
-def _quiet() -> None:
-    """Workers leave Ctrl-C to the main process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
 
 
 def _class(name: str) -> Any:

@@ -13,8 +13,9 @@ import numpy as np
 
 from wm_ros.errors import UserError
 from wm_ros.evaluation.calibration import auroc
-from wm_ros.evaluation.closed_loop import commanded, to_observation
+from wm_ros.evaluation.closed_loop import to_observation
 from wm_ros.evaluation.psnr import psnr
+from wm_ros.evaluation.recorded import record
 from wm_ros.motion.pose import Pose
 from wm_ros.sim.env import TaskEnv
 from wm_ros.world_model.interface import (
@@ -48,21 +49,15 @@ class Moment(NamedTuple):
 def moments(spec: ModelSpec, task: str, seed: int, split: str) -> list[Moment]:
     """``LOOKS`` moments of an expert's episode, evenly spread; the same for every family."""
     env = TaskEnv(task, seed, split, image_size=spec.image_size)
-    seen, states, done = [], [], []
     try:
-        expert = env.expert()
-        while env.steps < env.max_steps and not env.success():
-            seen.append(to_observation(env.observe()))
-            states.append(env.sim.state())
-            done.append(expert.act())
-            env.step(done[-1])
-        first, end = spec.frame_steps[0], len(seen)
+        episode = record(env)
+        seen, first, end = episode.seen, spec.frame_steps[0], len(episode.seen)
         last = end - 1 - max(AHEAD, first)
         found = []
         for t in np.unique(np.linspace(0, last, LOOKS).round().astype(int)) if last >= 0 else ():
-            chunk = [done[min(t + i, end - 1)] for i in range(spec.horizon)]
-            env.sim.set_state(states[t + first])  # the hand comes when the expert is through
-            found.append(Moment(env.instruction, seen[t], commanded(chunk, spec.dt),
+            # the hand comes when the expert is through
+            env.sim.set_state(episode.states[t + first])
+            found.append(Moment(env.instruction, seen[t], episode.chunk(t, spec),
                                 [seen[t + k] for k in spec.frame_steps if t + k < end],
                                 _tampered(env)))
         return found

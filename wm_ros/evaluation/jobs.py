@@ -2,7 +2,6 @@
 """Work in other processes that ends when its command ends, Ctrl-C included."""
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -10,7 +9,7 @@ from multiprocessing import active_children, get_context
 from types import TracebackType
 from typing import Any
 
-from wm_ros.environment import end_with_parent
+from wm_ros.environment import begin_worker
 from wm_ros.errors import UserError
 
 
@@ -24,7 +23,7 @@ class Workers:
 
     def __init__(self, count: int):
         self._others = set(active_children())
-        self._pool = ProcessPoolExecutor(count, get_context("spawn"), _quiet)
+        self._pool = ProcessPoolExecutor(count, get_context("spawn"), begin_worker)
 
     def __enter__(self) -> Workers:
         return self
@@ -49,9 +48,3 @@ class Workers:
         except BrokenProcessPool:
             raise UserError("A worker process was ended from outside, often for want of memory: "
                             "run the command again, perhaps with fewer --workers.") from None
-
-
-def _quiet() -> None:
-    """Workers leave Ctrl-C to the main process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()

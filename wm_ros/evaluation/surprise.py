@@ -13,18 +13,12 @@ from typing import Any
 import numpy as np
 
 from wm_ros.evaluation.calibration import auroc
-from wm_ros.evaluation.closed_loop import commanded, to_observation
+from wm_ros.evaluation.closed_loop import to_observation
+from wm_ros.evaluation.recorded import record
 from wm_ros.motion.pose import Pose
 from wm_ros.sim.env import TaskEnv
-from wm_ros.sim.experts.moves import Action
 from wm_ros.sim.simulator import Simulator
-from wm_ros.world_model.interface import (
-    ActionChunks,
-    ModelSpec,
-    Observation,
-    WorldModel,
-    new_room,
-)
+from wm_ros.world_model.interface import WorldModel, new_room
 
 VIOLATIONS = ("teleport", "vanish", "interpenetrate")
 HARMLESS = ("colour", "light")
@@ -48,11 +42,12 @@ def watch(model: WorldModel, task: str, seed: int,
     at, state = int(rng.integers(2, 8)), None
     new_room(model)
     try:
-        looks, commands = _episode(env, model.spec.frame_steps[0])
-        for look, (moment, now) in enumerate(looks):
+        every = model.spec.frame_steps[0]
+        episode = record(env, every)
+        for look, now in enumerate(episode.seen):
             if state is not None:
                 out.append(("normal", model.surprise(state, now)))
-                env.sim.set_state(moment)
+                env.sim.set_state(episode.states[look])
                 # what lies hidden at the moment drawn is tried again at the next look
                 if look >= at and (things := seen(env.sim)):
                     thing = things[int(rng.integers(len(things)))]
@@ -60,32 +55,11 @@ def watch(model: WorldModel, task: str, seed: int,
                             for kind in (*VIOLATIONS, *HARMLESS)]
                     at = 10**6
             state = model.observe(now, state)
-            model.imagine(state, _chunk(commands, look, model.spec), env.instruction,
+            model.imagine(state, episode.chunk(look * every, model.spec), env.instruction,
                           render=False)
     finally:
         env.close()
     return out
-
-
-def _episode(env: TaskEnv,
-             every: int) -> tuple[list[tuple[np.ndarray, Observation]], list[Action]]:
-    """An expert's episode: the simulator's state and what is seen, ``every`` so many steps; and
-    the command of each step."""
-    looks, commands = [], []
-    expert = env.expert()
-    while env.steps < env.max_steps and not env.success():
-        looks.append((env.sim.state(), to_observation(env.observe())))
-        for _ in range(every):
-            commands.append(expert.act())
-            env.step(commands[-1])
-    return looks, commands
-
-
-def _chunk(commands: list[Action], look: int, spec: ModelSpec) -> ActionChunks:
-    """What was commanded from a look on; the last command holds on."""
-    first = look * spec.frame_steps[0]
-    some = [commands[min(first + i, len(commands) - 1)] for i in range(spec.horizon)]
-    return commanded(some, spec.dt)
 
 
 def seen(sim: Simulator) -> list[str]:

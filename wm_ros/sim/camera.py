@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Array, Pose, quaternion_from_rotation
-
-WIDEST, TALLEST = 1280, 960  # pixels of the offscreen buffer in scene_spec
+from wm_ros.sim.schema import TALLEST, WIDEST
 
 
 class Frame(NamedTuple):

@@ -64,8 +64,8 @@ def _measure(tasks: list[str], args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from wm_ros.sim.camera import TALLEST
     from wm_ros.sim.env import Disturbance, TaskEnv
+    from wm_ros.sim.schema import TALLEST
 
     if args.video and args.video.suffix.lower() != ".gif":
         raise UserError("The film is written as an animated GIF: give --video a name like a.gif.")

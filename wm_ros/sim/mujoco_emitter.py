@@ -12,7 +12,16 @@ import numpy as np
 from wm_ros.motion.pose import Array, Pose, quaternion_multiply
 from wm_ros.robot import RobotConfig
 from wm_ros.sim.robot_model import robot_spec
-from wm_ros.sim.schema import Body, Camera, Geom, Material, Quat, Scene
+from wm_ros.sim.schema import (
+    TALLEST,
+    WIDEST,
+    Body,
+    Camera,
+    Geom,
+    Material,
+    Quat,
+    Scene,
+)
 from wm_ros.sim.shapes import half_extents, mass_shares
 from wm_ros.sim.textures import SIZE, pixels
 
@@ -175,7 +184,7 @@ def _visual(spec: mujoco.MjSpec, scene: Scene, detailed: bool) -> None:
     quality.offsamples = 8 if detailed else 0
     if not detailed:
         quality.numslices, quality.numstacks, quality.numquads = 16, 10, 1
-    spec.visual.global_.offwidth, spec.visual.global_.offheight = 1280, 960
+    spec.visual.global_.offwidth, spec.visual.global_.offheight = WIDEST, TALLEST
     head.ambient = (scene.ambient,) * 3
     head.diffuse = (0.18,) * 3
     head.specular = (0.05,) * 3

@@ -18,6 +18,7 @@ Quat = tuple[float, float, float, float]
 Rgba = tuple[float, float, float, float]
 Range = tuple[float, float]
 IDENTITY: Quat = (0.0, 0.0, 0.0, 1.0)
+WIDEST, TALLEST = 1280, 960  # pixels of the largest picture that can be rendered
 
 
 @dataclass(frozen=True)

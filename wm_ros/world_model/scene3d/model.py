@@ -196,4 +196,3 @@ def _judged(success: NDArray[np.floating], futures: Futures) -> NDArray[np.float
     own = np.nan_to_num(np.asarray(success, float), nan=1.0)
     steps = futures.states.shape[1] - 1
     return np.asarray(own * futures.reached * (1 - futures.touched / (steps + 1)))
-
