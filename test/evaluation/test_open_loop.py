@@ -25,9 +25,13 @@ def test_image_scores_rank_a_copy_over_noise():
     r = np.random.default_rng(0)
     truth = np.kron(r.integers(0, 255, (12, 12, 3)), np.ones((8, 8, 1))).astype(np.uint8)
     noisy = np.clip(truth + r.normal(0, 40, truth.shape), 0, 255).astype(np.uint8)
-    same, worse = open_loop.image_scores(truth, truth), open_loop.image_scores(noisy, truth)
+    half = np.arange(96 * 96).reshape(96, 96) < 96 * 48
+    same = open_loop.image_scores(truth, truth, half)
+    worse = open_loop.image_scores(noisy, truth, half)
     assert same["gmsd"] == 0 and same["ssim"] == pytest.approx(1)
     assert worse["psnr"] < 20 < same["psnr"] == EQUAL
+    assert worse["changed"] == pytest.approx(psnr(noisy[:48], truth[:48]))
+    assert np.isnan(open_loop.image_scores(noisy, truth, half & ~half)["changed"])
     assert worse["gmsd"] > 0.05 and worse["ssim"] < 0.9
 
 
@@ -47,6 +51,7 @@ def test_an_experts_episode_is_scored_and_shown(tmp_path, monkeypatch):
     scores = open_loop.summarise(moments)
     assert set(scores["horizons"]) == {"0.8", "1.6"}
     assert scores["action_mm"]["stay"] > 5, "the expert moved"
+    assert scores["other"]["image"][1] == 2 * len(moments)
     outcomes = [Outcome("close_drawer", 100 + i, "close it", i == 0, 3.0, 0.5, act_ms=[10.0],
                         looks=[(0, 0.2, 0.1)]) for i in range(2)]
     summary = summarise(outcomes, ["close_drawer"]) | {

@@ -24,6 +24,7 @@ def test_a_second_split_stands_beside_the_first(tmp_path: Path) -> None:
     summary = {"tasks": {"a": row}, "mean": 0.5, "candidates": 1, "first_seed": 100,
                "act_ms_p50": 1.0, "act_ms_p95": 2.0,
                "open_loop": {"horizons": {}, "moments": 1,
+                             "other": {"image": [3, 4], "things": [0, 0]},
                              "action_mm": {"policy": 1.0, "inverse": 2.0, "stay": 3.0}},
                "calibration": {"bins": [], "looks": 3, "brier": 0.1, "ece": 0.1, "auroc": 0.5,
                                "base_rate": 0.5}}
@@ -37,7 +38,8 @@ def test_a_second_split_stands_beside_the_first(tmp_path: Path) -> None:
 def test_what_was_not_measured_is_called_so_and_no_page_keeps_old_numbers() -> None:
     kept = {"held_out": {"tasks": {}, "mean": 0.5, "open_loop": {}, "calibration": {}}}
     parts = scores.tables(kept)
-    assert {parts[k] for k in ("foresight", "actions", "calibration")} == {scores.UNMEASURED}
+    places = ("foresight", "other", "actions", "calibration")
+    assert {parts[k] for k in places} == {scores.UNMEASURED}
     assert "50 %" in parts["table"]
     assert scores.fill("<!-- foresight -->\n1.4 dB\n<!-- end -->", parts) == (
         f"<!-- foresight -->\n{scores.UNMEASURED}\n<!-- end -->")

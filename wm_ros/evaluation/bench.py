@@ -181,6 +181,7 @@ def training(_: argparse.Namespace) -> dict[str, Any]:
     from wm_ros.training.throughput import matmul_rate
     from wm_ros.world_model.video.inputs import Inputs
     from wm_ros.world_model.video.network import VideoNetwork
+    from wm_ros.world_model.video.way import WAY_DIM
 
     config, settings = load("video_small")[1:]
     b, h, t = settings.batch, config.horizon, config.latent_tokens
@@ -191,9 +192,9 @@ def training(_: argparse.Namespace) -> dict[str, Any]:
     batch = Batch(Inputs(images, torch.randn(b, 96, 96, 3), images, torch.randn(b, 19)),
                   torch.randn(b, 384), torch.randn(b, h, 7), torch.ones(b, h),
                   torch.randn(b, h, 7), torch.randn(b, t, config.latent_channels),
-                  torch.randn(b, 2, t, config.latent_channels), torch.rand(b, 2),
-                  torch.rand(b, 2), torch.randn(b, 2, 3), torch.randn(b, 2, 2), torch.ones(b, 2),
-                  torch.ones(b), torch.ones(b))
+                  torch.randn(b, 2, t, config.latent_channels), torch.zeros(b, 2, WAY_DIM),
+                  torch.rand(b, 2), torch.rand(b, 2), torch.randn(b, 2, 3),
+                  torch.randn(b, 2, 2), torch.ones(b, 2), torch.ones(b), torch.ones(b))
 
     def step() -> None:
         with autocast(torch.device("cpu")):

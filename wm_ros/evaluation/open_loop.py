@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Open loop: what the model foresees of an expert's episode, against what then was seen.
 
-World-model mode is scored on frames (PSNR, SSIM, GMSD) beside *copying the present frame*;
+World-model mode is scored on frames (PSNR, also of the pixels that change alone; SSIM, GMSD)
+beside *copying the present frame*, and on whether other actions make the right difference;
 inverse dynamics and policy are scored on actions, beside *staying where one is*.
 """
 from __future__ import annotations
@@ -12,63 +13,63 @@ import numpy as np
 from scipy.ndimage import prewitt
 from skimage.metrics import structural_similarity
 
-from wm_ros.evaluation.closed_loop import commanded, to_observation
+from wm_ros.evaluation import counterfactual
 from wm_ros.evaluation.psnr import psnr
+from wm_ros.evaluation.recorded import Recorded, record
 from wm_ros.sim.env import TaskEnv
 from wm_ros.world_model.interface import new_room
 from wm_ros.world_model.video.model import VideoWorldModel
 
 LOOKS = 6  # moments of an episode that are scored
+CHANGED = 25  # of 255, in any colour: from then on a pixel counts as changed
 
 
 def score(model: VideoWorldModel, task: str, seed: int, split: str) -> list[dict[str, Any]]:
     """Let the expert do one episode, and score ``LOOKS`` moments of it."""
     new_room(model)
     env = TaskEnv(task, seed, split, image_size=model.spec.image_size)
-    seen, done = [], []
     try:
-        expert = env.expert()
-        while env.steps < env.max_steps and not env.success():
-            seen.append(to_observation(env.observe()))
-            done.append(expert.act())
-            env.step(done[-1])
-        seen.append(to_observation(env.observe()))
-        words = env.instruction
+        episode = record(env)
+        last = len(episode.seen) - 1 - model.spec.horizon
+        if last < 0:
+            return []
+        starts = np.unique(np.linspace(0, last, LOOKS).round().astype(int)).tolist()
+        return [_moment(model, env, episode, t)
+                | {"task": task, "seed": seed, "t": round(0.1 * t, 1)} for t in starts]
     finally:
         env.close()
-    horizon = model.spec.horizon
-    last = len(done) - horizon
-    if last < 0:
-        return []
-    starts = np.unique(np.linspace(0, last, LOOKS).round().astype(int))
-    return [_moment(model, words, seen[t:t + horizon + 1], done[t:t + horizon])
-            | {"task": task, "seed": seed, "t": round(0.1 * int(t), 1)} for t in starts]
 
 
-def _moment(model: VideoWorldModel, words: str, seen: list[Any],
-            done: list[Any]) -> dict[str, Any]:
-    """One start; ``seen`` has one observation more than actions were ``done``."""
-    state = model.observe(seen[0])
-    true = commanded(done, model.spec.dt)
+def _moment(model: VideoWorldModel, env: TaskEnv, episode: Recorded, t: int) -> dict[str, Any]:
+    """The scores of one start."""
+    now, words, true = episode.seen[t], env.instruction, episode.chunk(t, model.spec)
+    state = model.observe(now)
     imagined = model.imagine(state, true, words)
     assert imagined.frames is not None
-    real = np.stack([seen[k].scene_rgb for k in model.spec.frame_steps])
-    frames = {f"{time:.1f}": {"imagined": image_scores(image, truth),
-                              "copied": image_scores(seen[0].scene_rgb, truth)}
-              for time, image, truth in zip(imagined.times, imagined.frames[0], real,
-                                            strict=True)}
-    policy = model.act(model.observe(seen[0]), words)
+    real = np.stack([episode.seen[t + k].scene_rgb for k in model.spec.frame_steps])
+    frames = {}
+    for time, image, truth in zip(imagined.times, imagined.frames[0], real, strict=True):
+        changed = (np.abs(truth.astype(int) - now.scene_rgb) > CHANGED).any(-1)
+        frames[f"{time:.1f}"] = {"imagined": image_scores(image, truth, changed),
+                                 "copied": image_scores(now.scene_rgb, truth, changed)}
+    policy = model.act(model.observe(now), words)
     inverse = model.infer_actions(state, model.encode_frames(real)[None], words)
-    stay = np.broadcast_to(seen[0].tcp_position, true.position[0].shape)
-    return {"frames": frames, "action_mm": {
+    stay = np.broadcast_to(now.tcp_position, true.position[0].shape)
+    other = counterfactual.ask(model, env, now, episode.states[t],
+                               np.random.default_rng((t, *words.encode())))
+    return {"frames": frames, "other": other, "action_mm": {
         name: 1e3 * float(np.linalg.norm(position - true.position[0], axis=1).mean())
         for name, position in (("inverse", inverse.position[0]), ("policy", policy.position[0]),
                                ("stay", stay))}}
 
 
-def image_scores(image: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Of two (H, W, 3) uint8 images: PSNR dB and SSIM (higher is better), GMSD (lower)."""
+def image_scores(image: np.ndarray, truth: np.ndarray, changed: np.ndarray) -> dict[str, float]:
+    """Of two (H, W, 3) uint8 images: PSNR dB and SSIM (higher is better), GMSD (lower).
+
+    :param changed: (H, W) pixels whose PSNR stands alone as ``changed``; NaN where there is none
+    """
     return {"psnr": psnr(image, truth),
+            "changed": psnr(image, truth, changed) if changed.any() else float("nan"),
             "ssim": float(structural_similarity(truth, image, channel_axis=2)),
             "gmsd": gmsd(truth, image)}
 
@@ -93,10 +94,12 @@ def summarise(moments: list[dict[str, Any]]) -> dict[str, Any]:
         rows = [m["frames"][horizon] for m in moments]
         gain = [r["imagined"]["psnr"] - r["copied"]["psnr"] for r in rows]
         out["horizons"][horizon] = {
-            which: {key: round(float(np.mean([r[which][key] for r in rows])), 4)
-                    for key in ("psnr", "ssim", "gmsd")} for which in ("imagined", "copied")}
+            which: {key: round(float(np.nanmean([r[which][key] for r in rows])), 4)
+                    for key in ("psnr", "changed", "ssim", "gmsd")}
+            for which in ("imagined", "copied")}
         out["horizons"][horizon]["gain_db"] = [round(float(np.mean(gain)), 2),
                                                round(float(np.std(gain)), 2)]
+    out["other"] = counterfactual.summarise([m["other"] for m in moments])
     out["action_mm"] = {name: round(float(np.mean([m["action_mm"][name] for m in moments])), 2)
                         for name in ("inverse", "policy", "stay")}
     return out

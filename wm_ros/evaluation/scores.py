@@ -2,7 +2,7 @@
 """Scores kept beside a checkpoint, and the tables that README and model card take from them.
 
 ``wm eval --record`` writes ``scores.json`` into the checkpoint's folder, one entry a split;
-``make docs`` fills what stands between ``<!-- table -->`` (``foresight``, ``actions``,
+``make docs`` fills what stands between ``<!-- table -->`` (``foresight``, ``other``, ``actions``,
 ``calibration``) and ``<!-- end -->``, so that no page quotes other numbers than the file.
 """
 from __future__ import annotations
@@ -41,6 +41,7 @@ def tables(scores: dict[str, Any]) -> dict[str, str]:
         return {}
     held_out = scores["held_out"]
     return {"table": _successes(scores), "foresight": _foresight(held_out["open_loop"]),
+            "other": _other(held_out["open_loop"]),
             "actions": _actions(held_out["open_loop"]),
             "calibration": _calibration(held_out["calibration"])}
 
@@ -63,14 +64,25 @@ def _successes(scores: dict[str, Any]) -> str:
 def _foresight(scores: dict[str, Any]) -> str:
     if not scores:
         return UNMEASURED
-    lines = ["| seconds ahead | imagined PSNR / SSIM / GMSD | copy of the present | gain |",
-             "|---|---|---|---|"]
+    lines = ["| seconds ahead | imagined PSNR / SSIM / GMSD | copy of the present | gain | "
+             "where it changes |", "|---|---|---|---|---|"]
     for seconds, row in scores["horizons"].items():
         imagined, copied = ("{psnr:.1f} dB / {ssim:.3f} / {gmsd:.3f}".format(**row[k])
                             for k in ("imagined", "copied"))
         gain, spread = row["gain_db"]
-        lines.append(f"| {seconds} | {imagined} | {copied} | {gain:+.1f} ± {spread:.1f} dB |")
+        there = row["imagined"]["changed"], row["copied"]["changed"]
+        lines.append(f"| {seconds} | {imagined} | {copied} | {gain:+.1f} ± {spread:.1f} dB | "
+                     f"{there[0]:.1f} dB, copied {there[1]:.1f} dB |")
     return "\n".join(lines)
+
+
+def _other(scores: dict[str, Any]) -> str:
+    if not scores:
+        return UNMEASURED
+    (image, images), (thing, things) = scores["other"]["image"], scores["other"]["things"]
+    return (f"Of {images} futures of a hand that goes straight one way or the opposite one, "
+            f"{image} ({100 * image / max(1, images):.0f} %) resemble their\nown way's more than "
+            f"the other's; on the pixels of things that it moves, {thing} of {things}.")
 
 
 def _actions(scores: dict[str, Any]) -> str:

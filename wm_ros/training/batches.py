@@ -20,6 +20,7 @@ from wm_ros.world_model.video.config import VideoConfig
 from wm_ros.world_model.video.inputs import ActionCodec, Inputs, prepare
 from wm_ros.world_model.video.locator import Locator
 from wm_ros.world_model.video.parts import POINT_SCALE
+from wm_ros.world_model.video.way import tool_way
 
 SHIFT = 4  # px
 SIGHT = 0.2 / POINT_SCALE  # from the tool: within it the wrist camera shows how a thing lies
@@ -36,6 +37,7 @@ class Batch(NamedTuple):
     :param now: (B, 2) 1 where the task is done, progress so far
     :param key_position: (B, K, 3) and ``key_turn`` (B, K, 2): see :class:`KeyPoses`; where
         ``key_valid`` (B, K) is 0 there is no such key pose any more
+    :param way: (B, F, WAY_DIM) where ``executed`` takes the tool, see :func:`tool_way`
     :param labelled: (B,) 0 where only the video is known, not what was commanded or achieved
     :param imitate: (B,) 1 where the episode may be imitated, 0 for failures and unlabelled ones
     """
@@ -47,6 +49,7 @@ class Batch(NamedTuple):
     executed: Tensor
     present: Tensor
     video: Tensor
+    way: Tensor
     value: Tensor
     now: Tensor
     key_position: Tensor
@@ -185,14 +188,17 @@ class Sampler:
         progress = c.progress[order]
         labelled = self._labelled[c.episode_index[order]]
         if self.latents is None:
-            present = video = torch.zeros(0)
+            present = video = way = torch.zeros(0)
         else:
             present = _tensor(self.latents[order])
-            video = _tensor(self.latents[c.future(order, np.array(self.config.frame_steps))])
+            frames = np.array(self.config.frame_steps)
+            video = _tensor(self.latents[c.future(order, frames)])
+            way = self._way(order, steps[:, frames - 1], tcp)
         return Batch(looks.inputs, looks.text,
                      self._encode(c.action[steps], *tcp),
                      torch.from_numpy(trusted.astype(np.float32)),
-                     self._encode(c.executed[steps], *tcp), present, video, _tensor(value),
+                     self._encode(c.executed[steps], *tcp), present, video, way,
+                     _tensor(value),
                      _tensor(np.stack([progress > 0.999, progress], 1)),
                      looks.key_position, looks.key_turn, looks.key_valid, _tensor(labelled),
                      looks.imitate)
@@ -200,6 +206,13 @@ class Sampler:
     def _encode(self, actions: np.ndarray, position: Tensor, quaternion: Tensor) -> Tensor:
         x = _tensor(actions)
         return self.codec.encode(x[..., :3], x[..., 3:7], x[..., 7], position, quaternion)
+
+    def _way(self, rows: np.ndarray, frames: np.ndarray, tcp: tuple[Tensor, Tensor]) -> Tensor:
+        """Where what was commanded before rows ``frames`` (B, F) takes the tool."""
+        camera, then = _tensor(self.cache.camera[rows]), _tensor(self.cache.executed[frames])
+        return tool_way(camera[:, :9].view(-1, 3, 3), camera[:, 9:12], camera[:, 12:16],
+                        self.config.image_size, tcp,
+                        (then[..., :3], then[..., 3:7], then[..., 7]))
 
     def key_poses(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """``key_position``, ``key_turn`` and ``key_valid`` of ``rows``: see :class:`Batch`."""

@@ -43,6 +43,7 @@ class TrainingConfig:
     weight_decay: float = 0.02
     ema: float = 0.999
     steps: int = 14000
+    foresight_steps: int = 0
     tokeniser_steps: int = 1200
     tokeniser_batch: int = 48
     renderer_steps: int = 800
@@ -58,10 +59,12 @@ class TrainingConfig:
     validation_share: float = 0.03
 
     def __post_init__(self) -> None:
-        counts = ("batch", "draws", "steps", "tokeniser_steps", "renderer_steps",
+        counts = ("batch", "draws", "tokeniser_steps", "renderer_steps",
                   "locator_batch")
         if wrong := [name for name in counts if getattr(self, name) < 1]:
             raise UserError(f"{wrong[0]} must be at least 1.")
+        if self.steps < 0 or self.foresight_steps < 0:
+            raise UserError("steps and foresight_steps cannot be negative.")
         if any(not w > 0 for w in self.task_weights.values()):
             raise UserError("task_weights must be above 0; leave tasks out with --tasks.")
         if (not 0 <= self.video_share <= 1 or not 0 <= self.unlabelled < 1

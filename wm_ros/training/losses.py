@@ -9,6 +9,7 @@ from torch import Tensor
 from wm_ros.training.batches import Batch
 from wm_ros.world_model.video import flow
 from wm_ros.world_model.video.inputs import Inputs
+from wm_ros.world_model.video.model import foresee
 from wm_ros.world_model.video.network import Context, VideoNetwork
 from wm_ros.world_model.video.parts import POINT_SCALE
 
@@ -38,7 +39,7 @@ def losses(network: VideoNetwork, batch: Batch, draws: int, some: int,
     trust = trust.repeat_interleave(draws, 0)
     out["action"] = _masked((predicted.action.float() - velocity).square(), trust[..., None])
     if some:
-        first = Batch(Inputs(*(x[:some] for x in batch.inputs)), *(x[:some] for x in batch[1:]))
+        first = _some(batch, some)
         zero = torch.zeros(some, device=clean.device)
         value = network(context.first(some), first.text, first.executed, zero).value.float()
         out["value"] = _value_loss(value, first.value, first.labelled)
@@ -47,13 +48,35 @@ def losses(network: VideoNetwork, batch: Batch, draws: int, some: int,
     return out
 
 
+def foresight_losses(network: VideoNetwork, batch: Batch) -> dict[str, Tensor]:
+    """Mean losses of what the video expert alone learns, the rest of the network held still.
+
+    All rows are asked as the world model is used: the mean of what will be seen under given
+    actions, in one step from no noise. Half of them are asked in a random mode besides.
+    """
+    with torch.no_grad():
+        context = network.observe(*batch.inputs, batch.text)
+    out = _video_losses(network, _some(batch, len(batch.text) // 2),
+                        context.first(len(batch.text) // 2))
+    latents = foresee(network, context, batch.text, batch.executed, batch.present, batch.way)
+    known = batch.labelled[:, None, None, None]
+    return out | {"mean": _masked((latents.float() - batch.video).square(), known)}
+
+
+def _some(batch: Batch, n: int) -> Batch:
+    """Its first ``n`` rows."""
+    return Batch(Inputs(*(x[:n] for x in batch.inputs)), *(x[:n] for x in batch[1:]))
+
+
 def _video_losses(network: VideoNetwork, batch: Batch, context: Context) -> dict[str, Tensor]:
     action_level, video_level = flow.mode_levels(batch.labelled)
     action, action_velocity = flow.corrupt(
         batch.executed, torch.randn_like(batch.executed), action_level)
     video, video_velocity = flow.corrupt(batch.video, torch.randn_like(batch.video), video_level)
+    # where the tool goes may be seen only where actions are given
+    way = batch.way * (action_level == 0).float()[:, None, None]
     predicted = network(context, batch.text, action, action_level, video, video_level,
-                        batch.present)
+                        batch.present, way)
     assert predicted.video is not None
     # what is given clean is not to be predicted
     noisy_video = (video_level > 0).float()[:, None, None, None]

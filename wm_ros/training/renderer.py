@@ -13,12 +13,21 @@ from wm_ros.training.config import TrainingConfig
 from wm_ros.training.precision import autocast
 from wm_ros.world_model.video.renderer import Renderer, noisy
 from wm_ros.world_model.video.tokeniser import Tokeniser, to_unit
+from wm_ros.world_model.video.way import WAY_DIM
+
+UNKNOWN = 0.2  # share without the tool's way
+Imagine = Callable[[np.ndarray], tuple[torch.Tensor, torch.Tensor]]
 
 
 def train(renderer: Renderer, tokeniser: Tokeniser, cache: EpisodeCache, latents: np.ndarray,
           rows: np.ndarray, ahead: tuple[int, ...], settings: TrainingConfig,
-          device: torch.device, report: Callable[[int, float], None]) -> None:
-    """Fit to frames that lie ``ahead`` of those at ``rows``; the tokeniser stays as it is."""
+          device: torch.device, imagine: Imagine | None,
+          report: Callable[[int, float], None]) -> None:
+    """Fit to frames that lie ``ahead`` of those at ``rows``; the tokeniser stays as it is.
+
+    :param imagine: what the network foresees at rows, drawn half of the time (the other half are
+        true latents with noise), and the tool's way there
+    """
     steps, batch = settings.renderer_steps, max(1, settings.tokeniser_batch // parallel.size())
     random = np.random.default_rng((settings.seed, 2, parallel.rank()))
     parallel.alike(renderer)
@@ -27,16 +36,24 @@ def train(renderer: Renderer, tokeniser: Tokeniser, cache: EpisodeCache, latents
         optimizer, lambda n: min(1.0, (n + 1) / 50) * (1 - n / (steps + 1)))
     for step in range(steps):
         now = np.sort(random.choice(rows, batch))
-        then = cache.future(now, int(random.choice(ahead)))
+        frame = int(random.integers(len(ahead)))
+        then = cache.future(now, ahead[frame])
         image, target = (to_unit(torch.from_numpy(cache.scene[r]).to(device))
                          for r in (now, then))
         present, future = (torch.from_numpy(latents[r].astype(np.float32)).to(device)
                            for r in (now, then))
         imagined = noisy(future)
+        way = present.new_zeros(len(now), WAY_DIM)
+        if imagine is not None:
+            foreseen, ways = imagine(now)
+            known = ways[:, frame, -1:] > 0
+            imagined[::2] = torch.where(known[::2, :, None], foreseen[::2, frame], imagined[::2])
+            # words alone, without actions, draw frames too
+            way = torch.where(torch.rand_like(way[:, :1]) < UNKNOWN, way, ways[:, frame])
         with autocast(device):
             with torch.no_grad():
                 coarse = tokeniser.decode(imagined)
-            loss = renderer.loss(imagined, present, image, coarse, target)
+            loss = renderer.loss(imagined, present, image, coarse, way, target)
         loss.backward()
         parallel.descend(renderer, optimizer)
         schedule.step()

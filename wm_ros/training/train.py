@@ -9,7 +9,8 @@ import os
 import shutil
 import time
 import zlib
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ from wm_ros.errors import UserError
 from wm_ros.training import jepa, locating, parallel
 from wm_ros.training import renderer as rendering
 from wm_ros.training import tokeniser as tokenising
-from wm_ros.training.batches import POSITION, QUATERNION, Sampler, move
+from wm_ros.training.batches import POSITION, QUATERNION, Batch, Sampler, move
 from wm_ros.training.config import Schedule, TrainingConfig, load
-from wm_ros.training.losses import losses
+from wm_ros.training.losses import foresight_losses, losses
 from wm_ros.training.precision import autocast
 from wm_ros.training.progress import Progress
 from wm_ros.training.state import (
@@ -50,11 +51,13 @@ from wm_ros.world_model.video.checkpoint import (
 )
 from wm_ros.world_model.video.config import VideoConfig
 from wm_ros.world_model.video.inputs import ActionCodec
+from wm_ros.world_model.video.model import foresee
 from wm_ros.world_model.video.network import VideoNetwork
 from wm_ros.world_model.video.renderer import Renderer
 from wm_ros.world_model.video.tokeniser import Tokeniser
 
 HELP = "Train a world model on collected episodes; stop with Ctrl-C, go on with the same command."
+FORESIGHT = "foresight.safetensors"  # in OUT: what resuming that stage needs
 INITIAL = "initial"  # folder in OUT that keeps what a run began from
 
 
@@ -102,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         same_run(args.out, {"family": family, "network": network.to_dict(), "init": args.init,
                             "data": load_cache(cache_folder).fingerprint})
         if args.init:
-            begin_from(find(args.init), args.out, network)
+            begin_from(find(args.init), args.out, network, not settings.foresight_steps)
     parallel.barrier()
     parallel.launch(work, processes, args.out, cache_folder, family, network, settings,
                     args.tasks, "cuda" if cuda else "cpu", args.minutes)
@@ -123,10 +126,10 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     tokeniser, latents = prepare_tokeniser(out, cache_folder, cache, network, settings,
                                            training_rows, device)
 
-    def sampling(rows: np.ndarray, latents: np.ndarray | None) -> Sampler:
+    def sampling(rows: np.ndarray, latents: np.ndarray | None, turning: float) -> Sampler:
         return Sampler(cache, rows, network, codec, text, latents,
                        settings.seed * 1000 + parallel.rank(), settings.unlabelled,
-                       settings.task_weights, settings.turning)
+                       settings.task_weights, turning)
 
     checker = Sampler(cache, validation_rows, network, codec, text, latents, 1)
     model = VideoNetwork(network).to(device)
@@ -136,20 +139,28 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     until = time.monotonic() + 60 * minutes
     locator = model.encoder.locator
     good = training_rows[cache.success[training_rows] & ~cache.failure[training_rows]]
-    if not locating.train(locator, sampling(good, None), settings, out / "locator.safetensors",
-                          device, until):
+    if not locating.train(locator, sampling(good, None, settings.turning), settings,
+                          out / "locator.safetensors", device, until):
         return
     for part in (locator, *(_part(model, name) for name in settings.frozen)):
         part.requires_grad_(False)  # what the locator finds is an input from here on
-    step = optimise(model, sampling(training_rows, latents), settings, out, device, until,
-                    family != "twin")
+    share = round(max(1, settings.batch // parallel.size()) * settings.video_share)
+    step = optimise(model, sampling(training_rows, latents, settings.turning), settings,
+                    out / STATE, device, until, "train",
+                    lambda batch: losses(model, batch, settings.draws, share, family != "twin"))
+    sampler = sampling(training_rows, latents, 0.0)
+    if family != "twin" and settings.foresight_steps and step == settings.steps:
+        model.requires_grad_(False)
+        for parameter in model.video_expert():
+            parameter.requires_grad_(True)
+        optimise(model, sampler, replace(settings, steps=settings.foresight_steps),
+                 out / FORESIGHT, device, until, "foresight",
+                 lambda batch: foresight_losses(model, batch))
+    model.eval().requires_grad_(False)
+    imagine = None if family == "twin" else imagining(model, sampler, device)
     renderer = prepare_renderer(out, cache, network, settings, training_rows, tokeniser, latents,
-                                device)
+                                device, imagine)
     if parallel.rank() == 0:
-        ema = Ema(model, settings.ema)
-        optimizer = make_optimizer(model, settings)
-        load_state(out / STATE, model, ema, optimizer)
-        model.load_state_dict(ema.weights)
         scores = validate(model, checker, tokeniser, renderer, device)
         export(out, family, network, settings, cache, chosen, codec, model, scores, step)
         print(json.dumps(scores, indent=1))
@@ -164,12 +175,13 @@ def _part(model: nn.Module, name: str) -> nn.Module:
                         "such as encoder.scene.") from None
 
 
-def begin_from(source: Path, out: Path, network: VideoConfig) -> None:
+def begin_from(source: Path, out: Path, network: VideoConfig, keeps_drawing: bool) -> None:
     """Copy what a run starts from, once: a resumed run keeps what it began with.
 
-    Tokeniser and renderer stay as they are; the action's scales do too, so that the weights keep
-    their meaning.
+    The tokeniser stays as it is; the action's scales do too, so that the weights keep their
+    meaning.
 
+    :param keeps_drawing: whether the renderer stays; else it is fitted to the new foresight
     :raises UserError: if the checkpoint is another family's or size
     """
     config = read_config(source)
@@ -183,7 +195,7 @@ def begin_from(source: Path, out: Path, network: VideoConfig) -> None:
         return
     kept.mkdir(parents=True, exist_ok=True)
     shutil.copy(source / "model.safetensors", kept)
-    for name in ("tokeniser.safetensors", "renderer.safetensors"):
+    for name in ("tokeniser.safetensors", *(["renderer.safetensors"] if keeps_drawing else [])):
         if not (out / name).exists():
             shutil.copy(source / name, out)
     shutil.copy(source / "config.yaml", kept)  # last: it says that the rest is whole
@@ -282,13 +294,14 @@ def prepare_tokeniser(out: Path, cache_folder: Path, cache: EpisodeCache, networ
 
 def prepare_renderer(out: Path, cache: EpisodeCache, network: VideoConfig,
                      settings: TrainingConfig, rows: np.ndarray, tokeniser: Tokeniser,
-                     latents: np.ndarray, device: torch.device) -> Renderer:
+                     latents: np.ndarray, device: torch.device,
+                     imagine: rendering.Imagine | None) -> Renderer:
     """Load or train what draws the imagined frames."""
     path, renderer = out / "renderer.safetensors", Renderer(network).to(device)
     if not path.exists():
         with Progress("renderer", settings.renderer_steps, quiet=parallel.rank() > 0) as bar:
             rendering.train(renderer, tokeniser, cache, latents, rows, network.frame_steps,
-                            settings, device,
+                            settings, device, imagine,
                             lambda n, loss: bar.update(n, note=f"loss {loss:.4f}"))
         if parallel.rank() == 0:
             save_tensors(dict(renderer.state_dict()), path, torch.float16)
@@ -306,14 +319,29 @@ def make_optimizer(model: nn.Module, settings: Schedule) -> torch.optim.Optimize
                              settings.learning_rate, betas=(0.9, 0.98), fused=True)
 
 
-def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, out: Path,
-             device: torch.device, until: float, video: bool = True) -> int:
-    """The training loop; returns the last step. State is saved every two minutes.
+def imagining(model: VideoNetwork, sampler: Sampler, device: torch.device) -> rendering.Imagine:
+    """What is foreseen at rows (B,): latents (B, F, T, C), and the tool's way, where known."""
+    @torch.no_grad()
+    def imagine(rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        batch = move(sampler.batch(rows, augment=False), device)
+        with autocast(device):
+            context = model.observe(*batch.inputs, batch.text)
+            latents = foresee(model, context, batch.text, batch.executed, batch.present,
+                              batch.way)
+        return latents.float(), batch.way * batch.labelled[:, None, None]
+    return imagine
 
+
+def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, state: Path,
+             device: torch.device, until: float, title: str,
+             losses: Callable[[Batch], dict[str, Tensor]]) -> int:
+    """A training loop; leaves the averaged weights in ``model`` and returns the last step.
+
+    :param state: file for resuming, written every two minutes
     :param until: s of the monotonic clock when to save and stop
     """
     optimizer, ema = make_optimizer(model, settings), Ema(model, settings.ema)
-    state, first = out / STATE, 0
+    first = 0
     if state.exists():
         first = load_state(state, model, ema, optimizer)
     # a resumed run must not see the batches of its start again
@@ -323,7 +351,7 @@ def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, ou
     share = max(1, settings.batch // parallel.size())
     pace = Pace(settings.steps, until)
     step, machine = first, MachineShare(best_dtype(device), device)
-    with Progress("train", settings.steps, quiet=parallel.rank() > 0, start=first) as bar:
+    with Progress(title, settings.steps, quiet=parallel.rank() > 0, start=first) as bar:
         while step < settings.steps:
             rate = learning_rate(step, settings)
             for group in optimizer.param_groups:
@@ -331,8 +359,7 @@ def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, ou
             batch = move(sampler.batch(sampler.draw(share)), device)
             with machine.counted():
                 with autocast(device):
-                    parts = losses(model, batch, settings.draws,
-                                   round(share * settings.video_share), video)
+                    parts = losses(batch)
                 total = sum(weights.get(k, 1.0) * v for k, v in parts.items())
                 assert isinstance(total, Tensor)
                 total.backward()
@@ -345,7 +372,10 @@ def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, ou
                 bar.update(step, note=f"{told}, {machine}", rate=share * parallel.size())
             if pace.stops(step, lambda n: save_state(state, n, model, ema, optimizer)):
                 break
+    if parallel.rank() == 0 and not state.exists():  # a run of no steps
+        save_state(state, step, model, ema, optimizer)
     parallel.barrier()
+    model.load_state_dict(ema.weights)
     return step
 
 

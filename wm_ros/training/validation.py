@@ -8,13 +8,13 @@ from torch import Tensor
 
 from wm_ros.training.batches import Batch, Sampler, lies_wrong, move
 from wm_ros.world_model.video import flow
-from wm_ros.world_model.video.model import read_back
+from wm_ros.world_model.video.model import foresee, read_back
 from wm_ros.world_model.video.network import Context, VideoNetwork
 from wm_ros.world_model.video.parts import POINT_SCALE
 from wm_ros.world_model.video.renderer import Renderer
 from wm_ros.world_model.video.tokeniser import Tokeniser, to_uint8, to_unit
 
-STEPS = 4  # Euler steps, as the checkpoint is used
+STEPS = 4  # Euler steps of a chunk
 
 
 @torch.inference_mode()
@@ -59,7 +59,7 @@ def validate(model: VideoNetwork, sampler: Sampler, tokeniser: Tokeniser, render
         last = sampler.cache.future(rows, sampler.config.frame_steps[-1])
         true, present = _images(sampler, last), _images(sampler, rows)
         drawn = renderer(latents[:, -1], batch.present, to_unit(present).to(device),
-                         tokeniser.decode(latents[:, -1]))
+                         tokeniser.decode(latents[:, -1]), batch.way[:, -1])
         imagined += _error(to_uint8(drawn).cpu(), true)
         copied += _error(present, true)
     return {"action_mm": float(np.mean(distance)),
@@ -80,13 +80,9 @@ def _sample(model: VideoNetwork, batch: Batch,
     """A chunk in policy mode, the frames in world-model mode under what was executed, what is
     read off the present, and the chunk that inverse dynamics reads off those frames."""
     context, text = model.observe(*batch.inputs, text=batch.text), batch.text
-    zero = torch.zeros(len(text), device=text.device)
     noise = 0.5 * torch.randn(batch.action.shape, generator=generator).to(text.device)
     chunk = flow.euler(lambda a, t: model(context, text, a, t).action, noise, STEPS)
-    noise = torch.randn(batch.video.shape, generator=generator).to(text.device)
-    latents = flow.euler(
-        lambda v, t: model(context, text, batch.executed, zero, v, t, batch.present).video,
-        noise, STEPS)
+    latents = foresee(model, context, text, batch.executed, batch.present, batch.way)
     return chunk, latents, context, read_back(model, context, text, latents, batch.present)
 
 

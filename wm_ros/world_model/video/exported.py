@@ -22,11 +22,12 @@ from torch import Tensor, nn
 
 from wm_ros.errors import UserError
 from wm_ros.world_model.text import DIM as TEXT_DIM
-from wm_ros.world_model.video import encoder, locator, network, parts, transformer
+from wm_ros.world_model.video import encoder, locator, network, parts, transformer, way
 from wm_ros.world_model.video.config import VideoConfig
 from wm_ros.world_model.video.locator import KeyPoses
 from wm_ros.world_model.video.network import ACTION_DIM, Context, Prediction, VideoNetwork
 from wm_ros.world_model.video.parts import PROPRIO_DIM
+from wm_ros.world_model.video.way import WAY_DIM
 
 GRAPHS = ("encode", "act", "imagine")
 
@@ -58,7 +59,7 @@ class ExportedNetwork:
 
     def __call__(self, context: Context, text: Tensor, action: Tensor, action_level: Tensor,
                  video: Tensor | None = None, video_level: Tensor | None = None,
-                 present: Tensor | None = None) -> Prediction:
+                 present: Tensor | None = None, way: Tensor | None = None) -> Prediction:
         """See :meth:`VideoNetwork.forward`."""
         memory = [t for pair in context.memory for t in pair]
         given = [text, action, action_level]
@@ -66,8 +67,10 @@ class ExportedNetwork:
             velocity, value = self._run("act", [*given, *memory])
             return Prediction(velocity, None, value)
         assert video_level is not None and present is not None
+        if way is None:
+            way = video.new_zeros(*video.shape[:2], WAY_DIM)
         velocity, frames, value = self._run(
-            "imagine", [*given, video, video_level, present, *memory])
+            "imagine", [*given, video, video_level, present, way, *memory])
         return Prediction(velocity, frames, value)
 
     def _run(self, name: str, inputs: Sequence[Tensor]) -> list[Tensor]:
@@ -85,7 +88,7 @@ def prepare(model: VideoNetwork, weights: Path) -> Path:
     """
     _need("onnxruntime")
     mark = zlib.crc32(weights.read_bytes())
-    for module in (encoder, locator, network, parts, transformer):
+    for module in (encoder, locator, network, parts, transformer, way):
         mark = zlib.crc32(Path(str(module.__file__)).read_bytes(), mark)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "wm_ros" / "onnx" / f"{mark:08x}"
@@ -140,8 +143,9 @@ class _Imagine(nn.Module):
         self.model = model
 
     def forward(self, text: Tensor, action: Tensor, level: Tensor, video: Tensor,
-                video_level: Tensor, present: Tensor, *memory: Tensor) -> tuple[Tensor, ...]:
-        out = self.model(_context(memory), text, action, level, video, video_level, present)
+                video_level: Tensor, present: Tensor, way: Tensor,
+                *memory: Tensor) -> tuple[Tensor, ...]:
+        out = self.model(_context(memory), text, action, level, video, video_level, present, way)
         return out.action, out.video, out.value
 
 
@@ -157,11 +161,11 @@ def _export(model: VideoNetwork, folder: Path) -> None:
     frames, cells = len(c.frame_steps), c.latent_tokens
     act = (torch.zeros(n, TEXT_DIM), torch.zeros(n, c.horizon, ACTION_DIM), torch.ones(n))
     video = (torch.zeros(n, frames, cells, c.latent_channels), torch.ones(n),
-             torch.zeros(n, cells, c.latent_channels))
+             torch.zeros(n, cells, c.latent_channels), torch.zeros(n, frames, WAY_DIM))
     free = {0: torch.export.Dim("n", min=1, max=1024)}
     jobs: list[tuple[str, nn.Module, tuple[Tensor, ...], int]] = [
         ("encode", _Encode(model), seen, 0), ("act", _Act(model), (*act, *many), 3),
-        ("imagine", _Imagine(model), (*act, *video, *many), 6)]
+        ("imagine", _Imagine(model), (*act, *video, *many), 7)]
     for name, module, inputs, named in jobs:
         shapes: Any = None
         if named:

@@ -31,8 +31,10 @@ from wm_ros.world_model.video.network import ACTION_DIM, Context, VideoNetwork
 from wm_ros.world_model.video.parts import POINT_SCALE
 from wm_ros.world_model.video.renderer import Renderer
 from wm_ros.world_model.video.tokeniser import Tokeniser, to_uint8, to_unit
+from wm_ros.world_model.video.way import WAY_DIM, tool_way
 
 BACKENDS = ("torch", "onnx")
+DREAM_STEPS = 4  # at least, where no action is known: the mean of such futures shows nothing
 REST = 0.015  # m that a chunk may move tool or fingers and still count as resting
 
 
@@ -45,7 +47,9 @@ class VideoWorldModel:
 
     :param folder: checkpoint folder
     :param device: ``cpu`` or a torch device
-    :param action_steps: Euler steps for actions;  ``video_steps`` for frames
+    :param action_steps: Euler steps for actions
+    :param video_steps: for frames under given actions. 1: the mean of what may be seen; more: a
+        sharper sample of it, in more time and further from the truth
     :param seed: of the candidates' noise; the same calls give the same chunks
     :param precision: ``auto``, ``fp32``, ``bf16`` or ``int8`` (see ``world_model/precision.py``)
     :param backend: ``torch``; or ``onnx``, the same network run by ONNX Runtime, float32 on a CPU
@@ -54,7 +58,7 @@ class VideoWorldModel:
     network: VideoNetwork | ExportedNetwork
 
     def __init__(self, folder: Path, device: str = "cpu", action_steps: int = 2,
-                 video_steps: int = 4, seed: int = 0, precision: str = "auto",
+                 video_steps: int = 1, seed: int = 0, precision: str = "auto",
                  backend: str = "torch"):
         chosen = _checked(backend, precision, device)
         config = checkpoint.read_config(folder)
@@ -64,6 +68,7 @@ class VideoWorldModel:
                               horizon=self.config.horizon,
                               frame_steps=tuple(self.config.frame_steps))
         self.action_steps, self.video_steps = action_steps, video_steps
+        self._dream_steps = max(DREAM_STEPS, video_steps)
         network, weights = VideoNetwork(self.config), self.folder / "model.safetensors"
         checkpoint.load_weights(network, weights)
         network.to(self.device).eval()
@@ -143,12 +148,12 @@ class VideoWorldModel:
         many, text = context.repeat(n), words.expand(n, -1)
         # the same noise for all: what differs comes from the actions
         noise = self._noise(1, *self._frames()).expand(n, -1, -1, -1)
-        latents = flow.euler(self._frame_flow(o, many, text, actions, 0.0), noise,
-                             self.video_steps)
+        noise = noise if self.video_steps > 1 else torch.zeros_like(noise)
+        latents = flow.euler(self._frame_flow(o, many, text, actions), noise, self.video_steps)
         success, progress = self._outcome(o, many, text, actions)
         return self._remember(state, Imagination(
             None, self._times(), _numpy(latents), success, progress, chunks.uncertainty),
-            latents if render else None)
+            (latents, actions) if render else None)
 
     @torch.inference_mode()
     def generate(self, state: State, instruction: str, n: int = 1) -> Imagination:
@@ -156,8 +161,8 @@ class VideoWorldModel:
         context, words = self._context(state, instruction)
         o, many, text = state.observation, context.repeat(n), words.expand(n, -1)
         actions = self._noise(n, self.config.horizon, ACTION_DIM)
-        latents = flow.euler(self._frame_flow(o, many, text, actions, 1.0),
-                             self._noise(n, *self._frames()), self.video_steps)
+        latents = flow.euler(self._frame_flow(o, many, text, actions, known=False),
+                             self._noise(n, *self._frames()), self._dream_steps)
         unknown = np.full(n, np.nan, np.float32)
         return Imagination(self._draw(o, latents), self._times(), _numpy(latents), unknown,
                            unknown, unknown)
@@ -189,7 +194,7 @@ class VideoWorldModel:
         o, many, text = state.observation, context.repeat(n), words.expand(n, -1)
         present = self._present(o).expand(n, -1, -1)
         x, video = self._noise(n, self.config.horizon, ACTION_DIM), self._noise(n, *self._frames())
-        levels = torch.linspace(1, 0, self.video_steps + 1, device=self.device)
+        levels = torch.linspace(1, 0, self._dream_steps + 1, device=self.device)
         for now, then in zip(levels[:-1], levels[1:], strict=True):
             out = self.network(many, text, x, now.expand(n), video, now.expand(n), present)
             assert out.video is not None
@@ -197,7 +202,7 @@ class VideoWorldModel:
         chunks = self._decode(o, many, text, x)
         return chunks, self._remember(state, Imagination(
             None, self._times(), _numpy(video), chunks.success, chunks.progress,
-            chunks.uncertainty), video)
+            chunks.uncertainty), (video, x))
 
     @torch.inference_mode()
     def encode_frames(self, frames: np.ndarray) -> np.ndarray:
@@ -243,24 +248,26 @@ class VideoWorldModel:
         return _numpy(away / self.doubt_scale)
 
     def _frame_flow(self, o: Observation, context: Context, text: Tensor, actions: Tensor,
-                    action_level: float) -> Callable[[Tensor, Tensor], Tensor]:
-        """Velocity of the frames' flow beside ``actions`` (n, H, 7) at a fixed level."""
+                    known: bool = True) -> Callable[[Tensor, Tensor], Tensor]:
+        """Velocity of the frames' flow beside ``actions`` (n, H, 7), given or all noise."""
         n = len(actions)
         present = self._present(o).expand(n, -1, -1)
-        at = torch.full((n,), action_level, device=self.device)
+        at = torch.full((n,), 0.0 if known else 1.0, device=self.device)
+        way = self._way(o, actions) if known else None
 
         def velocity(video: Tensor, level: Tensor) -> Tensor:
-            out = self.network(context, text, actions, at, video, level, present).video
+            out = self.network(context, text, actions, at, video, level, present, way).video
             assert out is not None
             return out
         return velocity
 
     def _remember(self, state: State, imagined: Imagination,
-                  draw: Tensor | None) -> Imagination:
-        """Keep an imagined future, to be surprised by what then happens; draw it if wanted."""
+                  draw: tuple[Tensor, Tensor] | None) -> Imagination:
+        """Keep an imagined future, to be surprised by what then happens; draw its latents under
+        their chunks if wanted."""
         o = state.observation
         state.memory["imagined"] = (o.stamp, imagined.times, imagined.latents)
-        imagined.frames = None if draw is None else self._draw(o, draw)
+        imagined.frames = None if draw is None else self._draw(o, *draw)
         return imagined
 
     def _times(self) -> np.ndarray:
@@ -276,6 +283,16 @@ class VideoWorldModel:
     def _encode(self, o: Observation, chunks: ActionChunks) -> Tensor:
         return self.codec.encode(self._tensor(chunks.position), self._tensor(chunks.quaternion),
                                  self._tensor(chunks.gripper), *self._tcp(o, len(chunks)))
+
+    def _way(self, o: Observation, actions: Tensor) -> Tensor:
+        """(n, F, WAY_DIM): where chunks (n, H, 7) take the tool in the scene image."""
+        n, tcp = len(actions), self._tcp(o, len(actions))
+        frames = [k - 1 for k in self.config.frame_steps]
+        K, position, quaternion = (self._tensor(x).expand(n, *x.shape) for x in (
+            o.scene_K, o.scene_position, o.scene_quaternion))
+        tool, turned, width = self.codec.decode(actions, *tcp)
+        return tool_way(K, position, quaternion, self.config.image_size, tcp,
+                        (tool[:, frames], turned[:, frames], width[:, frames]))
 
     def _decode(self, o: Observation, context: Context, text: Tensor, x: Tensor) -> ActionChunks:
         """Normalised chunks (n, H, 7), with what they are expected to lead to."""
@@ -333,12 +350,15 @@ class VideoWorldModel:
             self._encoded = o, self.tokeniser.encode(to_unit(self._tensor(o.scene_rgb)[None]))
         return self._encoded[1]
 
-    def _draw(self, o: Observation, latents: Tensor) -> np.ndarray:
-        """(n, F, T, C) -> (n, F, H, W, 3) uint8: the present image with what will have changed."""
+    def _draw(self, o: Observation, latents: Tensor, actions: Tensor | None = None) -> np.ndarray:
+        """(n, F, T, C) -> (n, F, H, W, 3) uint8: the present image with what will have changed
+        under chunks (n, H, 7), where they are known."""
         flat = latents.flatten(0, 1)
         image = to_unit(self._tensor(o.scene_rgb)[None]).expand(len(flat), -1, -1, -1)
         present = self._present(o).expand(len(flat), -1, -1)
-        drawn = self.renderer(flat, present, image, self.tokeniser.decode(flat))
+        way = (latents.new_zeros(len(flat), WAY_DIM) if actions is None
+               else self._way(o, actions).flatten(0, 1))
+        drawn = self.renderer(flat, present, image, self.tokeniser.decode(flat), way)
         return to_uint8(drawn).unflatten(0, latents.shape[:2]).cpu().numpy()
 
     def _tcp(self, o: Observation, n: int) -> tuple[Tensor, Tensor]:
@@ -366,6 +386,16 @@ def read_back(network: VideoNetwork | ExportedNetwork, context: Context, text: T
     level = video.new_zeros(n)
     return -network(context, text, nothing, level + 1, video, level,
                     present.expand(n, -1, -1)).action
+
+
+def foresee(network: VideoNetwork | ExportedNetwork, context: Context, text: Tensor,
+            actions: Tensor, present: Tensor, way: Tensor) -> Tensor:
+    """(n, F, T, C) the mean of what is seen under given actions (n, H, 7), in one step."""
+    given = actions.new_zeros(len(actions))
+    nothing = torch.zeros_like(present[:, None]).expand(-1, way.shape[1], -1, -1)
+    out = network(context, text, actions, given, nothing, given + 1, present, way).video
+    assert out is not None
+    return -out
 
 
 def _checked(backend: str, precision: str, device: str) -> str:

@@ -2,6 +2,7 @@
 """The network of the video family: encoder, transformer, heads, and the flow between them."""
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -12,7 +13,9 @@ from wm_ros.world_model.video.config import VideoConfig
 from wm_ros.world_model.video.encoder import ObservationEncoder
 from wm_ros.world_model.video.locator import KeyPoses
 from wm_ros.world_model.video.transformer import Block, KeyValue, NoiseLevel
+from wm_ros.world_model.video.way import VIEW_DIM, WAY_DIM, cell_view
 
+PICTURES = ("level_video", "video_in", "view", "video_out")  # parts that frames alone use
 ACTION_DIM = 7  # position offset 3 m, rotation vector 3 rad, gripper width; all normalised
 
 
@@ -63,11 +66,19 @@ class VideoNetwork(nn.Module):
         self.action_in = nn.Linear(ACTION_DIM, w)
         self.action_place = nn.Parameter(torch.randn(config.horizon, w) * 0.02)
         self.video_in = nn.Linear(2 * config.latent_channels, w)
+        self.view = nn.Sequential(nn.Linear(VIEW_DIM, w), nn.SiLU(), nn.Linear(w, w))
         self.video_place = nn.Parameter(torch.randn(frames, config.latent_tokens, w) * 0.02)
         self.action_out = nn.Sequential(nn.LayerNorm(w), nn.Linear(w, ACTION_DIM))
         self.video_out = nn.Sequential(nn.LayerNorm(w), nn.Linear(w, config.latent_channels))
         self.value = nn.Sequential(nn.LayerNorm(w), nn.Linear(w, w), nn.SiLU(), nn.Linear(w, 2))
         self.now = nn.Sequential(nn.LayerNorm(w), nn.Linear(w, w), nn.SiLU(), nn.Linear(w, 2))
+
+    def video_expert(self) -> Iterator[nn.Parameter]:
+        """What frames alone pass through: without frames in sight nothing hangs on it."""
+        yield self.video_place
+        for name, parameter in self.named_parameters():
+            if name.split(".")[0] in PICTURES or ".video." in name:
+                yield parameter
 
     def observe(self, scene: Tensor, points: Tensor, wrist: Tensor, proprio: Tensor,
                 text: Tensor) -> Context:
@@ -82,12 +93,13 @@ class VideoNetwork(nn.Module):
 
     def forward(self, context: Context, text: Tensor, action: Tensor, action_level: Tensor,
                 video: Tensor | None = None, video_level: Tensor | None = None,
-                present: Tensor | None = None) -> Prediction:
+                present: Tensor | None = None, way: Tensor | None = None) -> Prediction:
         """Predict flow velocities.
 
         :param text: (B, 384);  ``action`` (B, H, 7) at noise ``action_level`` (B,)
         :param video: (B, F, T, C) at noise ``video_level`` (B,), or None: not rendered
         :param present: (B, T, C) latents of the present frame, needed with ``video``
+        :param way: (B, F, WAY_DIM) where given actions take the tool, see :func:`tool_way`
         """
         words = self.words(text)
         a = self.action_in(action) + self.action_place
@@ -96,7 +108,10 @@ class VideoNetwork(nn.Module):
         if video is not None:
             assert video_level is not None and present is not None
             frames = torch.cat([video, present[:, None].expand_as(video)], -1)
-            v = (self.video_in(frames) + self.video_place).flatten(1, 2)
+            if way is None:
+                way = video.new_zeros(*video.shape[:2], WAY_DIM)
+            seen = self.view(cell_view(way, self.config.latent_side).to(frames.dtype))
+            v = (self.video_in(frames) + self.video_place + seen).flatten(1, 2)
             lv = self.level_video(video_level) + words
         for block, memory in zip(self.blocks, context.memory, strict=True):
             a, v = block(memory, a, la, v, lv)

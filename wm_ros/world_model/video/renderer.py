@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws imagined frames: what stays is copied from the present image, what moves is painted.
+"""Draws imagined frames: what stays is copied from the present image, what the hand carries is
+copied from where it is now, and the rest is painted.
 
 A few latents a frame cannot hold the grain of a table; the camera has just seen it. So the
 renderer gets the present image beside the imagined latents and decides for each pixel how much
-of it still holds (cf. Finn et al. 2016, masks over moved pixels; reference decoders of video
-codecs).
+of it still holds, there or moved with the hand (cf. Finn et al. 2016, masks over moved pixels;
+reference decoders of video codecs).
 """
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from wm_ros.world_model.video.config import VideoConfig
 from wm_ros.world_model.video.tokeniser import Residual
+from wm_ros.world_model.video.way import carried
 
 
 class Renderer(nn.Module):
@@ -27,36 +29,40 @@ class Renderer(nn.Module):
         self.up_a = nn.ConvTranspose2d(4 * c, 2 * c, 2, 2)
         self.middle = Residual(2 * c)
         self.up_b = nn.ConvTranspose2d(2 * c, c, 2, 2)
-        # what the present image shows around each place, at a quarter of its size
-        self.look = nn.Sequential(nn.Conv2d(3, c, 4, 4), Residual(c))
+        # what the present image and the carried one show around each place, at a quarter of
+        # their size
+        self.look = nn.Sequential(nn.Conv2d(6, c, 4, 4), Residual(c))
         self.fine = nn.Sequential(nn.Conv2d(2 * c, 2 * c, 3, padding=1), Residual(2 * c),
                                   Residual(2 * c))
-        # painted colour, and how much of it: (3 + 1) numbers a pixel
-        self.paint = nn.Sequential(nn.Conv2d(2 * c, 4 * 16, 3, padding=1), nn.PixelShuffle(4))
+        # painted colour, and how much of it and of what is carried: (3 + 2) numbers a pixel
+        self.paint = nn.Sequential(nn.Conv2d(2 * c, 5 * 16, 3, padding=1), nn.PixelShuffle(4))
 
-    def forward(self, latents: Tensor, present: Tensor, image: Tensor,
-                coarse: Tensor) -> Tensor:
+    def forward(self, latents: Tensor, present: Tensor, image: Tensor, coarse: Tensor,
+                way: Tensor) -> Tensor:
         """Draw.
 
         :param latents: (B, T, C) of the future frame;  ``present`` (B, T, C) of the present one
         :param image: (B, 3, H, W) the present frame in [-1, 1]
         :param coarse: (B, 3, H, W) what the tokeniser makes of ``latents`` alone
+        :param way: (B, WAY_DIM) the tool's, to that frame; 0 where it is not known
         :returns: (B, 3, H, W), about [-1, 1]
         """
         cells = torch.cat([latents, present, latents - present], -1)
         cells = cells.transpose(1, 2).unflatten(2, (self.side, self.side))
         x = self.up_b(self.middle(self.up_a(self.change(
             cells.contiguous(memory_format=torch.channels_last)))))
-        x = self.fine(torch.cat([x, self.look(
-            image.contiguous(memory_format=torch.channels_last))], 1))
-        painted = self.paint(x)
-        share = torch.sigmoid(painted[:, 3:] - 1)
-        return image + share * (coarse + painted[:, :3] - image)
+        moved = carried(image, way)
+        x = self.fine(torch.cat([x, self.look(torch.cat([image, moved], 1).contiguous(
+            memory_format=torch.channels_last))], 1))
+        painted = self.paint(x).float()
+        share = torch.cat([torch.ones_like(image[:, :1]), painted[:, 3:]], 1).softmax(1)
+        return (share[:, :1] * image + share[:, 1:2] * (coarse + painted[:, :3])
+                + share[:, 2:] * moved)
 
     def loss(self, latents: Tensor, present: Tensor, image: Tensor, coarse: Tensor,
-             target: Tensor) -> Tensor:
+             way: Tensor, target: Tensor) -> Tensor:
         """Distance of the drawing to the true frame ``target`` (B, 3, H, W)."""
-        error = self(latents, present, image, coarse).float() - target
+        error = self(latents, present, image, coarse, way).float() - target
         return error.abs().mean() + 4 * error.square().mean()
 
 
