@@ -44,10 +44,10 @@ def test_right_futures_are_told_from_those_of_the_opposite_way() -> None:
     try:
         episode = record(env)
         held = next(t for t, o in enumerate(episode.seen)
-                    if o.gripper < 0.05 and o.tcp_position[2] > 0.15)  # the mug is in the hand
+                    if o.gripper < 0.06 and o.tcp_position[2] > 0.15)  # the mug is in the hand
         answers = [counterfactual.ask(
             Oracle(env, episode.states[held], sign), env, episode.seen[held],  # type: ignore
-            episode.states[held], np.random.default_rng(0)) for sign in (1, -1)]
+            episode.states[held], 0.0, np.random.default_rng(0)) for sign in (1, -1)]
     finally:
         env.close()
     assert answers[0] == {"image": [True, True], "things": [True, True]}

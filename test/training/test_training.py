@@ -117,6 +117,30 @@ def test_frozen_parts_stay_as_they_were(data, tmp_path):
         train.run(arguments(data, tmp_path / "c", processes=1, steps=1, config=str(file)))
 
 
+def test_foresight_alone_leaves_what_acts_as_it_was(data, tmp_path):
+    tiny = yaml.safe_load(config("models", "video_tiny.yaml").read_text())
+    tiny["training"] |= {"steps": 0, "locator_steps": 0, "foresight_steps": 2}
+    file = tmp_path / "foresight.yaml"
+    file.write_text(yaml.safe_dump(tiny))
+    train.run(arguments(data, tmp_path / "a", processes=1, steps=1))
+    again = {"processes": 1, "config": str(file), "init": str(tmp_path / "a")}
+    train.run(arguments(data, tmp_path / "b", **again))
+    before, after = (read_tensors(tmp_path / x / "model.safetensors") for x in "ab")
+    moved = {k for k in before if not torch.equal(before[k], after[k])}
+    network = load_model(tmp_path / "b").network
+    expert = {id(p) for p in network.video_expert()}
+    may = {name for name, p in network.named_parameters() if id(p) in expert}
+    assert moved and moved <= may
+    assert "video_out.1.weight" in moved and "view.2.weight" in moved
+    # what draws is fitted to the new foresight
+    drawing = [(tmp_path / x / "renderer.safetensors").read_bytes() for x in "ab"]
+    assert drawing[0] != drawing[1]
+    # the finished run goes on with nothing
+    train.run(arguments(data, tmp_path / "b", **again))
+    assert (tmp_path / "b" / "renderer.safetensors").read_bytes() == drawing[1]
+    assert [p.name for p in (tmp_path / "b").glob("foresight-*")] == ["foresight-0.safetensors"]
+
+
 def test_data_that_are_not_there_leave_no_folder_behind(tmp_path):
     with pytest.raises(UserError):
         train.run(arguments(tmp_path / "nothing", tmp_path / "out"))

@@ -29,17 +29,17 @@ class Future(NamedTuple):
     things: dict[str, np.ndarray]
 
 
-def ask(model: VideoWorldModel, env: TaskEnv, now: Observation, state: np.ndarray,
+def ask(model: VideoWorldModel, env: TaskEnv, now: Observation, state: np.ndarray, width: float,
         rng: np.random.Generator) -> dict[str, list[bool]]:
     """Whether each of two imagined futures resembles its own way's more than the other way's.
 
-    :param state: of the simulator when ``now`` was seen
+    :param state: of the simulator when ``now`` was seen;  ``width`` m, commanded to the fingers
     :returns: ``image``, over what differs between the two ways; ``things``, over the pixels of
         things that the hand moved differently (empty where there is none)
     """
     angle = rng.uniform(0, 2 * np.pi)
     ways = [sign * np.array([np.cos(angle), np.sin(angle), 0.0]) for sign in (1, -1)]
-    done = [straight(now, way, model.spec) for way in ways]
+    done = [straight(now, way, width, model.spec) for way in ways]
     chunk = _both(*(commanded(actions, model.spec.dt) for actions in done))
     frames = model.imagine(model.observe(now), chunk, env.instruction).frames
     assert frames is not None
@@ -49,10 +49,10 @@ def ask(model: VideoWorldModel, env: TaskEnv, now: Observation, state: np.ndarra
             "things": _told(frames[:, 0], futures, _moved(env, futures))}
 
 
-def straight(now: Observation, way: np.ndarray, spec: ModelSpec) -> list[Action]:
-    """The hand goes along ``way`` (3,) as it is, its fingers as they are."""
+def straight(now: Observation, way: np.ndarray, width: float, spec: ModelSpec) -> list[Action]:
+    """The hand goes along ``way`` (3,) as it is, its fingers commanded as they are."""
     return [Action(Pose(now.tcp_position + way * SPEED * spec.dt * (k + 1), now.tcp_quaternion),
-                   float(now.gripper)) for k in range(spec.horizon)]
+                   width) for k in range(spec.horizon)]
 
 
 def follow(env: TaskEnv, state: np.ndarray, actions: list[Action]) -> Future:

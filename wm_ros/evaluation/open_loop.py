@@ -56,6 +56,7 @@ def _moment(model: VideoWorldModel, env: TaskEnv, episode: Recorded, t: int) -> 
     inverse = model.infer_actions(state, model.encode_frames(real)[None], words)
     stay = np.broadcast_to(now.tcp_position, true.position[0].shape)
     other = counterfactual.ask(model, env, now, episode.states[t],
+                               episode.commands[max(0, t - 1)].width,
                                np.random.default_rng((t, *words.encode())))
     return {"frames": frames, "other": other, "action_mm": {
         name: 1e3 * float(np.linalg.norm(position - true.position[0], axis=1).mean())

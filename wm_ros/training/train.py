@@ -57,7 +57,6 @@ from wm_ros.world_model.video.renderer import Renderer
 from wm_ros.world_model.video.tokeniser import Tokeniser
 
 HELP = "Train a world model on collected episodes; stop with Ctrl-C, go on with the same command."
-FORESIGHT = "foresight.safetensors"  # in OUT: what resuming that stage needs
 INITIAL = "initial"  # folder in OUT that keeps what a run began from
 
 
@@ -154,7 +153,7 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
         for parameter in model.video_expert():
             parameter.requires_grad_(True)
         optimise(model, sampler, replace(settings, steps=settings.foresight_steps),
-                 out / FORESIGHT, device, until, "foresight",
+                 foresight_state(out, step), device, until, "foresight",
                  lambda batch: foresight_losses(model, batch))
     model.eval().requires_grad_(False)
     imagine = None if family == "twin" else imagining(model, sampler, device)
@@ -317,6 +316,15 @@ def make_optimizer(model: nn.Module, settings: Schedule) -> torch.optim.Optimize
     return torch.optim.AdamW([{"params": matrices, "weight_decay": settings.weight_decay},
                               {"params": vectors, "weight_decay": 0.0}],
                              settings.learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+def foresight_state(out: Path, step: int) -> Path:
+    """Where the foresight of a network of ``step`` steps resumes; that of a younger one goes."""
+    path = out / f"foresight-{step}.safetensors"
+    if parallel.rank() == 0:
+        for other in set(out.glob("foresight-*.safetensors")) - {path}:
+            other.unlink()
+    return path
 
 
 def imagining(model: VideoNetwork, sampler: Sampler, device: torch.device) -> rendering.Imagine:
