@@ -23,7 +23,7 @@ from wm_ros.evaluation.statistics import wilson
 from wm_ros.files import write_text
 
 FAMILIES = ("video", "twin")
-SHARED = ("tokeniser.safetensors", "renderer.safetensors", "locator.safetensors")
+SHARED = ("tokeniser.safetensors", "locator.safetensors")
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
     wm("collect", "--out", data, "--tasks", "all", "--episodes", args.demonstrations,
        "--failures", "0", "--seed0", "30000")
     common = ["--data", data, "--cache", args.out / "cache", "--config", args.config]
-    # what both families have in common is learnt once: tokeniser, locator, renderer
+    # what both families have in common is learnt once: tokeniser, locator
     if not (shared / "config.yaml").exists():
         wm("train", *common, "--family", "twin", "--out", shared, "--steps", "1")
     for seed in range(args.training_seeds):

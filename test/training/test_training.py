@@ -20,13 +20,16 @@ from wm_ros.data.cache import build_cache  # noqa: E402
 from wm_ros.data.lerobot import DatasetWriter  # noqa: E402
 from wm_ros.errors import UserError  # noqa: E402
 from wm_ros.paths import config  # noqa: E402
-from wm_ros.training import train  # noqa: E402
+from wm_ros.training import losses, train  # noqa: E402
 from wm_ros.training.batches import Sampler, disturbed, key_rows, next_switch  # noqa: E402
 from wm_ros.training.config import load  # noqa: E402
 from wm_ros.training.state import same_run  # noqa: E402
 from wm_ros.world_model import load_model  # noqa: E402
+from wm_ros.world_model.geometry import quaternion_to_matrix  # noqa: E402
 from wm_ros.world_model.video import flow  # noqa: E402
-from wm_ros.world_model.video.checkpoint import read_tensors  # noqa: E402
+from wm_ros.world_model.video.checkpoint import read_config, read_tensors  # noqa: E402
+from wm_ros.world_model.video.network import Prediction  # noqa: E402
+from wm_ros.world_model.video.way import POINTS  # noqa: E402
 
 
 def episode(task: str, seed: int):
@@ -122,9 +125,17 @@ def test_foresight_alone_leaves_what_acts_as_it_was(data, tmp_path):
     tiny["training"] |= {"steps": 0, "locator_steps": 0, "foresight_steps": 2}
     file = tmp_path / "foresight.yaml"
     file.write_text(yaml.safe_dump(tiny))
+    with pytest.raises(UserError, match="--init"):
+        train.run(arguments(data, tmp_path / "b", config=str(file)))
     train.run(arguments(data, tmp_path / "a", processes=1, steps=1))
+    card = read_config(tmp_path / "a")
+    card["scales"]["success"] = [0.5, 0.1]
+    (tmp_path / "a" / "config.yaml").write_text(yaml.safe_dump(card))
     again = {"processes": 1, "config": str(file), "init": str(tmp_path / "a")}
     train.run(arguments(data, tmp_path / "b", **again))
+    now = read_config(tmp_path / "b")
+    assert now["phrases"] == card["phrases"] and now["scales"]["success"] == [0.5, 0.1]
+    assert (now["training"]["step"], now["training"]["foresight_step"]) == (1, 2)
     before, after = (read_tensors(tmp_path / x / "model.safetensors") for x in "ab")
     moved = {k for k in before if not torch.equal(before[k], after[k])}
     network = load_model(tmp_path / "b").network
@@ -135,10 +146,15 @@ def test_foresight_alone_leaves_what_acts_as_it_was(data, tmp_path):
     # what draws is fitted to the new foresight
     drawing = [(tmp_path / x / "renderer.safetensors").read_bytes() for x in "ab"]
     assert drawing[0] != drawing[1]
-    # the finished run goes on with nothing
+    # the finished run goes on with nothing, one that learns on draws anew
     train.run(arguments(data, tmp_path / "b", **again))
     assert (tmp_path / "b" / "renderer.safetensors").read_bytes() == drawing[1]
     assert [p.name for p in (tmp_path / "b").glob("foresight-*")] == ["foresight-0.safetensors"]
+    tiny["training"]["foresight_steps"] = 4
+    file.write_text(yaml.safe_dump(tiny))
+    train.run(arguments(data, tmp_path / "b", **again))
+    assert int(read_tensors(tmp_path / "b" / "foresight-0.safetensors")["step"]) == 4
+    assert (tmp_path / "b" / "renderer.safetensors").read_bytes() != drawing[1]
 
 
 def test_data_that_are_not_there_leave_no_folder_behind(tmp_path):
@@ -192,6 +208,45 @@ def test_hidden_actions_never_reach_a_loss(cache):
     assert hidden.any() and (batch.imitate[hidden] == 0).all()
     action, video = flow.mode_levels(batch.labelled)
     assert (action[hidden] == 1).all() and (video[hidden] > 0).all()
+
+
+def with_latents(cache, **more) -> Sampler:
+    s = sampler(cache, **more)
+    c = s.config
+    s.latents = np.zeros((len(cache), c.latent_tokens, c.latent_channels), np.float16)
+    return s
+
+
+def test_the_tools_way_is_seen_only_where_actions_are_given(cache, monkeypatch):
+    batch = with_latents(cache, unlabelled=0.5).batch(np.arange(0, len(cache), 2), augment=False)
+    hidden, asked = batch.labelled == 0, []
+    assert hidden.any() and not hidden.all() and (batch.way[..., -1] == 1).all()
+
+    def network(context, text, action, action_level, video, video_level, present, way):
+        asked.append((action_level, way))
+        return Prediction(action, video, action[:, 0, :2])
+
+    levels = torch.where(torch.arange(len(hidden)) % 3 == 0, 0.0, 0.5)
+    monkeypatch.setattr(flow, "mode_levels", lambda labelled: (
+        torch.where(labelled < 0.5, 1.0, levels), torch.full_like(labelled, 0.5)))
+    losses._video_losses(network, batch, None)
+    level, way = asked[0]
+    assert (level == 0).any()
+    assert (way[level == 0] == batch.way[level == 0]).all() and not way[level > 0].any()
+
+
+def test_the_tools_way_ends_where_the_frames_command_takes_it(data, cache, tmp_path):
+    s = with_latents(cache)
+    row = int(cache.arrays["episode_start"][0]) + 1
+    tips = s.batch(np.array([row]), augment=False).way[0, :, 3 * POINTS:3 * POINTS + 3]
+    # an image shows what was commanded up to the step before it; the episode has 13 rows left
+    at = np.array(cache.executed[[row + 7, row + 11]])
+    camera = np.array(cache.camera[row])
+    local = quaternion_to_matrix(torch.from_numpy(camera[12:16].astype(np.float32))).T @ (
+        torch.from_numpy((at[:, :3] - camera[9:12]).astype(np.float32)).T)
+    pixel = 80 * local[:2] / local[2] + torch.tensor([[48.0], [48.0]])
+    torch.testing.assert_close(tips[:, :2].T, (pixel + 0.5) / 48 - 1, atol=1e-4, rtol=0)
+    torch.testing.assert_close(tips[:, 2], local[2], atol=1e-4, rtol=0)
 
 
 def test_all_five_modes_are_trained():

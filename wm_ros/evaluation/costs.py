@@ -115,7 +115,8 @@ def training(card: Mapping[str, Any]) -> dict[str, Any]:
     cost = {key: told[key] for key in ("step", "batch", "episodes", "frames", "hours")
             if key in told}
     if "step" in told and "batch" in told:
-        cost["samples"] = int(told["step"]) * int(told["batch"])
+        steps = int(told["step"]) + int(told.get("foresight_step", 0))
+        cost["samples"] = steps * int(told["batch"])
     return cost
 
 

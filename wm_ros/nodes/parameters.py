@@ -110,7 +110,8 @@ IMAGINATION = (
     P("precision", "auto", "fp32, bf16, int8, or auto: bf16 where the device is made for it."),
     P("backend", "torch", "torch, or onnx: the network run by ONNX Runtime on the CPU."),
     P("action_steps", 0, "Sampler steps of actions; 0: the model's own number.", 0, 64),
-    P("video_steps", 0, "Sampler steps of imagined frames; 0: the model's own number.", 0, 64),
+    P("video_steps", 0, "Sampler steps of imagined frames: 1 is the mean of what may be seen, "
+      "more a sharper sample of it; 0: the model's own number.", 0, 64),
     P("n_candidates", 1, "Chunks that are proposed when the caller does not say; with a budget "
       "at most so many.", 1, 64),
     P("budget", 0.0, "Time for a decision (s): as many candidates are imagined as fit; "

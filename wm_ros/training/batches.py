@@ -193,7 +193,7 @@ class Sampler:
             present = _tensor(self.latents[order])
             frames = np.array(self.config.frame_steps)
             video = _tensor(self.latents[c.future(order, frames)])
-            way = self._way(order, steps[:, frames - 1], tcp)
+            way = self._way(order, np.maximum(c.future(order, frames) - 1, order[:, None]), tcp)
         return Batch(looks.inputs, looks.text,
                      self._encode(c.action[steps], *tcp),
                      torch.from_numpy(trusted.astype(np.float32)),
@@ -207,9 +207,9 @@ class Sampler:
         x = _tensor(actions)
         return self.codec.encode(x[..., :3], x[..., 3:7], x[..., 7], position, quaternion)
 
-    def _way(self, rows: np.ndarray, frames: np.ndarray, tcp: tuple[Tensor, Tensor]) -> Tensor:
-        """Where what was commanded before rows ``frames`` (B, F) takes the tool."""
-        camera, then = _tensor(self.cache.camera[rows]), _tensor(self.cache.executed[frames])
+    def _way(self, rows: np.ndarray, steps: np.ndarray, tcp: tuple[Tensor, Tensor]) -> Tensor:
+        """Where what was commanded at rows ``steps`` (B, F) takes the tool, seen at ``rows``."""
+        camera, then = _tensor(self.cache.camera[rows]), _tensor(self.cache.executed[steps])
         return tool_way(camera[:, :9].view(-1, 3, 3), camera[:, 9:12], camera[:, 12:16],
                         self.config.image_size, tcp,
                         (then[..., :3], then[..., 3:7], then[..., 7]))

@@ -177,7 +177,7 @@ def work(out: Path, cache_folder: Path, network: JepaConfig, settings: JepaTrain
 def optimise(model: Jepa, sampler: SequenceSampler, settings: JepaTraining, out: Path,
              device: torch.device, minutes: float) -> int:
     """The training loop; returns the last step."""
-    from wm_ros.training.train import learning_rate, make_optimizer
+    from wm_ros.training.loop import learning_rate, make_optimizer
 
     optimizer, state, step = make_optimizer(model, settings), out / STATE, 0
     if state.exists():

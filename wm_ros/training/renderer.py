@@ -13,7 +13,6 @@ from wm_ros.training.config import TrainingConfig
 from wm_ros.training.precision import autocast
 from wm_ros.world_model.video.renderer import Renderer, noisy
 from wm_ros.world_model.video.tokeniser import Tokeniser, to_unit
-from wm_ros.world_model.video.way import WAY_DIM
 
 UNKNOWN = 0.2  # share without the tool's way
 Imagine = Callable[[np.ndarray], tuple[torch.Tensor, torch.Tensor]]
@@ -21,7 +20,7 @@ Imagine = Callable[[np.ndarray], tuple[torch.Tensor, torch.Tensor]]
 
 def train(renderer: Renderer, tokeniser: Tokeniser, cache: EpisodeCache, latents: np.ndarray,
           rows: np.ndarray, ahead: tuple[int, ...], settings: TrainingConfig,
-          device: torch.device, imagine: Imagine | None,
+          device: torch.device, imagine: Imagine,
           report: Callable[[int, float], None]) -> None:
     """Fit to frames that lie ``ahead`` of those at ``rows``; the tokeniser stays as it is.
 
@@ -43,13 +42,12 @@ def train(renderer: Renderer, tokeniser: Tokeniser, cache: EpisodeCache, latents
         present, future = (torch.from_numpy(latents[r].astype(np.float32)).to(device)
                            for r in (now, then))
         imagined = noisy(future)
-        way = present.new_zeros(len(now), WAY_DIM)
-        if imagine is not None:
-            foreseen, ways = imagine(now)
-            known = ways[:, frame, -1:] > 0
-            imagined[::2] = torch.where(known[::2, :, None], foreseen[::2, frame], imagined[::2])
-            # words alone, without actions, draw frames too
-            way = torch.where(torch.rand_like(way[:, :1]) < UNKNOWN, way, ways[:, frame])
+        foreseen, ways = imagine(now)
+        way = ways[:, frame]
+        known = way[::2, -1:, None] > 0
+        imagined[::2] = torch.where(known, foreseen[::2, frame], imagined[::2])
+        # words alone, without actions, draw frames too
+        way = way * (torch.rand_like(way[:, :1]) > UNKNOWN)
         with autocast(device):
             with torch.no_grad():
                 coarse = tokeniser.decode(imagined)

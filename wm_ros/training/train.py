@@ -9,8 +9,7 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +19,17 @@ from torch import Tensor, nn
 
 from wm_ros.data.cache import EpisodeCache, build_cache, load_cache
 from wm_ros.errors import UserError
-from wm_ros.training import jepa, locating, parallel
+from wm_ros.training import foresight, jepa, locating, parallel
 from wm_ros.training import renderer as rendering
 from wm_ros.training import tokeniser as tokenising
-from wm_ros.training.batches import POSITION, QUATERNION, Batch, Sampler, move
-from wm_ros.training.config import Schedule, TrainingConfig, load
-from wm_ros.training.losses import foresight_losses, losses
-from wm_ros.training.precision import autocast
+from wm_ros.training.batches import POSITION, QUATERNION, Sampler
+from wm_ros.training.config import TrainingConfig, load
+from wm_ros.training.loop import optimise
+from wm_ros.training.losses import losses
 from wm_ros.training.progress import Progress
-from wm_ros.training.state import (
-    STATE,
-    Ema,
-    Pace,
-    check_folder,
-    load_state,
-    same_run,
-    save_state,
-)
-from wm_ros.training.throughput import MachineShare
+from wm_ros.training.state import STATE, check_folder, same_run
 from wm_ros.training.validation import validate
 from wm_ros.world_model.loading import find
-from wm_ros.world_model.precision import best_dtype
 from wm_ros.world_model.text import TextEncoder, normalise
 from wm_ros.world_model.video.checkpoint import (
     load_weights,
@@ -51,12 +40,12 @@ from wm_ros.world_model.video.checkpoint import (
 )
 from wm_ros.world_model.video.config import VideoConfig
 from wm_ros.world_model.video.inputs import ActionCodec
-from wm_ros.world_model.video.model import foresee
 from wm_ros.world_model.video.network import VideoNetwork
 from wm_ros.world_model.video.renderer import Renderer
 from wm_ros.world_model.video.tokeniser import Tokeniser
 
 HELP = "Train a world model on collected episodes; stop with Ctrl-C, go on with the same command."
+RENDERER = "renderer.safetensors"
 INITIAL = "initial"  # folder in OUT that keeps what a run began from
 
 
@@ -93,6 +82,9 @@ def run(args: argparse.Namespace) -> int:
     family, network, settings = load(args.config, steps=args.steps, seed=args.seed)
     family = args.family or family
     cuda = args.device == "cuda" or (args.device == "auto" and torch.cuda.is_available())
+    if settings.steps == 0 and not args.init:
+        raise UserError("A network of no steps knows nothing: begin from one that was trained, "
+                        "with --init.")
     processes = args.processes or (1 if cuda else os.cpu_count() or 1)
     cache_folder = args.cache or args.out / "cache"
     parallel.join()
@@ -104,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         same_run(args.out, {"family": family, "network": network.to_dict(), "init": args.init,
                             "data": load_cache(cache_folder).fingerprint})
         if args.init:
-            begin_from(find(args.init), args.out, network, not settings.foresight_steps)
+            begin_from(find(args.init), args.out, network)
     parallel.barrier()
     parallel.launch(work, processes, args.out, cache_folder, family, network, settings,
                     args.tasks, "cuda" if cuda else "cpu", args.minutes)
@@ -147,21 +139,18 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     step = optimise(model, sampling(training_rows, latents, settings.turning), settings,
                     out / STATE, device, until, "train",
                     lambda batch: losses(model, batch, settings.draws, share, family != "twin"))
-    sampler = sampling(training_rows, latents, 0.0)
-    if family != "twin" and settings.foresight_steps and step == settings.steps:
-        model.requires_grad_(False)
-        for parameter in model.video_expert():
-            parameter.requires_grad_(True)
-        optimise(model, sampler, replace(settings, steps=settings.foresight_steps),
-                 foresight_state(out, step), device, until, "foresight",
-                 lambda batch: foresight_losses(model, batch))
+    sampler, foresaw = sampling(training_rows, latents, 0.0), 0
+    if family != "twin" and settings.foresight_steps and step >= settings.steps:
+        foresaw = foresight.train(model, sampler, settings, out, step, device, until)
     model.eval().requires_grad_(False)
-    imagine = None if family == "twin" else imagining(model, sampler, device)
+    if family == "twin":  # it draws nothing, but a checkpoint is whole
+        save_tensors(dict(Renderer(network).state_dict()), out / RENDERER, torch.float16)
     renderer = prepare_renderer(out, cache, network, settings, training_rows, tokeniser, latents,
-                                device, imagine)
+                                device, foresight.imagining(model, sampler, device))
     if parallel.rank() == 0:
         scores = validate(model, checker, tokeniser, renderer, device)
-        export(out, family, network, settings, cache, chosen, codec, model, scores, step)
+        export(out, family, network, settings, cache, chosen, codec, model, scores,
+               {"step": step, "foresight_step": foresaw})
         print(json.dumps(scores, indent=1))
 
 
@@ -174,13 +163,12 @@ def _part(model: nn.Module, name: str) -> nn.Module:
                         "such as encoder.scene.") from None
 
 
-def begin_from(source: Path, out: Path, network: VideoConfig, keeps_drawing: bool) -> None:
+def begin_from(source: Path, out: Path, network: VideoConfig) -> None:
     """Copy what a run starts from, once: a resumed run keeps what it began with.
 
     The tokeniser stays as it is; the action's scales do too, so that the weights keep their
     meaning.
 
-    :param keeps_drawing: whether the renderer stays; else it is fitted to the new foresight
     :raises UserError: if the checkpoint is another family's or size
     """
     config = read_config(source)
@@ -193,10 +181,10 @@ def begin_from(source: Path, out: Path, network: VideoConfig, keeps_drawing: boo
     if (kept / "config.yaml").exists():
         return
     kept.mkdir(parents=True, exist_ok=True)
-    shutil.copy(source / "model.safetensors", kept)
-    for name in ("tokeniser.safetensors", *(["renderer.safetensors"] if keeps_drawing else [])):
-        if not (out / name).exists():
-            shutil.copy(source / name, out)
+    for name in ("model.safetensors", "text.safetensors"):
+        shutil.copy(source / name, kept)
+    if not (out / "tokeniser.safetensors").exists():
+        shutil.copy(source / "tokeniser.safetensors", out)
     shutil.copy(source / "config.yaml", kept)  # last: it says that the rest is whole
 
 
@@ -294,9 +282,14 @@ def prepare_tokeniser(out: Path, cache_folder: Path, cache: EpisodeCache, networ
 def prepare_renderer(out: Path, cache: EpisodeCache, network: VideoConfig,
                      settings: TrainingConfig, rows: np.ndarray, tokeniser: Tokeniser,
                      latents: np.ndarray, device: torch.device,
-                     imagine: rendering.Imagine | None) -> Renderer:
-    """Load or train what draws the imagined frames."""
-    path, renderer = out / "renderer.safetensors", Renderer(network).to(device)
+                     imagine: rendering.Imagine) -> Renderer:
+    """Load or train what draws the imagined frames, anew where the network has learnt since."""
+    path, renderer = out / RENDERER, Renderer(network).to(device)
+    states = [out / STATE, *out.glob("foresight-*.safetensors")]
+    if parallel.rank() == 0 and path.exists() and any(
+            state.exists() and state.stat().st_mtime > path.stat().st_mtime for state in states):
+        path.unlink()
+    parallel.barrier()
     if not path.exists():
         with Progress("renderer", settings.renderer_steps, quiet=parallel.rank() > 0) as bar:
             rendering.train(renderer, tokeniser, cache, latents, rows, network.frame_steps,
@@ -309,101 +302,26 @@ def prepare_renderer(out: Path, cache: EpisodeCache, network: VideoConfig,
     return renderer.eval()
 
 
-def make_optimizer(model: nn.Module, settings: Schedule) -> torch.optim.Optimizer:
-    """AdamW; no decay on vectors."""
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    vectors = [p for p in model.parameters() if p.dim() <= 1]
-    return torch.optim.AdamW([{"params": matrices, "weight_decay": settings.weight_decay},
-                              {"params": vectors, "weight_decay": 0.0}],
-                             settings.learning_rate, betas=(0.9, 0.98), fused=True)
-
-
-def foresight_state(out: Path, step: int) -> Path:
-    """Where the foresight of a network of ``step`` steps resumes; that of a younger one goes."""
-    path = out / f"foresight-{step}.safetensors"
-    if parallel.rank() == 0:
-        for other in set(out.glob("foresight-*.safetensors")) - {path}:
-            other.unlink()
-    return path
-
-
-def imagining(model: VideoNetwork, sampler: Sampler, device: torch.device) -> rendering.Imagine:
-    """What is foreseen at rows (B,): latents (B, F, T, C), and the tool's way, where known."""
-    @torch.no_grad()
-    def imagine(rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        batch = move(sampler.batch(rows, augment=False), device)
-        with autocast(device):
-            context = model.observe(*batch.inputs, batch.text)
-            latents = foresee(model, context, batch.text, batch.executed, batch.present,
-                              batch.way)
-        return latents.float(), batch.way * batch.labelled[:, None, None]
-    return imagine
-
-
-def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, state: Path,
-             device: torch.device, until: float, title: str,
-             losses: Callable[[Batch], dict[str, Tensor]]) -> int:
-    """A training loop; leaves the averaged weights in ``model`` and returns the last step.
-
-    :param state: file for resuming, written every two minutes
-    :param until: s of the monotonic clock when to save and stop
-    """
-    optimizer, ema = make_optimizer(model, settings), Ema(model, settings.ema)
-    first = 0
-    if state.exists():
-        first = load_state(state, model, ema, optimizer)
-    # a resumed run must not see the batches of its start again
-    sampler.random = np.random.default_rng((settings.seed, parallel.rank(), first))
-    weights = {"video": settings.video_weight, "joint": 0.25 * settings.video_weight,
-               "value": settings.value_weight, "now": settings.value_weight}
-    share = max(1, settings.batch // parallel.size())
-    pace = Pace(settings.steps, until)
-    step, machine = first, MachineShare(best_dtype(device), device)
-    with Progress(title, settings.steps, quiet=parallel.rank() > 0, start=first) as bar:
-        while step < settings.steps:
-            rate = learning_rate(step, settings)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            batch = move(sampler.batch(sampler.draw(share)), device)
-            with machine.counted():
-                with autocast(device):
-                    parts = losses(batch)
-                total = sum(weights.get(k, 1.0) * v for k, v in parts.items())
-                assert isinstance(total, Tensor)
-                total.backward()
-            parallel.descend(model, optimizer)
-            step += 1
-            ema.update(model, step)
-            machine.stepped()
-            if step % 20 == 0:
-                told = " ".join(f"{k} {float(v.detach()):.3f}" for k, v in parts.items())
-                bar.update(step, note=f"{told}, {machine}", rate=share * parallel.size())
-            if pace.stops(step, lambda n: save_state(state, n, model, ema, optimizer)):
-                break
-    if parallel.rank() == 0 and not state.exists():  # a run of no steps
-        save_state(state, step, model, ema, optimizer)
-    parallel.barrier()
-    model.load_state_dict(ema.weights)
-    return step
-
-
-def learning_rate(step: int, settings: Schedule) -> float:
-    """Linear warm-up, then a cosine down to a twentieth."""
-    if step < settings.warmup:
-        return settings.learning_rate * (step + 1) / settings.warmup
-    done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
-    return settings.learning_rate * (0.05 + 0.475 * (1 + math.cos(math.pi * min(1, done))))
-
-
 def export(out: Path, family: str, network: VideoConfig, settings: TrainingConfig,
            cache: EpisodeCache, chosen: list[int], codec: ActionCodec, model: VideoNetwork,
-           scores: dict[str, Any], step: int) -> None:
-    """Write the files that ship: averaged weights in bfloat16, the words, config.yaml."""
+           scores: dict[str, Any], steps: dict[str, int]) -> None:
+    """Write the files that ship: averaged weights in bfloat16, the words, config.yaml.
+
+    Where what acts learnt nothing, its words, tasks and calibration stay as they were.
+    """
+    save_tensors(dict(model.state_dict()), out / "model.safetensors", torch.bfloat16)
+    if settings.steps == 0:
+        card = read_config(out / INITIAL)
+        card.pop("format")
+        shutil.copy(out / INITIAL / "text.safetensors", out)
+        card["scales"] |= {"surprise": scores["surprise_95"], "doubt": scores["doubt_99"]}
+        card["training"] |= {"foresight_step": steps["foresight_step"]}
+        save_config(card | {"validation": scores}, out)
+        return
     rows = np.isin(cache.arrays["episode_task"], chosen)
     words = np.unique(cache.arrays["episode_instruction"][rows])
     text = TextEncoder().encode([cache.instructions[i] for i in words])
     save_tensors({"embeddings": text}, out / "text.safetensors")
-    save_tensors(dict(model.state_dict()), out / "model.safetensors", torch.bfloat16)
     save_config({
         "family": family, "network": network.to_dict(),
         "tasks": [cache.tasks[i] for i in chosen],
@@ -411,8 +329,8 @@ def export(out: Path, family: str, network: VideoConfig, settings: TrainingConfi
         "scales": {"position": codec.position_scale.tolist(),
                    "rotation": codec.rotation_scale.tolist(), "surprise": scores["surprise_95"],
                    "doubt": scores["doubt_99"]},
-        "training": asdict(settings) | {"step": step, "episodes": cache.episodes,
-                                        "frames": len(cache), "data": cache.fingerprint},
+        "training": asdict(settings) | steps | {"episodes": cache.episodes, "frames": len(cache),
+                                                "data": cache.fingerprint},
         "validation": scores}, out)
 
 

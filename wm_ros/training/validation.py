@@ -42,7 +42,7 @@ def validate(model: VideoNetwork, sampler: Sampler, tokeniser: Tokeniser, render
     for _ in range(max(1, n // 32)):
         rows = sampler.draw(32)
         batch = move(sampler.batch(rows, augment=False), device)
-        chunk, latents, context, way = _sample(model, batch, generator)
+        chunk, latents, context, read = _sample(model, batch, generator)
         done += ((context.now[:, 0] > 0) == (batch.now[:, 0] > 0.5)).float().tolist()
         good = (batch.valid[:, 7] * batch.imitate).bool()
         known, poses = (batch.imitate * batch.key_valid[:, 0]).bool(), context.key_poses
@@ -54,7 +54,7 @@ def validate(model: VideoNetwork, sampler: Sampler, tokeniser: Tokeniser, render
         distance += (off * scale[7] * 1000)[good].tolist()
         gripper += ((chunk[:, 7, 6] > 0) == (batch.action[:, 7, 6] > 0))[good].float().tolist()
         errors += (latents - batch.video).square().mean((2, 3)).sqrt().flatten().tolist()
-        back = (way - batch.executed)[..., :3] * scale[:, None]
+        back = (read - batch.executed)[..., :3] * scale[:, None]
         doubts += back.norm(dim=2).mean(1)[batch.labelled.bool()].tolist()
         last = sampler.cache.future(rows, sampler.config.frame_steps[-1])
         true, present = _images(sampler, last), _images(sampler, rows)

@@ -52,8 +52,8 @@ def load_weights(module: nn.Module, path: Path) -> None:
     wrong = [k for k in own if k not in tensors or tensors[k].shape != own[k].shape]
     if wrong or set(tensors) - set(own):
         name = (wrong or sorted(set(tensors) - set(own)))[0]
-        raise UserError(f"The weights {path} do not fit their config.yaml (at {name!r}): "
-                        "copy the checkpoint again.")
+        raise UserError(f"The weights {path} do not fit their config.yaml or this version of the "
+                        f"code (at {name!r}): copy the checkpoint again, or train it anew.")
     if any(not torch.isfinite(t).all() for t in tensors.values()):
         raise UserError(f"The weights {path} hold NaN: copy the checkpoint again.")
     module.load_state_dict(tensors)

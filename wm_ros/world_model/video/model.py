@@ -48,8 +48,9 @@ class VideoWorldModel:
     :param folder: checkpoint folder
     :param device: ``cpu`` or a torch device
     :param action_steps: Euler steps for actions
-    :param video_steps: for frames under given actions. 1: the mean of what may be seen; more: a
-        sharper sample of it, in more time and further from the truth
+    :param video_steps: for frames under given actions. 1: the mean of what may be seen, whose
+        error :meth:`surprise` and :meth:`doubt` are in units of; more: a sharper sample of it,
+        further from the truth. Where no actions are given it is 4 at least.
     :param seed: of the candidates' noise; the same calls give the same chunks
     :param precision: ``auto``, ``fp32``, ``bf16`` or ``int8`` (see ``world_model/precision.py``)
     :param backend: ``torch``; or ``onnx``, the same network run by ONNX Runtime, float32 on a CPU
@@ -146,26 +147,31 @@ class VideoWorldModel:
         o, n = state.observation, len(chunks)
         actions = self._encode(o, chunks)
         many, text = context.repeat(n), words.expand(n, -1)
-        # the same noise for all: what differs comes from the actions
-        noise = self._noise(1, *self._frames()).expand(n, -1, -1, -1)
-        noise = noise if self.video_steps > 1 else torch.zeros_like(noise)
-        latents = flow.euler(self._frame_flow(o, many, text, actions), noise, self.video_steps)
+        way, present = self._way(o, actions), self._present(o).expand(n, -1, -1)
+        if self.video_steps == 1:
+            latents = foresee(self.network, many, text, actions, present, way)
+        else:  # the same noise for all: what differs comes from the actions
+            noise = self._noise(1, *self._frames()).expand(n, -1, -1, -1)
+            given = actions.new_zeros(n)
+            latents = flow.euler(self._frame_flow(many, text, actions, given, present, way), noise,
+                                 self.video_steps)
         success, progress = self._outcome(o, many, text, actions)
         return self._remember(state, Imagination(
             None, self._times(), _numpy(latents), success, progress, chunks.uncertainty),
-            (latents, actions) if render else None)
+            (latents, way) if render else None)
 
     @torch.inference_mode()
     def generate(self, state: State, instruction: str, n: int = 1) -> Imagination:
         """Video-generator mode: futures of the words alone, no action known (its level is 1)."""
         context, words = self._context(state, instruction)
         o, many, text = state.observation, context.repeat(n), words.expand(n, -1)
-        actions = self._noise(n, self.config.horizon, ACTION_DIM)
-        latents = flow.euler(self._frame_flow(o, many, text, actions, known=False),
-                             self._noise(n, *self._frames()), self._dream_steps)
-        unknown = np.full(n, np.nan, np.float32)
-        return Imagination(self._draw(o, latents), self._times(), _numpy(latents), unknown,
-                           unknown, unknown)
+        actions, present = self._noise(n, self.config.horizon, ACTION_DIM), self._present(o)
+        unknown = actions.new_ones(n)
+        latents = flow.euler(
+            self._frame_flow(many, text, actions, unknown, present.expand(n, -1, -1)),
+            self._noise(n, *self._frames()), self._dream_steps)
+        nan = np.full(n, np.nan, np.float32)
+        return Imagination(self._draw(o, latents), self._times(), _numpy(latents), nan, nan, nan)
 
     @torch.inference_mode()
     def infer_actions(self, state: State, latents: np.ndarray, instruction: str) -> ActionChunks:
@@ -202,7 +208,7 @@ class VideoWorldModel:
         chunks = self._decode(o, many, text, x)
         return chunks, self._remember(state, Imagination(
             None, self._times(), _numpy(video), chunks.success, chunks.progress,
-            chunks.uncertainty), (video, x))
+            chunks.uncertainty), (video, self._way(o, x)))
 
     @torch.inference_mode()
     def encode_frames(self, frames: np.ndarray) -> np.ndarray:
@@ -247,14 +253,10 @@ class VideoWorldModel:
         away = (position - self._tensor(chunks.position)).norm(dim=-1).mean(1)
         return _numpy(away / self.doubt_scale)
 
-    def _frame_flow(self, o: Observation, context: Context, text: Tensor, actions: Tensor,
-                    known: bool = True) -> Callable[[Tensor, Tensor], Tensor]:
-        """Velocity of the frames' flow beside ``actions`` (n, H, 7), given or all noise."""
-        n = len(actions)
-        present = self._present(o).expand(n, -1, -1)
-        at = torch.full((n,), 0.0 if known else 1.0, device=self.device)
-        way = self._way(o, actions) if known else None
-
+    def _frame_flow(self, context: Context, text: Tensor, actions: Tensor, at: Tensor,
+                    present: Tensor, way: Tensor | None = None
+                    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """Velocity of the frames' flow beside ``actions`` (n, H, 7) at fixed levels (n,)."""
         def velocity(video: Tensor, level: Tensor) -> Tensor:
             out = self.network(context, text, actions, at, video, level, present, way).video
             assert out is not None
@@ -263,8 +265,8 @@ class VideoWorldModel:
 
     def _remember(self, state: State, imagined: Imagination,
                   draw: tuple[Tensor, Tensor] | None) -> Imagination:
-        """Keep an imagined future, to be surprised by what then happens; draw its latents under
-        their chunks if wanted."""
+        """Keep an imagined future, to be surprised by what then happens; draw its latents and
+        the tool's way if wanted."""
         o = state.observation
         state.memory["imagined"] = (o.stamp, imagined.times, imagined.latents)
         imagined.frames = None if draw is None else self._draw(o, *draw)
@@ -350,15 +352,15 @@ class VideoWorldModel:
             self._encoded = o, self.tokeniser.encode(to_unit(self._tensor(o.scene_rgb)[None]))
         return self._encoded[1]
 
-    def _draw(self, o: Observation, latents: Tensor, actions: Tensor | None = None) -> np.ndarray:
-        """(n, F, T, C) -> (n, F, H, W, 3) uint8: the present image with what will have changed
-        under chunks (n, H, 7), where they are known."""
+    def _draw(self, o: Observation, latents: Tensor, way: Tensor | None = None) -> np.ndarray:
+        """(n, F, T, C) -> (n, F, H, W, 3) uint8: the present image with what will have changed,
+        the tool going its way (n, F, WAY_DIM), where that is known."""
         flat = latents.flatten(0, 1)
         image = to_unit(self._tensor(o.scene_rgb)[None]).expand(len(flat), -1, -1, -1)
         present = self._present(o).expand(len(flat), -1, -1)
-        way = (latents.new_zeros(len(flat), WAY_DIM) if actions is None
-               else self._way(o, actions).flatten(0, 1))
-        drawn = self.renderer(flat, present, image, self.tokeniser.decode(flat), way)
+        way = latents.new_zeros(*latents.shape[:2], WAY_DIM) if way is None else way
+        drawn = self.renderer(flat, present, image, self.tokeniser.decode(flat),
+                              way.flatten(0, 1))
         return to_uint8(drawn).unflatten(0, latents.shape[:2]).cpu().numpy()
 
     def _tcp(self, o: Observation, n: int) -> tuple[Tensor, Tensor]:

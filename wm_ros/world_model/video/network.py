@@ -15,7 +15,7 @@ from wm_ros.world_model.video.locator import KeyPoses
 from wm_ros.world_model.video.transformer import Block, KeyValue, NoiseLevel
 from wm_ros.world_model.video.way import VIEW_DIM, WAY_DIM, cell_view
 
-PICTURES = ("level_video", "video_in", "view", "video_out")  # parts that frames alone use
+PICTURES = ("level_video", "video_in", "video_place", "video_out", "view")  # frames alone use
 ACTION_DIM = 7  # position offset 3 m, rotation vector 3 rad, gripper width; all normalised
 
 
@@ -75,7 +75,6 @@ class VideoNetwork(nn.Module):
 
     def video_expert(self) -> Iterator[nn.Parameter]:
         """What frames alone pass through: without frames in sight nothing hangs on it."""
-        yield self.video_place
         for name, parameter in self.named_parameters():
             if name.split(".")[0] in PICTURES or ".video." in name:
                 yield parameter

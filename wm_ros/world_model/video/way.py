@@ -53,8 +53,7 @@ def cell_view(way: Tensor, side: int) -> Tensor:
     :returns: (B, F, side * side, VIEW_DIM), 0 where no way is known
     """
     points = way[..., :-2].unflatten(-1, (2 * POINTS, 3))
-    middle = (torch.arange(side, device=way.device, dtype=way.dtype) * 2 + 1) / side - 1
-    v, u = torch.meshgrid(middle, middle, indexing="ij")
+    v, u = torch.meshgrid(_centres(side, way), _centres(side, way), indexing="ij")
     cells = torch.stack([u, v], -1).view(1, 1, -1, 1, 2)
     away = (points[:, :, None, :, :2] - cells) * (side / 2)  # (B, F, T, 2 P, 2) cells
     square = away.square().sum(-1, keepdim=True)
@@ -78,6 +77,13 @@ def carried(image: Tensor, way: Tensor) -> Tensor:
     scale = then[:, 2:] / now[:, 2:].clamp_min(0.05)
     scale = torch.where(known > 0, scale, torch.ones_like(scale))
     from_where = now[:, :2] - then[:, :2] * scale
-    affine = torch.cat([torch.diag_embed(scale.expand(-1, 2)), from_where[..., None]], -1)
-    places = F.affine_grid(affine, list(image.shape), align_corners=False)
+    height, width = image.shape[2:]
+    v, u = torch.meshgrid(_centres(height, way), _centres(width, way), indexing="ij")
+    # no affine_grid: it multiplies matrices, which autocast rounds by a tenth of a pixel
+    places = (torch.stack([u, v], -1) * scale[:, None, None, :] + from_where[:, None, None, :])
     return F.grid_sample(image, places, "bilinear", "border", align_corners=False)
+
+
+def _centres(n: int, like: Tensor) -> Tensor:
+    """(n,) middles of as many cells in [-1, 1]."""
+    return (torch.arange(n, device=like.device, dtype=like.dtype) * 2 + 1) / n - 1
