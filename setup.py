@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pure-Python installation (`pip install .`): the modules and the `wm` command.
 
-World model, motion, simulation and training work from this alone. The ROS interfaces are built
+With `pip install -r requirements-libraries.txt` beside it, world model, motion, simulation and
+training work without ROS. The ROS interfaces are built
 by `scripts/bootstrap` (pip-only machines) or `colcon build` (machines with ROS 2), never by pip.
 """
 import re
@@ -12,6 +13,7 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "([^"]+)"', (ROOT / "wm_ros/__init__.py").read_text())
 DATA = ("config", "launch", "worlds", "checkpoints")
+KEPT = {"__pycache__", "cache", "initial", "state.safetensors"}  # by training, to resume
 assert VERSION
 
 
@@ -20,7 +22,7 @@ def data_files() -> list[tuple[str, list[str]]]:
     folders: dict[str, list[str]] = {"share/wm_ros": ["package.xml"]}
     for top in DATA:
         for file in sorted((ROOT / top).rglob("*")):
-            if file.is_file() and "__pycache__" not in file.parts:
+            if file.is_file() and not KEPT & set(file.parts):
                 path = file.relative_to(ROOT)
                 folders.setdefault(f"share/wm_ros/{path.parent}", []).append(str(path))
     return list(folders.items())

@@ -44,6 +44,13 @@ def test_interfaces_that_are_not_built_are_named(monkeypatch):
     assert finding.state == "missing" and "gone_msgs" in finding.found
 
 
+def test_libraries_that_are_not_installed_are_named(monkeypatch):
+    assert doctor.check_libraries().state == "ok"
+    monkeypatch.setattr(doctor, "LIBRARIES", ("numpy", "no_such_library"))
+    finding = doctor.check_libraries()
+    assert finding.found == "no no_such_library" and "requirements-libraries" in finding.advice
+
+
 @pytest.mark.parametrize("failure", ["crash", "hang"])
 def test_a_broken_gl_driver_is_a_finding_and_not_a_crash(monkeypatch, failure):
     def broken(*args, **kwargs):

@@ -109,8 +109,8 @@ def explain(error: BaseException) -> tuple[str, int] | None:
     if isinstance(error, KeyboardInterrupt):
         return str(error) or "Stopped.", 130
     if isinstance(error, ModuleNotFoundError):
-        return (f"The Python module {error.name} is missing; run `make setup` to install "
-                "everything that wm_ros needs.", 2)
+        return (f"The Python module {error.name} is missing; run `make setup`, or beside a ROS "
+                "installation what the README names, to install everything that wm_ros needs.", 2)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f" ({error.filename})" if error.filename else ""
         return f"The disk is full{where}; free some space and run the command again.", 2

@@ -22,6 +22,12 @@ from wm_ros.errors import UserError
 HELP = "Say what this machine has and lacks (ROS, GL, MoveIt, Gazebo, CPU, GPU), and what to do."
 INTERFACES = ("wm_ros.msg", "wm_ros.srv", "wm_ros.action", "moveit_msgs.action",
               "control_msgs.action", "tf2_msgs.msg")
+# modules of requirements-libraries.txt, as they are imported
+LIBRARIES = ("coal", "mujoco", "pinocchio", "roboplan", "transforms3d", "av", "matplotlib", "cv2",
+             "PIL", "safetensors", "torch", "transformers", "mcap", "numpy", "pyarrow", "yaml",
+             "rosbags", "zstandard", "skimage", "scipy", "rich", "trimesh", "viser")
+ADVICE = ("run `make setup`; beside a ROS installation `PIP_BREAK_SYSTEM_PACKAGES=1 pip install "
+          "--ignore-installed -r requirements-libraries.txt`")
 RENDER = """
 import mujoco, time
 model = mujoco.MjModel.from_xml_string(
@@ -71,6 +77,13 @@ def check_ros() -> Finding:
     return Finding("ROS 2", "ok", f"Jazzy installation in {Path(spec.origin).parents[4]}")
 
 
+def check_libraries() -> Finding:
+    lacking = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    if lacking:
+        return Finding("libraries", "missing", f"no {', '.join(lacking)}", ADVICE)
+    return Finding("libraries", "ok", "all that wm_ros runs with are there")
+
+
 def check_interfaces() -> Finding:
     missing = []
     for name in INTERFACES:
@@ -80,9 +93,7 @@ def check_interfaces() -> Finding:
             missing.append(name.split(".")[0])
     if missing:
         return Finding("interfaces", "missing", f"not built: {', '.join(sorted(set(missing)))}",
-                       "run `make setup`; beside a ROS installation `rosdep install "
-                       "--from-paths . -y`, `pip install -r requirements-libraries.txt` and "
-                       "`colcon build`")
+                       f"{ADVICE}, `rosdep install --from-paths . -y` and `colcon build`")
     return Finding("interfaces", "ok", "wm_ros, moveit_msgs, control_msgs and tf2_msgs are built")
 
 
@@ -218,8 +229,9 @@ def check_words() -> Finding:
 
 
 CHECKS: tuple[Callable[[], Finding], ...] = (
-    check_python, check_ros, check_interfaces, check_shared_memory, check_gl, check_moveit,
-    check_gazebo, check_cpu, check_memory, check_gpu, check_disk, check_checkpoint, check_words)
+    check_python, check_ros, check_libraries, check_interfaces, check_shared_memory, check_gl,
+    check_moveit, check_gazebo, check_cpu, check_memory, check_gpu, check_disk, check_checkpoint,
+    check_words)
 
 
 def examine() -> list[Finding]:

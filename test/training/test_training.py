@@ -332,6 +332,12 @@ def test_every_task_keeps_an_episode_for_validation(cache):
         train.of_tasks(cache, [0], validation[:0])
 
 
+def test_images_of_another_size_are_refused_before_anything_is_learnt(cache):
+    train.check_images(cache, 96)
+    with pytest.raises(UserError, match="--image-size 128"):
+        train.check_images(cache, 128)
+
+
 def test_a_checkpoint_without_its_run_is_never_replaced(data, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"ships")
     with pytest.raises(UserError, match="another --out"):

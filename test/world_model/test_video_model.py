@@ -203,7 +203,8 @@ def test_what_would_place_nothing_is_refused(model):
     half = model.config.image_size // 2
     for wrong in ({"scene_K": np.zeros((3, 3))}, {"scene_K": np.full((3, 3), np.nan)},
                   {"scene_quaternion": np.zeros(4)}, {"tcp_quaternion": np.full(4, np.nan)},
-                  {"scene_depth": np.ones((half, half), np.float32)}, {"wrench": np.zeros(3)}):
+                  {"scene_depth": np.ones((half, half), np.float32)},
+                  {"scene_depth": np.zeros_like(look.scene_depth)}, {"wrench": np.zeros(3)}):
         with pytest.raises(UserError):
             model.observe(dataclasses.replace(look, **wrong))
 

@@ -93,7 +93,7 @@ def colour_bridge() -> Any:
     try:
         from cv_bridge import CvBridge
         from cv_bridge.boost import cv_bridge_boost
-    except ImportError:
+    except Exception:  # none, or one built for another numpy, which says SystemError
         return NumpyBridge()
     compiled = not str(cv_bridge_boost.__file__).endswith(".py")  # in ROS installations only
     return CvBridge() if compiled else NumpyBridge()

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wm_ros.errors import UserError
 from wm_ros.evaluation.closed_loop import commanded, to_observation
 from wm_ros.motion.pose import Pose
 from wm_ros.sim.env import TaskEnv
 from wm_ros.sim.experts.moves import Action
-from wm_ros.world_model.interface import ActionChunks, ModelSpec, Observation
-from wm_ros.world_model.video.model import VideoWorldModel
+from wm_ros.world_model.interface import ActionChunks, ModelSpec, Observation, WorldModel
 
 SPEED = 0.125  # m/s, of either way
 MOVED = 0.03  # m between a thing's two futures from which on it counts as moved by the hand
@@ -29,7 +29,7 @@ class Future(NamedTuple):
     things: dict[str, np.ndarray]
 
 
-def ask(model: VideoWorldModel, env: TaskEnv, now: Observation, state: np.ndarray, width: float,
+def ask(model: WorldModel, env: TaskEnv, now: Observation, state: np.ndarray, width: float,
         rng: np.random.Generator) -> dict[str, list[bool]]:
     """Whether each of two imagined futures resembles its own way's more than the other way's.
 
@@ -37,16 +37,36 @@ def ask(model: VideoWorldModel, env: TaskEnv, now: Observation, state: np.ndarra
     :returns: ``image``, over what differs between the two ways; ``things``, over the pixels of
         things that the hand moved differently (empty where there is none)
     """
-    angle = rng.uniform(0, 2 * np.pi)
-    ways = [sign * np.array([np.cos(angle), np.sin(angle), 0.0]) for sign in (1, -1)]
-    done = [straight(now, way, width, model.spec) for way in ways]
-    chunk = _both(*(commanded(actions, model.spec.dt) for actions in done))
-    frames = model.imagine(model.observe(now), chunk, env.instruction).frames
-    assert frames is not None
-    futures = [follow(env, state, actions[:model.spec.frame_steps[0]]) for actions in done]
+    way = level(rng.uniform(0, 2 * np.pi))
+    frames, futures = go(model, env, now, state, width, [way, -way])
     differ = (futures[0].image != futures[1].image).any(-1)
-    return {"image": _told(frames[:, 0], futures, differ),
-            "things": _told(frames[:, 0], futures, _moved(env, futures))}
+    return {"image": _told(frames, futures, differ),
+            "things": _told(frames, futures, _moved(env, futures))}
+
+
+def level(angle: float) -> np.ndarray:
+    """(3,) level way at an angle (rad) from straight ahead to the left."""
+    return np.array([np.cos(angle), np.sin(angle), 0.0])
+
+
+def go(model: WorldModel, env: TaskEnv, now: Observation, state: np.ndarray, width: float,
+       ways: list[np.ndarray]) -> tuple[np.ndarray, list[Future]]:
+    """Each way imagined and done: frames (n, H, W, 3) at the first imagined time, and what was
+    seen then.
+
+    :raises UserError: if the model draws nothing
+    """
+    done = [straight(now, way, width, model.spec) for way in ways]
+    each = [commanded(actions, model.spec.dt) for actions in done]
+    arrays = {name: np.concatenate([getattr(chunk, name) for chunk in each])
+              for name in ("position", "quaternion", "gripper", "success", "progress",
+                           "uncertainty")}
+    frames = model.imagine(model.observe(now), ActionChunks(dt=model.spec.dt, **arrays),
+                           env.instruction).frames
+    if frames is None:
+        raise UserError(f"The family {model.spec.family} imagines no frames: choose video.")
+    ahead = model.spec.frame_steps[0]
+    return frames[:, 0], [follow(env, state, actions[:ahead]) for actions in done]
 
 
 def straight(now: Observation, way: np.ndarray, width: float, spec: ModelSpec) -> list[Action]:
@@ -81,14 +101,6 @@ def _told(imagined: np.ndarray, futures: list[Future], where: np.ndarray) -> lis
     error = [[np.square(frame[where].astype(float) - future.image[where]).mean()
               for future in futures] for frame in imagined]
     return [bool(error[0][0] < error[0][1]), bool(error[1][1] < error[1][0])]
-
-
-def _both(a: ActionChunks, b: ActionChunks) -> ActionChunks:
-    """Two chunks as candidates."""
-    arrays = {name: np.concatenate([getattr(a, name), getattr(b, name)])
-              for name in ("position", "quaternion", "gripper", "success", "progress",
-                           "uncertainty")}
-    return ActionChunks(dt=a.dt, **arrays)
 
 
 def summarise(answers: list[dict[str, list[bool]]]) -> dict[str, list[int]]:

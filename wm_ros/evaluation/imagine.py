@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from wm_ros.errors import UserError
+from wm_ros.evaluation import counterfactual
 from wm_ros.evaluation.arguments import AtLeast
 from wm_ros.evaluation.closed_loop import to_observation
 from wm_ros.evaluation.folders import make_ready
 from wm_ros.evaluation.psnr import psnr
 from wm_ros.motion.pose import Pose
+from wm_ros.sim.env import TaskEnv
+from wm_ros.world_model import load_model
+from wm_ros.world_model.interface import Observation, WorldModel
 
 HELP = "Imagine the futures of a task's next moves, then do them in the simulator and compare."
 
@@ -27,21 +32,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="held-out layout (default 100)")
     parser.add_argument("--looks", action=AtLeast, least=1, default=6,
                         help="times the model looks and imagines")
+    parser.add_argument("--ways", action=AtLeast, least=0, default=4,
+                        help="what if, instead, the hand went straight in as many directions "
+                        "(default 4)")
     parser.add_argument("--out", type=Path, default=Path("out/imagine"),
                         help="folder for the report")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from PIL import Image
-
-    from wm_ros.sim.env import TaskEnv
-    from wm_ros.world_model import load_model
-
     model = load_model(args.model)
     env = TaskEnv(args.task, args.seed, "held_out", image_size=model.spec.image_size)
     make_ready(args.out)
     rows: list[np.ndarray] = []
+    looks: list[tuple[Observation, np.ndarray, float]] = []
+    width = float(env.robot.gripper.open_width)
     errors: list[dict[str, Any]] = []
     state = None
     for _ in range(args.looks):
@@ -52,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"{args.model} imagines no frames: choose a model of the family "
                             "video.")
         present = state.observation.scene_rgb
+        looks.append((state.observation, env.sim.state(), width))
+        width = float(chunks.gripper[0, model.spec.frame_steps[0] - 1])
         for k in range(model.spec.frame_steps[0]):  # as imagined, without waiting for a grip
             env.step((Pose(chunks.position[0, k], chunks.quaternion[0, k]),
                       float(chunks.gripper[0, k])))
@@ -64,10 +71,10 @@ def run(args: argparse.Namespace) -> int:
                        "progress": float(imagined.progress[0])})
         if env.success():
             break
+    save(np.concatenate(rows), args.out / "imagined.png")
+    if args.ways:
+        save(ways(model, env, looks, args.ways), args.out / "ways.png")
     env.close()
-    strip = np.concatenate(rows)
-    Image.fromarray(strip).resize((strip.shape[1] * 2, strip.shape[0] * 2)).save(
-        args.out / "imagined.png")
     (args.out / "imagined.json").write_text(json.dumps(
         {"task": args.task, "instruction": env.instruction, "seed": args.seed,
          "looks": errors}, indent=1))
@@ -75,4 +82,27 @@ def run(args: argparse.Namespace) -> int:
           "after 0.8 s, what then happened, imagined after 1.6 s")
     for e in errors:
         print(f"  imagined {e['imagined_db']:.1f} dB, copying the present {e['copied_db']:.1f} dB")
+    if args.ways:
+        print(f"{args.out / 'ways.png'} shows, for each look, now and the hand going other ways: "
+              "above as imagined after 0.8 s, below as it then happens")
     return 0
+
+
+def ways(model: WorldModel, env: TaskEnv, looks: list[tuple[Observation, np.ndarray, float]],
+         n: int) -> np.ndarray:
+    """Picture of ``n`` level directions from every look, with the simulator's state and the width
+    commanded to the fingers then."""
+    rows = []
+    for now, state, width in looks:
+        frames, futures = counterfactual.go(
+            model, env, now, state, width,
+            [counterfactual.level(2 * np.pi * k / n) for k in range(n)])
+        rows += [np.concatenate([now.scene_rgb, *frames], 1),
+                 np.concatenate([now.scene_rgb, *(f.image for f in futures)], 1)]
+    return np.concatenate(rows)
+
+
+def save(picture: np.ndarray, path: Path) -> None:
+    """Write a picture (H, W, 3) at twice its size."""
+    height, width = picture.shape[:2]
+    Image.fromarray(picture).resize((2 * width, 2 * height)).save(path)

@@ -114,8 +114,8 @@ class MoveItBody:
     def wait_for_joints(self, stop: StopFlag) -> None:
         """Return when joint states come; raises UserError when none do."""
         stop.until(lambda: self._state is not None, 2.0,
-                   "No joint states come on /joint_states; is the robot's driver (or the "
-                   "simulation node) running?")
+                   f"No joint states come on {self.node.text('topics.joint_states')}; is the "
+                   "robot's driver (or the simulation node) running?")
         self.joints_now()
 
     # --- furniture
@@ -257,7 +257,7 @@ class MoveItBody:
         """(J,) present joint positions (rad)."""
         state = self._state
         if state is None:
-            raise UserError("No joint states come on /joint_states.")
+            raise UserError(f"No joint states come on {self.node.text('topics.joint_states')}.")
         return joints.from_joint_state(state, self.robot.arm_joints).position
 
     def width_now(self) -> float:

@@ -30,14 +30,18 @@ def check_finite(values: Mapping[str, np.ndarray | float]) -> None:
 
 
 def check_geometry(o: Observation, size: int) -> None:
-    """Refuse what places pixels and forces nowhere: another depth than (size, size), a camera
-    without calibration, poses without rotation, a wrench that is not six finite numbers.
+    """Refuse what places pixels and forces nowhere: another depth than (size, size) or none, a
+    camera without calibration, poses without rotation, a wrench that is not six finite numbers.
 
     :raises UserError: with what to do
     """
     if o.scene_depth.shape != (size, size):
         raise UserError(f"The depth is {o.scene_depth.shape}, the model takes {size} x {size}: "
                         "let perception resize it.")
+    if not (np.isfinite(o.scene_depth) & (o.scene_depth > 0)).any():
+        raise UserError("The scene camera gives no depth, without which the model cannot know "
+                        "where things are: set topics.scene_depth, and perception's depth to "
+                        "true.")
     k = np.asarray(o.scene_K)
     if k.shape != (3, 3) or not np.isfinite(k).all() or k[0, 0] <= 0 or k[1, 1] <= 0:
         raise UserError("The scene camera's K gives no focal length: calibrate the camera, or "
