@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -33,6 +34,25 @@ def sets(tmp_path_factory) -> list[Path]:
         with writer.lock():
             writer.merge()
     return [root / "a", root / "b"]
+
+
+def test_what_a_killed_decoding_left_behind_is_removed(sets, tmp_path: Path) -> None:
+    dead, alive = (tmp_path / f".c.part-{pid}" for pid in (2**22 + 1, os.getppid()))
+    for folder in (dead, alive):
+        folder.mkdir()
+        (folder / "scene.npy").write_bytes(b"half")
+    build_cache(sets[1], tmp_path / "c")
+    assert not dead.exists() and alive.exists()
+
+
+def test_cameras_of_different_sizes_get_one_sentence(sets, tmp_path: Path) -> None:
+    shutil.copytree(sets[1], tmp_path / "s")
+    file = tmp_path / "s" / "meta" / "info.json"
+    info = json.loads(file.read_text())
+    info["features"]["observation.images.wrist"]["shape"][:2] = [128, 128]
+    file.write_text(json.dumps(info))
+    with pytest.raises(UserError, match="different sizes"):
+        Dataset(tmp_path / "s")
 
 
 @pytest.mark.parametrize("workers", [1, 2])

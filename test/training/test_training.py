@@ -332,10 +332,16 @@ def test_every_task_keeps_an_episode_for_validation(cache):
         train.of_tasks(cache, [0], validation[:0])
 
 
-def test_images_of_another_size_are_refused_before_anything_is_learnt(cache):
-    train.check_images(cache, 96)
+@pytest.mark.parametrize("family", ["video", "jepa"])
+def test_images_of_another_size_are_refused_before_anything_is_decoded(data, tmp_path, family):
+    tiny = yaml.safe_load(config("models", f"{family}_tiny.yaml").read_text())
+    tiny["network"]["image_size"] = 128
+    tiny["network"] |= {"latent_side": 8} if family == "video" else {}
+    file = tmp_path / "large.yaml"
+    file.write_text(yaml.safe_dump(tiny))
     with pytest.raises(UserError, match="--image-size 128"):
-        train.check_images(cache, 128)
+        train.run(arguments(data, tmp_path / "out", config=str(file)))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_checkpoint_without_its_run_is_never_replaced(data, tmp_path):

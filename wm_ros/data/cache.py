@@ -174,6 +174,9 @@ def build_cache(
         raise UserError(f"{folder} holds something that is no training cache: choose another.")
     part = folder.with_name(f".{folder.name}.part-{os.getpid()}")
     with disk_errors(folder):
+        for left in folder.parent.glob(f".{folder.name}.part-*"):  # by one that was killed
+            if not Path("/proc", left.name.rpartition("-")[2]).exists():
+                shutil.rmtree(left, ignore_errors=True)
         try:
             part.mkdir(parents=True)
             _fill(part, [Dataset(s) for s in sources], depth, workers, progress, mark)
@@ -183,6 +186,17 @@ def build_cache(
         finally:
             shutil.rmtree(part, ignore_errors=True)
     return load_cache(folder)
+
+
+def check_size(sources: Sequence[Path | str], size: int) -> None:
+    """:raises UserError: a data set's images are not (size, size)"""
+    for source in sources:
+        for row in Dataset(source).rows[:1]:
+            height, width = row["image_height"], row["image_width"]
+            if (height, width) != (size, size):
+                raise UserError(f"The images of {source} are {width} x {height}, the network "
+                                f"takes {size} x {size}: collect or convert with --image-size "
+                                f"{size}.")
 
 
 def _is_cache(folder: Path) -> bool:

@@ -325,7 +325,12 @@ class Dataset:
         if self.fps != FPS:
             raise UserError(f"{root} has {self.fps} rows a second, and a control step here lasts "
                             f"{1 / FPS:g} s: record at {FPS} Hz.")
-        height, width = self.info["features"][VIDEO_KEYS[0]]["shape"][:2]
+        shapes = {tuple(self.info["features"][name]["shape"][:2])
+                  for name in (*VIDEO_KEYS, DEPTH_KEY)}
+        if len(shapes) > 1:
+            raise UserError(f"{root} has images of different sizes: bring all cameras and the "
+                            "depth to one.")
+        height, width = shapes.pop()
         self.rows: list[dict[str, Any]] = [
             _UNTOLD | {"task_name": row["tasks"][0], "seed": row["episode_index"],
                        "image_height": height, "image_width": width} | row

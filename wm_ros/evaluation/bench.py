@@ -9,6 +9,7 @@ import platform
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -77,13 +78,17 @@ def machine() -> dict[str, Any]:
 
 
 def commit(*paths: str) -> str:
-    """The checkout's last commit, with ``+`` where files differ from it; of ``paths`` alone."""
-    def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(share()), *words, "--", *paths], text=True,
-                              capture_output=True, check=True).stdout.strip()
+    """The checkout's last commit, with ``+`` and a checksum where files differ from it or are new;
+    of ``paths`` alone."""
+    def git(*words: str) -> bytes:
+        return subprocess.run(["git", "-C", str(share()), *words, "--", *paths],
+                              capture_output=True, check=True).stdout
     try:
-        last = git("log", "-1", "--format=%h")
-        return last + ("+" if git("status", "--porcelain", "-uno") else "") if last else UNKNOWN
+        last = git("log", "-1", "--format=%h").decode().strip()
+        mark = zlib.crc32(git("diff", "--relative", "HEAD"))
+        for name in git("ls-files", "-o", "-z", "--exclude-standard").split(b"\0")[:-1]:
+            mark = zlib.crc32(name + (share() / name.decode()).read_bytes(), mark)
+        return (last + f"+{mark:08x}" if mark else last) or UNKNOWN
     except (OSError, subprocess.CalledProcessError):
         return UNKNOWN
 

@@ -9,6 +9,7 @@ from wm_ros.evaluation.evaluate import load_once
 from wm_ros.motion.chunks import Patience
 from wm_ros.motion.pose import Pose
 from wm_ros.sim.env import Obs
+from wm_ros.world_model.interface import new_room
 
 
 class ModelDriver:
@@ -20,6 +21,7 @@ class ModelDriver:
 
     def __init__(self, checkpoint: str, execute: int = 3):
         self._model, self._execute = load_once(checkpoint), execute
+        new_room(self._model)  # an episode does not hang on the ones before
         self._queue: deque[tuple[Pose, float]] = deque()
         self._patience = Patience()
 

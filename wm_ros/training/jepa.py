@@ -15,7 +15,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from wm_ros.data.cache import META, EpisodeCache, build_cache, fingerprint, load_cache
+from wm_ros.data.cache import META, EpisodeCache, build_cache, check_size, fingerprint, load_cache
 from wm_ros.errors import UserError
 from wm_ros.training import parallel
 from wm_ros.training.config import find, numbers
@@ -107,6 +107,7 @@ def run(args: argparse.Namespace, name: str) -> int:
     parallel.join()
     if parallel.rank() == 0:
         check_folder(args.out)
+        check_size(args.data, network.image_size)
         if not fits(cache_folder, args.data):
             with Progress("decode", unit="frames") as bar:
                 build_cache(args.data, cache_folder, progress=bar.update)

@@ -27,7 +27,8 @@ def calibrate(encoder: Encoder, predictor: Predictor, config: JepaConfig, cache:
     for it; ``predicted_far`` and ``copied_far``: at the end of a plan; ``std``: of the latents
     (1 is what SIGReg asks for).
     """
-    episodes = np.unique(cache.episode_index[rows])[:most]
+    episodes = np.unique(cache.episode_index[rows])  # they lie task by task
+    episodes = episodes[np.linspace(0, len(episodes) - 1, min(most, len(episodes))).astype(int)]
     sampler = SequenceSampler(cache, rows, config, 2, 0)
     errors = torch.cat([_errors(encoder, predictor, sampler, np.array([e]), config, device)
                         for e in episodes for _ in range(REPEATS)])

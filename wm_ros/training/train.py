@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wm_ros.data.cache import EpisodeCache, build_cache, load_cache
+from wm_ros.data.cache import EpisodeCache, build_cache, check_size, load_cache
 from wm_ros.errors import UserError
 from wm_ros.training import foresight, jepa, locating, parallel
 from wm_ros.training import renderer as rendering
@@ -90,9 +90,9 @@ def run(args: argparse.Namespace) -> int:
     parallel.join()
     if parallel.rank() == 0:
         check_folder(args.out)
+        check_size(args.data, network.image_size)
         with Progress("decode", unit="frames") as bar:
             build_cache(args.data, cache_folder, depth=True, progress=bar.update)
-        check_images(load_cache(cache_folder), network.image_size)
         args.out.mkdir(parents=True, exist_ok=True)
         same_run(args.out, {"family": family, "network": network.to_dict(), "init": args.init,
                             "data": load_cache(cache_folder).fingerprint})
@@ -187,14 +187,6 @@ def begin_from(source: Path, out: Path, network: VideoConfig) -> None:
     if not (out / "tokeniser.safetensors").exists():
         shutil.copy(source / "tokeniser.safetensors", out)
     shutil.copy(source / "config.yaml", kept)  # last: it says that the rest is whole
-
-
-def check_images(cache: EpisodeCache, size: int) -> None:
-    """:raises UserError: if the network takes images of another size"""
-    height, width = cache.scene.shape[1:3]
-    if (height, width) != (size, size):
-        raise UserError(f"The data's images are {width} x {height}, the network takes {size} x "
-                        f"{size}: collect or convert them with --image-size {size}.")
 
 
 def initial_codec(out: Path) -> ActionCodec | None:
