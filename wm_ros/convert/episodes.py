@@ -16,10 +16,18 @@ import numpy as np
 from wm_ros.bridge import observations, times
 from wm_ros.bridge.perception import Assembler
 from wm_ros.bridge.recorded import Undecoded, given_transforms, heard
+from wm_ros.convert import gripper
 from wm_ros.convert.index import Index
 from wm_ros.convert.rows import NO_COMMAND, PERIOD, SHORT, UNUSABLE, Choice, Row
 from wm_ros.data.any_bag import AnyBag
-from wm_ros.data.episode import Episode, action_vector, camera_vector, depth_to_mm, state_vector
+from wm_ros.data.episode import (
+    STATE_NAMES,
+    Episode,
+    action_vector,
+    camera_vector,
+    depth_to_mm,
+    state_vector,
+)
 from wm_ros.data.topic_map import TopicMap
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose
@@ -27,6 +35,8 @@ from wm_ros.replay.commands import Commands
 
 LATE = 0.15  # s of commands that must have been read before a row is made
 LONGEST = 3000  # rows; what is longer becomes several episodes
+OPENING = STATE_NAMES.index("gripper")  # column of `state`
+WIDTH = 7  # column of `action`
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,7 @@ class Maker:
         self._number = 0
         self._kept: list[dict[str, Any]] = []
         self._kept_row: Row | None = None
+        self._hand: tuple[float, float] | None = None  # m, measured and told at the last row
 
     def episodes(self, bag: AnyBag) -> Iterator[Episode]:
         """Read the bag again; each piece without gaps gives an episode."""
@@ -151,7 +162,7 @@ class Maker:
                 "state": state_vector(seen["q"], seen["gripper"], tcp),
                 "wrench": np.asarray(seen["wrench"], np.float32),
                 "camera": camera_vector(seen["scene_K"], eye),
-                "action": action, "executed": executed,
+                "action": action, "executed": executed, "recorded": "action" in found,
                 "progress": found["progress"].data if "progress" in found else None}
 
     def _actions(self, row: Row, found: dict[str, Any], seen: dict[str, Any]
@@ -173,6 +184,7 @@ class Maker:
         self._kept, self._kept_row = [], None
         if row is None:
             return
+        self._tell_hand(kept)
         if len(kept) < self.shortest:
             self.choice.dropped[SHORT] += len(kept)
             return
@@ -186,6 +198,21 @@ class Maker:
         images = {"scene": rows.pop("scene"), "wrist": rows.pop("wrist")}
         self._number += 1
         yield Episode(images=images, progress=np.asarray(progress, np.float32), **rows, **about)
+
+    def _tell_hand(self, kept: list[dict[str, Any]]) -> None:
+        """Where no action was recorded, the gripper's column becomes what the hand was told."""
+        opening = [float(entry["state"][OPENING]) for entry in kept]
+        last = kept[-1]
+        # without a recorded action its column still holds what was measured at the row's end
+        opening.append(opening[-1] if last["recorded"] else float(last["action"][WIDTH]))
+        known = [] if self._hand is None else [self._hand[0]]
+        told = gripper.told(np.array([*known, *opening]), self.topics.robot.gripper.closed_width,
+                            None if self._hand is None else self._hand[1])[len(known):]
+        for entry, width in zip(kept, told, strict=True):
+            if not entry["recorded"]:
+                self.made.assumed.add("gripper commands: read off its measured opening")
+                entry["action"][WIDTH] = entry["executed"][WIDTH] = width
+        self._hand = opening[-2], float(last["action"][WIDTH])
 
     def _label(self, row: Row) -> dict[str, Any]:
         """Task, instruction, seed and the rest: as recorded, else as the user says."""
