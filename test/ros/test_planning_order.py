@@ -38,8 +38,12 @@ class Planning(PlanningNode):
     def __init__(self) -> None:
         self._run_lock, self._order = threading.Lock(), threading.Lock()
         self._stop = self._newest = None
-        self.body: Any = SimpleNamespace(cancel_motion=lambda: None)
+        self.rests = 0
+        self.body: Any = SimpleNamespace(cancel_motion=lambda: None, rest=self._rest)
         self._words_out = SimpleNamespace(publish=lambda _: None)
+
+    def _rest(self) -> None:
+        self.rests += 1
 
     def now(self) -> float:
         return time.monotonic()
@@ -89,3 +93,10 @@ def test_an_instruction_is_cancelled_while_it_waits(planning: Planning) -> None:
         time.sleep(0.1)
     thread.join(5.0)
     assert handle.ended == "cancelled" and not handle.begun
+
+
+def test_an_instruction_that_is_broken_off_ends_once_the_arm_rests(planning: Planning) -> None:
+    [(handle, thread)] = start(planning, 20.0)
+    handle.is_cancel_requested = True
+    thread.join(5.0)
+    assert handle.ended == "cancelled" and planning.rests == 1

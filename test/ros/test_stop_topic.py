@@ -2,6 +2,7 @@
 """A button on /wm/stop stops the arm, and only a person lets it go on."""
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -43,3 +44,22 @@ def test_button_stops_and_cannot_release(heard: tuple[MonitorNode, list[bool]]) 
     assert told == [True]
     answer = monitor._resume_wanted(Trigger.Request(), Trigger.Response())
     assert not answer.success and "not active" in answer.message
+
+
+def test_a_stop_is_repeated_for_a_while_and_not_after_a_release(
+        heard: tuple[MonitorNode, list[bool]]) -> None:
+    """A stop between a goal's acceptance and its start finds nothing to stop."""
+    monitor, _ = heard
+    events: list[str] = []
+    monitor._event_out.publish = lambda m: events.append(m.data)  # type: ignore[method-assign]
+    monitor._look()
+    assert events == [], "nobody asked for a stop"
+    monitor._hear_stop(Bool(data=True))
+    monitor._look()
+    assert events == ["stop", "stop"]
+    monitor._release("Resumed.")
+    monitor._look()
+    monitor._hear_stop(Bool(data=True))
+    monitor._insists_until = time.monotonic() - 0.01
+    monitor._look()
+    assert events == ["stop"] * 3

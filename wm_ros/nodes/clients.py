@@ -136,9 +136,11 @@ class Goal:
 
 
 def send(client: ActionClient, goal: Any, name: str, stop: StopFlag, timeout: float,
-         **more: Any) -> Goal:
+         orphaned: Callable[[Future], None] = lambda _: None, **more: Any) -> Goal:
     """Send a goal and wait until it is accepted.
 
+    :param orphaned: given the answer (of a Goal, or None if refused) that nobody waits for any
+        more; a goal that is accepted all the same is cancelled, but not every server ends it then
     :param more: further arguments of ``send_goal_async``
     :raises UserError: when nobody serves it, it is refused, or the answer does not come in time
     """
@@ -167,6 +169,7 @@ def send(client: ActionClient, goal: Any, name: str, stop: StopFlag, timeout: fl
         accepted = stop.wait(answer, timeout, f"{name} did not answer within {timeout:.1f} s.")
     except (UserError, Stopped):
         given_up.set("nobody waits")  # first this, then the look: one of the two threads sees it
+        orphaned(answer)
         if answer.done() and answer.result() is not None:
             answer.result().cancel()
         raise

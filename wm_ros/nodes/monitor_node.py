@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -26,6 +27,7 @@ OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.E
 
 
 RECENT = 0.5  # s; nodes heard since then are back
+INSISTING = 1.0  # s after a stop during which it is repeated
 
 
 class MonitorNode(WmNode):
@@ -37,6 +39,7 @@ class MonitorNode(WmNode):
         self._reason = ""
         self._for_person = False
         self._new = True
+        self._insists_until = -math.inf  # on the steady clock (s)
 
     def configure(self) -> None:
         """Create the interfaces."""
@@ -89,6 +92,8 @@ class MonitorNode(WmNode):
             self._complete = False
 
     def _look(self) -> None:
+        if self._stopped and time.monotonic() < self._insists_until:
+            self._cancel()
         timeout = self.number("safety.heartbeat_timeout")
         gone = [name for name in self._required
                 if self._watch.silent([name], timeout)
@@ -137,16 +142,23 @@ class MonitorNode(WmNode):
         return response
 
     def _halt(self, reason: str, person: bool) -> None:
-        """Cancel everything on the controllers and tell MoveIt; then say so."""
-        for client in self._cancels:
-            cancel_all(client)
-        self._event_out.publish(String(data="stop"))
+        """Cancel everything on the controllers and tell MoveIt; then say so.
+
+        It is repeated for a while: what MoveIt has taken and not yet begun would be driven.
+        """
+        self._cancel()
+        self._insists_until = time.monotonic() + INSISTING
         self._for_person = self._for_person or person
         if self._stopped:
             return
         self._stopped, self._reason, self._surprises = True, reason, 0
         self._stopped_out.publish(Bool(data=True))
         self.get_logger().error(reason)
+
+    def _cancel(self) -> None:
+        for client in self._cancels:
+            cancel_all(client)
+        self._event_out.publish(String(data="stop"))
 
     def _release(self, why: str) -> None:
         self._stopped = self._for_person = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from moveit_msgs.msg import (
     RobotState,
 )
 from moveit_msgs.srv import ApplyPlanningScene, GetCartesianPath, GetPlanningScene
+from rclpy.node import Node
+from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
@@ -41,6 +44,9 @@ CODES = {getattr(MoveItErrorCodes, name): name for name in (
     "INVALID_GROUP_NAME", "FRAME_TRANSFORM_FAILURE", "TIMED_OUT", "FAILURE")}
 
 
+REST = 2.0  # s within which cancelled goals must have ended
+
+
 class _NotUnderstood(Stopped):
     """The model cannot do what the words say; asking again does not help."""
 
@@ -59,6 +65,7 @@ class MoveItBody:
         self._states = joints.JointStates(self.robot.joints)
         self._goal: Goal | None = None
         self._grip_goal: Goal | None = None
+        self._orphans: list[Future] = []  # answers to goals for which nobody waits any more
         self._scene_lock = threading.Lock()
         self._applied: PlanningScene | None = None
         self._applied_ids: set[str] = set()
@@ -75,6 +82,9 @@ class MoveItBody:
         self._cancel = node.create_client(
             CancelGoal, f"/{arm}/follow_joint_trajectory/_action/cancel_goal")
         self._gripper = ActionClient(node, GripperCommand, f"/{gripper}/gripper_cmd")
+        # A plain publisher: a life-cycle publisher would be silent while the node is inactive.
+        self._event_out = Node.create_publisher(node, String, "/trajectory_execution_event",
+                                                qos.EVENT)
         self._plan_out = node.create_publisher(JointTrajectory, "/wm/planned_trajectory",
                                                qos.EVENT)
         self._trace_out = node.create_publisher(String, "/wm/trace", qos.EVENT)
@@ -105,11 +115,49 @@ class MoveItBody:
         return self.node.now()
 
     def cancel_motion(self) -> None:
-        """Stop whatever moves, at the controller itself; does not wait."""
+        """Stop whatever moves, at the controller itself and in MoveIt; does not wait.
+
+        move_group looks at a cancelled goal only when its motion is over; the event ends it.
+        """
         cancel_all(self._cancel)
-        for goal in (self._goal, self._grip_goal):
-            if goal is not None:
-                goal.cancel()
+        self._event_out.publish(String(data="stop"))
+        for goal in self._goals():
+            goal.cancel()
+
+    def rest(self, seconds: float = REST) -> None:
+        """Stop whatever moves, again and again until every goal has ended.
+
+        Between a goal's acceptance and its start neither MoveIt nor the controller has anything
+        to stop, and a stop that comes then is lost.
+
+        :param seconds: after which a goal that never ends is given up
+        """
+        self.cancel_motion()
+        limit = time.monotonic() + seconds
+        while self._moving() and time.monotonic() < limit:
+            self.cancel_motion()
+            time.sleep(0.05)
+
+    def _goals(self) -> list[Goal]:
+        """The goals that were accepted, whether they still run or not."""
+        late = (answer.result() for answer in self._orphans if answer.done())
+        return [goal for goal in (self._goal, self._grip_goal, *late) if goal is not None]
+
+    def _moving(self) -> bool:
+        """Whether a goal runs, or may still be accepted."""
+        return (any(not goal.done for goal in self._goals())
+                or any(not answer.done() for answer in self._orphans))
+
+    def _orphaned(self, answer: Future) -> None:
+        """Remember a goal for which nobody waits; one that is accepted very late is ended too."""
+        self._orphans = [a for a in self._orphans
+                         if not a.done() or (a.result() is not None and not a.result().done)]
+        self._orphans.append(answer)
+        answer.add_done_callback(self._accepted_late)
+
+    def _accepted_late(self, answer: Future) -> None:
+        if answer.result() is not None:
+            self.node.worker(self.rest)
 
     def wait_for_joints(self, stop: StopFlag) -> None:
         """Return when joint states come; raises UserError when none do."""
@@ -235,7 +283,7 @@ class MoveItBody:
         return self._goal
 
     def _send(self, goal: ExecuteTrajectory.Goal, stop: StopFlag) -> Goal:
-        return send(self._mover, goal, "/execute_trajectory", stop, 3.0)
+        return send(self._mover, goal, "/execute_trajectory", stop, 3.0, self._orphaned)
 
     def grip(self, width: float, stop: StopFlag) -> None:
         """Command the gripper and wait until it has arrived or holds something."""
@@ -243,7 +291,8 @@ class MoveItBody:
         goal.command.position = float(
             self.robot.gripper.clamp(width) * self.robot.gripper.command_scale)
         goal.command.max_effort = float(self.robot.gripper.max_effort)
-        self._grip_goal = send(self._gripper, goal, "the gripper", stop, 3.0)
+        self._grip_goal = send(self._gripper, goal, "the gripper", stop, 3.0,
+                               self._orphaned)
         status, result = self._grip_goal.result(
             stop, self.node.number("gripper_timeout"), "The gripper did not finish in time.",
             self.now)

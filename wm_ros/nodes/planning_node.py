@@ -122,7 +122,7 @@ class PlanningNode(WmNode):
             finally:
                 stop.set("ended")
                 if not success:
-                    self.body.cancel_motion()
+                    self.body.rest()
                 self._stop = None
                 self._words_out.publish(String(data=""))
         result = ExecuteInstruction.Result(

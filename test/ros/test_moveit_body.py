@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The planning node's hands on a move_group that answers late, not at all, or with an error."""
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rclpy.task import Future
+
+from wm_ros.nodes.clients import Goal, StopFlag, Stopped, send
+from wm_ros.nodes.moveit_body import MoveItBody
+
+
+class DeafGoal:
+    """A goal of a move_group that has accepted it and not yet begun: stops are lost at first."""
+
+    def __init__(self, deaf: float = 0.15) -> None:
+        self.hears_from = time.monotonic() + deaf
+        self.accepted, self.ended, self.cancelled = True, Future(), 0
+
+    def cancel_goal_async(self) -> None:
+        """To cancel the goal itself does nothing: the motion is driven in the same thread."""
+        self.cancelled += 1
+
+    def get_result_async(self) -> Future:
+        return self.ended
+
+    def event(self, _message: Any) -> None:
+        if time.monotonic() > self.hears_from and not self.ended.done():
+            self.ended.set_result(SimpleNamespace(status=6, result=None))
+
+
+class Controller:
+    """The controller's cancel service: nothing has reached it yet."""
+
+    def service_is_ready(self) -> bool:
+        return True
+
+    def call_async(self, _request: Any) -> None:
+        """No goal is there."""
+
+
+def resting(event: Any) -> MoveItBody:
+    """A body without ROS that tells ``event`` of each stop."""
+    body = object.__new__(MoveItBody)
+    body._cancel, body._event_out = Controller(), SimpleNamespace(publish=event)
+    body._goal = body._grip_goal = None
+    body._orphans = []
+    body.node = SimpleNamespace(worker=lambda work: work())  # type: ignore[assignment]
+    return body
+
+
+def test_a_stop_that_comes_before_the_motion_begins_is_not_lost() -> None:
+    deaf = DeafGoal()
+    body = resting(deaf.event)
+    body._goal = Goal(deaf, deaf.ended)
+    body.cancel_motion()
+    assert not body._goal.done
+    started = time.monotonic()
+    body.rest()
+    assert body._goal.done and time.monotonic() - started < 0.5
+
+
+def test_a_goal_that_never_ends_does_not_hold_the_next_instruction_up() -> None:
+    deaf = DeafGoal(deaf=1000.0)
+    body = resting(deaf.event)
+    body._goal = Goal(deaf, deaf.ended)
+    started = time.monotonic()
+    body.rest(seconds=0.2)
+    assert 0.2 <= time.monotonic() - started < 1.0
+
+
+class SlowServer:
+    """An action server that accepts a goal when the test says so."""
+
+    def __init__(self) -> None:
+        self._node = SimpleNamespace(executor=SimpleNamespace(create_task=lambda task: task()))
+        self.answer = Future()
+
+    def server_is_ready(self) -> bool:
+        return True
+
+    def send_goal_async(self, _goal: Any) -> Future:
+        return self.answer
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["while it rests", "after it has rested"])
+def test_a_goal_that_is_accepted_after_the_stop_is_ended_too(late: bool) -> None:
+    deaf, server, stop = DeafGoal(), SlowServer(), StopFlag()
+    body = resting(deaf.event)
+    stop.set("Stopped.")
+    with pytest.raises(Stopped):
+        send(server, None, "/execute_trajectory", stop, 3.0,  # type: ignore[arg-type]
+             body._orphaned)
+    assert body._moving(), "it may still be accepted"
+    if late:
+        body.rest(seconds=0.1)
+        server.answer.set_result(deaf)
+    else:
+        body.node.worker = lambda _: None  # type: ignore[method-assign]
+        server.answer.set_result(deaf)
+        body.rest()
+    assert deaf.ended.done() and deaf.cancelled
+    assert not body._moving()
