@@ -10,7 +10,7 @@ import numpy as np
 from mcap.writer import CompressionType
 from rclpy.serialization import serialize_message
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CompressedImage, JointState
 
 from wm_ros.bridge import images
 from wm_ros.bridge.recorded import decode
@@ -62,6 +62,20 @@ def as_png(raw: Raw) -> Iterator[Raw]:
         raw = raw._replace(topic=raw.topic + "/compressed", data=serialize_message(small),
                            type="sensor_msgs/msg/CompressedImage")
     yield raw
+
+
+def arm_and_hand_apart(raw: Raw) -> Iterator[Raw]:
+    """Joint states as two drivers publish them: one of the hand, one of the arm."""
+    if raw.topic != "/joint_states":
+        yield raw
+        return
+    whole = decode(raw)
+    for hand in (True, False):
+        at = [i for i, name in enumerate(whole.name) if ("finger" in name) == hand]
+        message = JointState(header=whole.header, name=[whole.name[i] for i in at])
+        for column in ("position", "velocity", "effort"):
+            setattr(message, column, [getattr(whole, column)[i] for i in at])
+        yield raw._replace(data=serialize_message(message))
 
 
 def torn(source: Path, folder: Path, share: float) -> None:

@@ -31,7 +31,7 @@ from wm_ros.data.lerobot import Dataset, DatasetWriter  # noqa: E402
 TEST = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TEST / "data"))
 sys.path.insert(0, str(TEST / "bags"))
-from other_bags import BAGS, by_rosbags, changed, torn  # noqa: E402
+from other_bags import BAGS, arm_and_hand_apart, by_rosbags, changed, torn  # noqa: E402
 from synthetic import synthetic_episode  # noqa: E402
 
 
@@ -105,6 +105,20 @@ def test_rows_hold_what_was_recorded(dataset: Path) -> None:
     ahead = np.linalg.norm(episode.action[:-1, :3] - episode.state[1:, 8:11], axis=1)
     behind = np.linalg.norm(episode.action[:-1, :3] - episode.state[:-1, 8:11], axis=1)
     assert np.median(ahead) < 0.02 and ahead.mean() < behind.mean()
+
+
+def test_arm_and_hand_that_are_published_apart_give_the_same_rows(
+        dataset: Path, tmp_path: Path) -> None:
+    bag = changed(BAGS / "home", tmp_path / "bag", arm_and_hand_apart)
+    assert convert(bag, "--out", tmp_path / "set") == 0
+    [source] = state(tmp_path / "set")
+    assert source["rows"] == 42 and source["dropped"] == {} == source["unusable"]
+    [made] = map(Dataset(tmp_path / "set").episode, range(1))
+    before = Dataset(dataset)
+    reference = next(e for e in map(before.episode, range(len(before))) if e.task == made.task)
+    for attribute, _ in VECTOR_FEATURES.values():
+        np.testing.assert_array_equal(getattr(made, attribute), getattr(reference, attribute))
+    np.testing.assert_array_equal(made.images["scene"], reference.images["scene"])
 
 
 def collected(root: Path) -> list[Episode]:

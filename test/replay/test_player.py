@@ -26,7 +26,7 @@ from wm_ros.robot import load_robot  # noqa: E402
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bags"))
 from frozen_model import FrozenModel, play  # noqa: E402
-from other_bags import BAGS, as_png, by_rosbags, changed, torn  # noqa: E402
+from other_bags import BAGS, arm_and_hand_apart, as_png, by_rosbags, changed, torn  # noqa: E402
 
 ROOMS = ("home", "office")
 
@@ -118,6 +118,12 @@ def test_without_a_controllers_reference_the_measured_joints_stand_for_the_comma
     outcome = play(bag)
     assert outcome.source == "measured joints"
     assert any("commands" in look for look in outcome.looks)
+
+
+def test_arm_and_hand_that_are_published_apart_give_the_same_looks(tmp_path: Path) -> None:
+    apart = play(changed(BAGS / "home", tmp_path / "bag", arm_and_hand_apart))
+    assert apart.looks == play(BAGS / "home").looks
+    assert any("futures" in look for look in apart.looks)
 
 
 def test_other_names_another_storage_and_compressed_images_give_the_same_looks(

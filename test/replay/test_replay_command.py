@@ -93,6 +93,15 @@ def test_the_report_holds_page_futures_surprise_and_latency(replayed: Path) -> N
     assert (replayed / "imagined.gif").stat().st_size > 1000
 
 
+@pytest.mark.parametrize(("seconds", "said"), [(1.0, "too short"), (60.0, "No commands were")])
+def test_why_nothing_was_judged_is_said(
+        seconds: float, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    metrics = {"bag": {"name": "bag"}, "looks": [{"t": 0.0}], "summary": {"looks": 1, "judged": 0},
+               "perception": {"seconds": seconds, "observations": 9, "future_seconds": 1.6}}
+    command._tell({"metrics": metrics, "latency": {"times_real_time": 1.0}}, tmp_path)
+    assert said in capsys.readouterr().out
+
+
 def test_the_office_is_replayed_with_several_candidates(model: Path, tmp_path: Path) -> None:
     assert main(["replay", str(BAGS / "office"),
                  *options(model, tmp_path / "o", "--no-page", "--candidates", "3",

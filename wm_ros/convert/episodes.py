@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from wm_ros.bridge import observations, times
+from wm_ros.bridge.joints import JointStates
 from wm_ros.bridge.perception import Assembler
 from wm_ros.bridge.recorded import Undecoded, given_transforms, heard
 from wm_ros.convert import gripper
@@ -76,6 +77,7 @@ class Maker:
         self._assembler = Assembler(robot, image_size, tolerance, topics.names())
         self._assembler.add_transforms(given_transforms(topics), static=True)
         self._commands = Commands(self._assembler.kinematics)
+        self._states = JointStates(robot.joints)
         self._infos: dict[str, deque[Any]] = {c: deque(maxlen=60) for c in ("scene", "wrist")}
         self._about = _about(index.about)
         self._number = 0
@@ -98,9 +100,14 @@ class Maker:
             numbers[item.role] += 1
             if isinstance(item, Undecoded):
                 continue
-            self._hear(item.role, item.message)
+            message = item.message
+            if item.role == "joint_states":
+                message = self._states.add(message)  # of arm and hand, as the index counted them
+            if message is None:
+                continue
+            self._hear(item.role, message)
             for i in wanted.get(item.role, {}).get(number, ()):
-                found.setdefault(i, {})[item.role] = item.message
+                found.setdefault(i, {})[item.role] = message
                 if len(found[i]) == len(self.choice.rows[i].messages):
                     complete.add(i)
             while (turn in complete

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from wm_ros.bridge import times
+from wm_ros.bridge.joints import JointStates
 from wm_ros.bridge.perception import sensor_names
 from wm_ros.bridge.recorded import decode
 from wm_ros.data.any_bag import AnyBag, Fingerprint
@@ -30,7 +31,8 @@ JUST_AFTER = 1e-6  # s
 class Index:
     """What a bag holds.
 
-    :param stamps: role -> stamps (s) of its sound messages in the order of recording
+    :param stamps: role -> stamps (s) of its messages in the order of recording; NaN where one is
+        damaged, or where joint states are not about the arm or not yet those of all joints
     :param damaged: role -> why messages of it could not be read
     :param instructions: (time (s), words): after which scene image they were heard; a bag may
         be written by another clock than that of its stamps
@@ -78,6 +80,7 @@ def build(bag: AnyBag, topics: TopicMap, report: Callable[[int], None] | None = 
     :raises UserError: a needed topic lacks
     """
     index, roles, mark = Index(), topics.roles, Fingerprint()
+    states = JointStates(topics.robot.joints)
     counts: Counter[str] = Counter()
     types: dict[str, str] = {}
     for number, raw in enumerate(bag.messages()):
@@ -88,7 +91,7 @@ def build(bag: AnyBag, topics: TopicMap, report: Callable[[int], None] | None = 
             continue
         mark.add(raw)
         index.mapped[role] += 1
-        _look_at(index, role, raw)
+        _look_at(index, role, raw, states)
         if report is not None and number % 200 == 0:
             report(number)
     found = {topic: (types[topic], count) for topic, count in counts.items()}
@@ -98,7 +101,7 @@ def build(bag: AnyBag, topics: TopicMap, report: Callable[[int], None] | None = 
     return index
 
 
-def _look_at(index: Index, role: str, raw: Raw) -> None:
+def _look_at(index: Index, role: str, raw: Raw, states: JointStates | None = None) -> None:
     try:
         message = decode(raw)
     except UserError as error:
@@ -106,7 +109,11 @@ def _look_at(index: Index, role: str, raw: Raw) -> None:
         if role in index.stamps:
             index.stamps[role].append(np.nan)  # keeps the numbering; matches nothing
         return
-    if role in index.stamps:
+    if role == "joint_states" and states is not None:
+        message = states.add(message)  # arm and hand may be published apart
+    if message is None:
+        index.stamps[role].append(np.nan)
+    elif role in index.stamps:
         stamp = stamp_of(role, message, raw.log_time)
         index.stamps[role].append(stamp)
         if role == LEADER:

@@ -224,6 +224,16 @@ def _pace() -> Callable[[float], None]:
     return wait
 
 
+def _why_unjudged(metrics: dict[str, Any]) -> str:
+    """Why no look was judged."""
+    from wm_ros.replay.player import UNJUDGED
+
+    seen = metrics["perception"]
+    if 0.0 <= seen["seconds"] - metrics["looks"][0]["t"] < seen["future_seconds"]:
+        return "The recording is too short for a future to be compared."
+    return f"No future could be compared. {UNJUDGED}"
+
+
 def _tell(content: dict[str, Any], out: Path) -> None:
     metrics, times = content["metrics"], content["latency"]
     summary = metrics["summary"]
@@ -234,6 +244,6 @@ def _tell(content: dict[str, Any], out: Path) -> None:
         if name not in ("looks", "judged"):
             print(f"  {name:32}{'–' if value is None else f'{value:.4g}':>10}")
     if not summary["judged"]:
-        print("  The recording is too short for a future to be compared.")
+        print(f"  {_why_unjudged(metrics)}")
     shown = out / "index.html"
     print(f"{out / 'metrics.json'} holds the numbers{f'; {shown} shows it' * shown.exists()}.")

@@ -33,7 +33,7 @@ def collect(outcome: Outcome, bag: dict[str, Any], model: dict[str, Any],
         "bag": bag, "model": model, "settings": asdict(settings),
         "perception": {
             "images": outcome.images, "observations": outcome.observations,
-            "seconds": round(seconds, 6),
+            "seconds": round(seconds, 6), "future_seconds": round(outcome.reach, 6),
             "rate_hz": (outcome.observations - 1) / seconds if seconds > 0 else None,
             "troubles": dict(sorted(outcome.troubles.items()))},
         "commands": outcome.source,

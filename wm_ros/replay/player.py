@@ -18,6 +18,7 @@ import numpy as np
 
 from wm_ros.bridge import observations, proposals
 from wm_ros.bridge.chunks import Chunk
+from wm_ros.bridge.joints import JointStates
 from wm_ros.bridge.perception import Assembler, Perception, sensor_names
 from wm_ros.bridge.recorded import Heard, Undecoded, given_transforms, heard
 from wm_ros.data.any_bag import AnyBag
@@ -70,6 +71,7 @@ class Outcome:
     images: int = 0  # of the scene camera
     first: float = 0.0  # s, stamps of the observations
     last: float = 0.0
+    reach: float = 0.0  # s after a look that have to be recorded for it to be judged
     source: str = ""
     troubles: Counter[str] = field(default_factory=Counter)
     latency: dict[str, list[float]] = field(default_factory=dict)
@@ -106,6 +108,7 @@ class Player:
         self._assembler.add_transforms(given_transforms(topics), static=True)
         self._assembler.instruction = settings.instruction
         self._commands = Commands(self._assembler.kinematics)
+        self._states = JointStates(self.robot.joints)
         self._would_be = WouldBe(self.robot) if settings.plan else None
         self._pending: deque[_Look] = deque()
         self._recent: deque[Input] = deque()
@@ -132,6 +135,7 @@ class Player:
             self._hear(item)
             self._judge_ready()
         self._judge_ready(ended=True)
+        self.outcome.reach = self._reach
         self.outcome.source = self._commands.source
         self._check()
         return self.outcome
@@ -159,11 +163,15 @@ class Player:
         elif role == "furniture":
             if self._would_be is not None:
                 self._would_be.furniture(message)
+        elif role in ("action", "commands"):
+            self._commands.add(role, message)
+        elif role == "joint_states":
+            state = self._states.add(message)  # arm and hand may be published apart
+            if state is not None:
+                self._commands.add(role, state)
+                self._sense(role, state)
         else:
-            if role in ("action", "commands", "joint_states"):
-                self._commands.add(role, message)
-            if role not in ("action", "commands"):
-                self._sense(role, message)
+            self._sense(role, message)
 
     def _sense(self, role: str, message: Any) -> None:
         self.outcome.images += role == "scene_color"
