@@ -76,7 +76,7 @@ class FakeController(Node):
     async def _grip(self, handle: object) -> object:
         self.width = float(handle.request.command.position) / self.robot.gripper.command_scale
         handle.succeed()
-        return GripperCommand.Result(position=self.width, reached_goal=True)
+        return GripperCommand.Result(position=handle.request.command.position, reached_goal=True)
 
 
 def main() -> None:

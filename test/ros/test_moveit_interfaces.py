@@ -438,7 +438,7 @@ def test_the_robots_description_is_served(session: Session) -> None:
 
 
 def test_the_gripper_opens_and_closes(session: Session) -> None:
-    gripper = GripperInterface(session.node, list(ROBOT.finger_joints), [0.08, 0.08], [0.0, 0.0],
+    gripper = GripperInterface(session.node, list(ROBOT.finger_joints), [0.04, 0.04], [0.0, 0.0],
                                gripper_group_name=ROBOT.gripper_group)
     for move, finger in ((gripper.close, 0.0), (gripper.open, 0.04)):
         move()

@@ -138,10 +138,17 @@ def test_robot_starts_at_home_with_its_hand_open(urdf: ET.Element) -> None:
 
 
 def test_gripper_command_means_the_same_opening(world: Path) -> None:
-    """Gazebo's gripper controller commands one finger, the embedded one the whole opening."""
+    """ros2_control's gripper controllers command one finger, and so does the embedded one."""
     gripper = load_robot(str(world / "robot.yaml")).gripper
     assert gripper.command_scale == gripper.finger_scale == ROBOT.gripper.finger_scale
-    assert ROBOT.gripper.command_scale == 1.0
+
+
+@pytest.mark.parametrize("name", ["panda", "ur5"])
+def test_a_gripper_command_is_one_fingers_way_where_ros2_control_takes_it(name: str) -> None:
+    """GripperActionController compares the position of a command with that of its one joint."""
+    gripper = load_robot(name).gripper
+    finger = gripper.open_width * gripper.finger_scale
+    assert gripper.open_width * gripper.command_scale == pytest.approx(finger)
 
 
 def test_planner_is_told_the_same_furniture(world: Path) -> None:
