@@ -22,11 +22,13 @@ from wm_ros.bridge.recorded import decode  # noqa: E402
 from wm_ros.cli import main  # noqa: E402
 from wm_ros.convert import pack as packing  # noqa: E402
 from wm_ros.convert.command import find_bags  # noqa: E402
+from wm_ros.convert.episodes import Maker  # noqa: E402
 from wm_ros.convert.index import Index, _look_at  # noqa: E402
 from wm_ros.data.any_bag import AnyBag  # noqa: E402
 from wm_ros.data.bag import Raw, read_raw  # noqa: E402
 from wm_ros.data.episode import VECTOR_FEATURES, Episode  # noqa: E402
 from wm_ros.data.lerobot import Dataset, DatasetWriter  # noqa: E402
+from wm_ros.replay import commands  # noqa: E402
 
 TEST = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TEST / "data"))
@@ -119,6 +121,33 @@ def test_arm_and_hand_that_are_published_apart_give_the_same_rows(
     for attribute, _ in VECTOR_FEATURES.values():
         np.testing.assert_array_equal(getattr(made, attribute), getattr(reference, attribute))
     np.testing.assert_array_equal(made.images["scene"], reference.images["scene"])
+
+
+def test_a_controller_that_falls_silent_costs_neither_rows_nor_memory(
+        dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(raw: Raw) -> Iterator[Raw]:  # the arm is guided by hand for a while
+        if (raw.topic != "/panda_arm_controller/controller_state"
+                or not 1.0 < seconds(raw) - 1000.0 < 3.5):
+            yield raw
+
+    monkeypatch.setattr(commands, "KEEP", 3.0)  # s; as if the recording went on for long
+    waiting, real = [], Maker._add
+
+    def add(maker: Maker, i: int, found: dict) -> Iterator[Episode]:
+        waiting.append(maker._reached - maker.choice.rows[i].stamp)
+        return real(maker, i, found)
+
+    monkeypatch.setattr(Maker, "_add", add)
+    bag = changed(BAGS / "home", tmp_path / "bag", silent)
+    assert convert(bag, "--out", tmp_path / "set") == 0
+    [source] = state(tmp_path / "set")
+    assert source["rows"] == 42 and source["dropped"] == {}
+    assert source["actions_from"] == ("measured joints (22 rows) and "
+                                      "commanded joints (20 rows)")
+    assert max(waiting) < 1.4, "rows wait for commands that do not come"
+    made = Dataset(tmp_path / "set").episode(0)
+    # while nothing is commanded, an action is where the arm is at the next row
+    np.testing.assert_allclose(made.action[11:33, :3], made.state[12:34, 8:11], atol=1e-5)
 
 
 def collected(root: Path) -> list[Episode]:

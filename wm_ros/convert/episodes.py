@@ -18,7 +18,7 @@ from wm_ros.bridge.joints import JointStates
 from wm_ros.bridge.perception import Assembler
 from wm_ros.bridge.recorded import Undecoded, given_transforms, heard
 from wm_ros.convert import gripper
-from wm_ros.convert.index import Index
+from wm_ros.convert.index import LEADER, Index
 from wm_ros.convert.rows import NO_COMMAND, PERIOD, SHORT, UNUSABLE, Choice, Row
 from wm_ros.data.any_bag import AnyBag
 from wm_ros.data.episode import (
@@ -32,7 +32,7 @@ from wm_ros.data.episode import (
 from wm_ros.data.topic_map import TopicMap
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose
-from wm_ros.replay.commands import Commands
+from wm_ros.replay.commands import SILENT, SOURCES, Commands
 
 LATE = 0.15  # s of commands that must have been read before a row is made
 LONGEST = 3000  # rows; what is longer becomes several episodes
@@ -54,7 +54,7 @@ class Made:
     """What making episodes gave besides them."""
 
     unusable: Counter[str] = field(default_factory=Counter)
-    action_source: str = ""
+    sources: Counter[str] = field(default_factory=Counter)  # of actions -> rows
     assumed: set[str] = field(default_factory=set)
 
 
@@ -83,6 +83,7 @@ class Maker:
         self._number = 0
         self._kept: list[dict[str, Any]] = []
         self._kept_row: Row | None = None
+        self._reached = -np.inf  # s, newest scene image
         self._hand: tuple[float, float] | None = None  # m, measured and told at the last row
 
     def episodes(self, bag: AnyBag) -> Iterator[Episode]:
@@ -110,18 +111,21 @@ class Maker:
                 found.setdefault(i, {})[item.role] = message
                 if len(found[i]) == len(self.choice.rows[i].messages):
                     complete.add(i)
-            while (turn in complete
-                   and self._commands.newest >= self.choice.rows[turn].stamp + LATE):
+            while turn in complete and self._told_until(self.choice.rows[turn].stamp + LATE):
                 yield from self._add(turn, found.pop(turn))
                 turn += 1
         for i in range(turn, len(self.choice.rows)):
             yield from self._add(i, found.pop(i))
         yield from self._finish()
-        self.made.action_source = ("recorded actions" if self.index.stamps["action"]
-                                   else self._commands.source)
+
+    def _told_until(self, moment: float) -> bool:
+        """Whether the commands until a moment (s) have been read, or will not come any more."""
+        return self._commands.newest >= moment or self._reached >= moment + SILENT
 
     def _hear(self, role: str, message: Any) -> None:
-        if role in ("scene_info", "wrist_info"):
+        if role == LEADER:
+            self._reached = max(self._reached, times.seconds(message.header.stamp))
+        elif role in ("scene_info", "wrist_info"):
             self._infos[role.removesuffix("_info")].append(message)
         elif role in ("tf", "tf_static"):
             self._assembler.add_transforms(message, static=role == "tf_static")
@@ -177,11 +181,13 @@ class Maker:
         """What was asked of the arm from this row to the next, and what it was told."""
         if "action" in found:
             action = _raw_action(found["action"])
+            self.made.sources[SOURCES[0]] += 1
             told = found.get("executed_action")
             return action, action if told is None else _raw_action(told)
         commanded = self._commands.at(row.stamp + PERIOD)
         if commanded is None:
             return None, None
+        self.made.sources[self._commands.source_at(row.stamp + PERIOD)] += 1
         action = action_vector(*commanded)
         return action, action
 

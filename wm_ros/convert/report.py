@@ -29,12 +29,19 @@ def of_bag(index: Index, choice: Choice, made: Made, damage: list[str],
         "damaged": {role: dict(counts) for role, counts in sorted(index.damaged.items())},
         "broken_off": damage,
         "gaps": [asdict(gap) for gap in choice.gaps],
-        "actions_from": made.action_source,
+        "actions_from": _sources(made.sources),
         "assumed": sorted(made.assumed),
         "topics": dict(sorted(index.mapped.items())),
         "topics_not_mapped": {t: {"type": kind, "messages": count}
                               for t, (kind, count) in sorted(index.unmapped.items())},
     }
+
+
+def _sources(counts: Counter[str]) -> str:
+    """What the actions come from; where that changes, with the rows of each."""
+    if len(counts) < 2:
+        return "".join(counts)
+    return " and ".join(f"{source} ({rows} rows)" for source, rows in counts.most_common())
 
 
 def show(console: Console, sources: dict[str, dict[str, Any]]) -> None:

@@ -15,6 +15,8 @@ from wm_ros.motion.pose import Pose, interpolate
 SOURCES = ("recorded actions", "commanded joints", "measured joints")
 KEEP = 10.0  # s of history
 SLACK = 0.12  # s that a track may end before a moment that is asked for
+SILENT = 1.0  # s of images after which commands that lack are not waited for; no track is
+# interpolated over a longer silence: somebody guides the arm by hand meanwhile
 
 
 class _Track:
@@ -44,7 +46,17 @@ class _Track:
         if i == len(self.times):
             return self.values[-1], self.values[-1], 0.0
         before, after = self.times[i - 1], self.times[i]
+        if after - before > SILENT:
+            return self._beside_silence(i, time)
         return self.values[i - 1], self.values[i], (time - before) / max(after - before, 1e-9)
+
+
+    def _beside_silence(self, i: int, time: float) -> tuple[Any, Any, float] | None:
+        """The value at the near end of the silence before entry ``i``; None: it is too far."""
+        for k in (i - 1, i):
+            if abs(self.times[k] - time) <= SLACK:
+                return self.values[k], self.values[k], 0.0
+        return None
 
 
 class Commands:
@@ -61,7 +73,7 @@ class Commands:
 
     @property
     def source(self) -> str:
-        """Which of ``SOURCES`` is used."""
+        """The best of ``SOURCES`` that there was."""
         return SOURCES[0 if self._actions.times else 1 if self._joints.times else 2]
 
     @property
@@ -102,6 +114,12 @@ class Commands:
             return None
         (_, wide), (_, narrow), share = measured
         return self._kinematics.fk(joints_at), float(wide + share * (narrow - wide))
+
+    def source_at(self, time: float) -> str:
+        """Which of ``SOURCES`` tells what was commanded for a moment (s), if any does."""
+        tracks = (self._actions, self._joints)
+        return next((source for source, track in zip(SOURCES, tracks, strict=False)
+                     if track.around(time) is not None), SOURCES[-1])
 
     def joints_at(self, time: float) -> np.ndarray | None:
         """(n,) rad commanded for a moment, else measured then; None: not covered."""

@@ -26,14 +26,13 @@ from wm_ros.data.topic_map import TopicMap
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose
 from wm_ros.nodes.parameters import IMAGINATION
-from wm_ros.replay.commands import Commands
+from wm_ros.replay.commands import SILENT, Commands
 from wm_ros.replay.futures import compare
 from wm_ros.replay.plans import WouldBe, difference, recorded_chunk
 from wm_ros.report.run_log import RunLog
 from wm_ros.world_model import Observation as Input
 from wm_ros.world_model.deciding import doubted, rank
 
-SILENT = 1.0  # s of images after which commands that lack are not waited for
 NEAR = 0.051  # s between an imagined image and the recorded one that it is compared with
 UNJUDGED = "No commands were recorded for the whole future of a look; it is not judged."
 NO_IMAGE = "No image was recorded near the moment of one that was imagined."
