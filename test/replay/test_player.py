@@ -19,9 +19,10 @@ from wm_ros.data.bag import Raw  # noqa: E402
 from wm_ros.data.topic_map import load_map  # noqa: E402
 from wm_ros.errors import UserError  # noqa: E402
 from wm_ros.motion.kinematics import Kinematics  # noqa: E402
-from wm_ros.replay import commands  # noqa: E402
+from wm_ros.replay import commands, plans  # noqa: E402
 from wm_ros.replay.player import UNJUDGED  # noqa: E402
 from wm_ros.robot import load_robot  # noqa: E402
+from wm_ros.world_model import ActionChunks, Imagination, State  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bags"))
@@ -57,6 +58,47 @@ def test_a_model_that_keeps_a_map_is_shown_each_moment_once_and_in_order() -> No
     outcome = play(BAGS / "home", model=model)
     stamps = [o.stamp for o in model.seen]
     assert stamps == sorted(set(stamps)) and len(stamps) == len(outcome.looks)
+
+
+class _Mapping(FrozenModel):
+    """Keeps a map, as it were: its frames are filled with the number of looks fused so far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drawn: list[tuple[float, int]] = []  # stamp of the look, what its frames show
+
+    def imagine(self, state: State, chunks: ActionChunks, instruction: str,
+                render: bool = True) -> Imagination:
+        future = super().imagine(state, chunks, instruction, render)
+        self.drawn.append((state.observation.stamp, len(self.seen)))
+        return dataclasses.replace(future, frames=np.full_like(future.frames, len(self.seen)))
+
+
+def test_what_is_imagined_at_a_look_knows_no_later_one() -> None:
+    model = _Mapping()
+    outcome = play(BAGS / "home", model=model)
+    judged = [k for k, look in enumerate(outcome.looks) if "futures" in look]
+    assert len(judged) >= 5 and len(model.seen) == len(outcome.looks)
+    assert model.drawn == [(model.seen[k].stamp, k + 1) for k in judged]
+
+
+def test_looks_are_planned_among_the_furniture_of_their_own_time(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[Raw] = []
+
+    def twice(raw: Raw) -> Iterator[Raw]:
+        kept.extend([raw] if raw.topic == "/wm/furniture" else [])
+        yield raw
+        if kept and raw.topic == "/joint_states" and abs(raw.log_time - 1002.02e9) < 1e6:
+            yield kept[0]._replace(log_time=raw.log_time)
+
+    done: list[str] = []
+    monkeypatch.setattr(plans.WouldBe, "furniture", lambda *_: done.append("furniture"))
+    monkeypatch.setattr(plans.WouldBe, "plan", lambda *_: done.append("plan") or {"fraction": 1.0})
+    outcome = play(changed(BAGS / "home", tmp_path / "bag", twice))
+    before = sum(look["t"] < 2.02 for look in outcome.looks)
+    assert done == ["furniture", *["plan"] * before, "furniture",
+                    *["plan"] * (len(outcome.looks) - before)]
 
 
 def test_commands_that_fall_silent_take_no_look_its_future(

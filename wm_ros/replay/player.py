@@ -3,7 +3,9 @@
 
 The observations come from the perception node's own code, the chunks and futures from the calls
 that the imagination node makes, the plans from the motion node's planner. Time is the stamps of
-the recording; nothing depends on how long anything takes.
+the recording; nothing depends on how long anything takes. A look is held back until its future has
+been heard, and only then shown to the model: what keeps a map would else imagine with what it saw
+after the look.
 """
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -78,14 +80,23 @@ class Outcome:
 
 @dataclass
 class _Look:
-    """A moment at which the model looked, until its future is known."""
+    """A moment at which the model is to look; it does so once what then happened is known.
+
+    :param furniture: what is heard of it between this look and the next one
+    """
+
+    seen: Input
+    instruction: str
+    furniture: list[Any] = field(default_factory=list)
+
+
+class _Foreseen(NamedTuple):
+    """What a look gave: the model's state, its best chunk, and that alone as it proposed it."""
 
     row: dict[str, Any]
-    seen: Input
-    state: Any  # of the model, which has seen more by the time of judging
+    state: Any
     chunk: Chunk
     proposed: Any
-    instruction: str
 
 
 class Player:
@@ -160,8 +171,7 @@ class Player:
             if not self.settings.instruction:
                 self._assembler.instruction = message.data
         elif role == "furniture":
-            if self._would_be is not None:
-                self._would_be.furniture(message)
+            self._furnish(message)
         elif role in ("action", "commands"):
             self._commands.add(role, message)
         elif role == "joint_states":
@@ -171,6 +181,13 @@ class Player:
                 self._sense(role, state)
         else:
             self._sense(role, message)
+
+    def _furnish(self, message: Any) -> None:
+        """The looks that wait are planned among the furniture of their own time."""
+        if self._pending:
+            self._pending[-1].furniture.append(message)
+        elif self._would_be is not None:
+            self._would_be.furniture(message)
 
     def _sense(self, role: str, message: Any) -> None:
         self.outcome.images += role == "scene_color"
@@ -186,13 +203,14 @@ class Player:
         seen = Input(**observations.fields(observation, self.robot))
         if seen.stamp < self.outcome.last - 1.0:  # the clock was set back
             self.outcome.troubles.update([UNJUDGED] * len(self._pending))
+            while self._pending:
+                self._look(self._pending.popleft())
             self._recent.clear()
-            self._pending.clear()
             self._due = -np.inf
         self._keep(seen)
         if observation.instruction and seen.stamp >= self._due:
             self._due = seen.stamp + self.settings.every - 1e-6
-            self._look(seen, observation.instruction)
+            self._pending.append(_Look(seen, observation.instruction))
 
     def _keep(self, seen: Input) -> None:
         out = self.outcome
@@ -213,9 +231,9 @@ class Player:
         return float(spec.dt) * max(spec.horizon, *spec.frame_steps)
 
     # --- the model looks
-    def _look(self, seen: Input, instruction: str) -> None:
-        """Propose and plan, as the nodes would have done at this moment."""
-        count = self.settings.candidates
+    def _look(self, look: _Look) -> _Foreseen:
+        """Propose and plan, as the nodes would have done at that moment."""
+        seen, instruction, count = look.seen, look.instruction, self.settings.candidates
         with self._timed("propose"):
             state = self.model.observe(seen)
             proposed = self.model.act(state, instruction, count)
@@ -235,9 +253,10 @@ class Player:
             present = Pose(seen.tcp_position, seen.tcp_quaternion)
             with self._timed("plan"):
                 row["plan"] = self._would_be.plan(chunk, np.asarray(seen.q), present)
+            for message in look.furniture:
+                self._would_be.furniture(message)
         self.outcome.looks.append(row)
-        self._pending.append(_Look(row, seen, state, chunk, proposals.only(proposed, best),
-                                   instruction))
+        return _Foreseen(row, state, chunk, proposals.only(proposed, best))
 
     # --- and later: what then happened
     def _judge_ready(self, ended: bool = False) -> None:
@@ -250,17 +269,17 @@ class Player:
             self._judge(self._pending.popleft())
 
     def _judge(self, look: _Look) -> None:
-        """Compare the plan with the commands, and the future under those with what was seen."""
+        """Look, compare the plan with the commands, and the future under those with what was seen.
+        """
+        row, state, chunk, proposed = self._look(look)
         spec = self.model.spec
         recorded = recorded_chunk(self._commands, look.seen.stamp, spec.horizon, spec.dt)
         if recorded is None:  # often because the recording ends before
             self.outcome.troubles[UNJUDGED] += 1
             return
-        row, chunk = look.row, look.chunk
         row["commands"] = difference(chunk, recorded)
         given = proposals.from_given(
-            [chunk._replace(poses=recorded[0], gripper=recorded[1])], look.proposed)
-        state = look.state
+            [chunk._replace(poses=recorded[0], gripper=recorded[1])], proposed)
         with self._timed("imagine"):
             future = self.model.imagine(state, given, look.instruction, render=True)
         frames = [None] * len(future.times) if future.frames is None else future.frames[0]
