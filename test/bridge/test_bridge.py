@@ -338,6 +338,76 @@ def test_after_a_clock_that_was_set_back_observations_come_at_once() -> None:
     assert len([s for s in seen if s is not None and s < 2.0]) >= 8
 
 
+class Counting:
+    """Assembles stamps, of all that is not refused."""
+
+    robot, news = ROBOT, 0
+
+    def __init__(self, refused: str = "") -> None:
+        self.refused, self.tries = refused, 0
+
+    def assemble(self, stamp: float, found: dict) -> float:
+        self.tries += 1
+        if self.refused:
+            raise UserError(self.refused)
+        return stamp
+
+
+def played(assembler: Counting, rates: dict[str, float], late: dict[str, float],
+           ahead: dict[str, float], seconds: float = 3.0) -> tuple[Perception, list[float]]:
+    """Observations of streams (Hz) that come late (s), with stamps that are ahead (s)."""
+    perception = Perception(assembler, list(rates), 0.03, 10.0)  # type: ignore[arg-type]
+    coming = sorted((at + late.get(name, 0.0), at + ahead.get(name, 0.0), name)
+                    for name, rate in rates.items()
+                    for at in np.arange(1.0, 1.0 + seconds, 1 / rate))
+    seen = []
+    for _, stamp, name in coming:
+        message = (state(stamp, **dict.fromkeys(ROBOT.joints, 0.0)) if name == "joint_states"
+                   else Image())
+        message.header.stamp = times.stamp(float(stamp))
+        perception.add(name, message)
+        seen.append(perception.next())
+    return perception, [s for s in seen if s is not None]
+
+
+RATES = {"scene_color": 30.0, "wrist_color": 30.0, "joint_states": 1000.0, "scene_depth": 30.0}
+
+
+def test_depth_may_come_long_after_the_joint_states_of_a_fast_driver() -> None:
+    perception, seen = played(Counting(), RATES, {"scene_depth": 0.12}, {})
+    assert len(seen) >= 25
+    assert perception.unmatched() == perception.trouble == ""
+
+
+def test_cameras_that_are_not_synchronised_are_named_with_their_distance() -> None:
+    apart = {"scene_color": 10.0, "wrist_color": 10.0, "joint_states": 500.0}
+    perception, seen = played(Counting(), apart, {}, {"wrist_color": 0.045})
+    assert not seen
+    assert "wrist camera" in perception.unmatched() and "0.045 s" in perception.unmatched()
+    perception, _ = played(Counting(), {**apart, "wrist_color": 1e-3}, {"wrist_color": 10.0}, {})
+    assert "wrist camera" in perception.unmatched()
+
+
+def test_a_moment_that_cannot_be_used_is_not_unpacked_at_every_message() -> None:
+    assembler = Counting("The force-torque sensor gives no numbers (NaN).")
+    perception, seen = played(assembler, RATES, {"scene_depth": 0.12}, {})
+    assert not seen and perception.trouble == assembler.refused and perception.lasting
+    images = 3.0 * RATES["scene_color"]
+    assert images / 2 < assembler.tries < 3 * images
+    assembler.refused, tries = "", assembler.tries
+    assembler.news += 1  # a calibration has come
+    assert perception.next() is not None and assembler.tries == tries + 1
+
+
+def test_images_that_are_done_with_are_not_kept() -> None:
+    perception, _ = played(Counting(), RATES, {"scene_depth": 0.12}, {}, seconds=2.0)
+    kept = {name: len(stream.stamps) for name, stream in perception._sync._streams.items()}
+    assert kept["scene_color"] < 12 and kept["joint_states"] < 400
+    perception, _ = played(Counting("broken"), RATES, {}, {}, seconds=4.0)
+    kept = {name: len(stream.stamps) for name, stream in perception._sync._streams.items()}
+    assert kept["scene_color"] <= 60 and kept["joint_states"] <= 1001
+
+
 def test_a_wrench_is_turned_into_the_hands_frame() -> None:
     assembler = Assembler(ROBOT, 96, 0.03, {})
     mounted = TransformStamped(child_frame_id="sensor")

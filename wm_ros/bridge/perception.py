@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from geometry_msgs.msg import WrenchStamped
@@ -20,6 +20,11 @@ from wm_ros.motion.pose import Pose, rotate
 from wm_ros.msg import Observation
 from wm_ros.robot import RobotConfig
 from wm_ros.sim.link_tree import LinkTree
+
+SENSOR_NAMES = {"scene_color": "scene camera (colour)", "scene_depth": "scene camera (depth)",
+                "wrist_color": "wrist camera", "joint_states": "joint states",
+                "wrench": "wrist force-torque sensor"}
+PATIENCE = 0.5  # s after which a moment that lacks a sensor is told
 
 
 def sensor_names(depth: bool = True, wrench: bool = True) -> list[str]:
@@ -46,16 +51,19 @@ class Assembler:
         self._infos: dict[str, CameraInfo] = {}
         self._sequence = 0
         self.instruction = ""
+        self.news = 0  # calibrations and transforms so far: what failed without them may go now
         self.camera_moves = False  # a camera's pose has to come from /tf
         self.encode: Callable[[np.ndarray], np.ndarray] | None = None
 
     def calibrate(self, camera: str, message: CameraInfo) -> None:
         """Take in the calibration of the ``scene`` or the ``wrist`` camera."""
         self._infos[camera] = message
+        self.news += 1
 
     def add_transforms(self, message: TFMessage, static: bool = False) -> None:
         """Take in /tf or /tf_static."""
         self._buffer.add(message.transforms, static=static)
+        self.news += 1
 
     def assemble(self, stamp: float, found: Mapping[str, Any]) -> Observation:
         """One observation.
@@ -125,6 +133,15 @@ class Assembler:
             raise
 
 
+class _Failed(NamedTuple):
+    """A moment (s) that could not be made an observation of, and of what it was tried."""
+
+    stamp: float
+    found: dict[str, Any]
+    news: int
+    why: str
+
+
 class Perception:
     """Picks the newest complete moment of the sensors' messages, at most ``rate`` a second.
 
@@ -142,6 +159,7 @@ class Perception:
         self._sync = Synchroniser(sensors, tolerance)
         self._rate, self._lasting_after = rate, lasting_after
         self._due, self._sound = -math.inf, math.inf
+        self._failed: _Failed | None = None
         robot = assembler.robot
         self._states = joints.JointStates(robot.joints)
 
@@ -165,13 +183,35 @@ class Perception:
             return None
         stamp, found = matched
         self._sound = min(self._sound, stamp)
+        if self._failed is not None and self._in_vain(self._failed, stamp, found):
+            self.trouble = self._failed.why
+            return None
         try:
             message = self.assembler.assemble(stamp, found)
         except UserError as error:
             self.trouble = str(error)
+            self._failed = _Failed(stamp, found, self.assembler.news, self.trouble)
             self.lasting = stamp - self._sound > self._lasting_after
             return None
         self.trouble, self.lasting, self._sound = "", False, stamp
+        self._failed = None
         self._sync.consume(stamp)
         self._due = stamp + 0.9 / self._rate
         return message
+
+    def _in_vain(self, failed: _Failed, stamp: float, found: dict[str, Any]) -> bool:
+        """Whether the same would be tried again: joint states come a thousand times a second, and
+        each time the images of a moment that cannot be used would be unpacked anew."""
+        return (stamp == failed.stamp and self.assembler.news == failed.news
+                and all(found[name] is failed.found[name] for name in found))
+
+    def unmatched(self) -> str:
+        """Which sensor keeps images from becoming an observation, one sentence; empty: none."""
+        lacking = self._sync.unmatched(PATIENCE)
+        if lacking is None:
+            return ""
+        name = SENSOR_NAMES[lacking.stream]
+        if not math.isfinite(lacking.distance):
+            return f"No observation, since nothing has come from the {name} yet."
+        return (f"No observation, since of the {name} the nearest stamp is {lacking.distance:.3f} "
+                "s away from the image's; raise perception.tolerance, or synchronise the clocks.")

@@ -14,15 +14,11 @@ from std_msgs.msg import String
 from tf2_msgs.msg import TFMessage
 
 from wm_ros.bridge import times
-from wm_ros.bridge.perception import Assembler, Perception, sensor_names
+from wm_ros.bridge.perception import SENSOR_NAMES, Assembler, Perception, sensor_names
 from wm_ros.msg import Observation
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
 from wm_ros.nodes.parameters import PERCEPTION, TOPICS
-
-SENSOR_NAMES = {"scene_color": "scene camera (colour)", "scene_depth": "scene camera (depth)",
-                "wrist_color": "wrist camera", "joint_states": "joint states",
-                "wrench": "wrist force-torque sensor"}
 
 
 class PerceptionNode(WmNode):
@@ -41,6 +37,7 @@ class PerceptionNode(WmNode):
         self._perception = Perception(self._assembler, self._sensors, tolerance,
                                       self.number("rate"), self.number("missing_after"))
         self._moving = False
+        self._lacking = 0  # looks in a row at which no moment was complete
         self._heard = dict.fromkeys(self._sensors, -math.inf)
         self._assembler.encode = self._encoder(self.text("checkpoint"))
         self._out = self.create_publisher(Observation, "/wm/observation", qos.EVENT)
@@ -133,11 +130,22 @@ class PerceptionNode(WmNode):
                 status.level, status.message = DiagnosticStatus.OK, "ok"
             report.status.append(status)
         status = DiagnosticStatus(name="perception: observation", hardware_id=self.robot.name)
-        trouble = self._perception.trouble
+        trouble = self._perception.trouble or self._unmatched(report.status)
         status.level = DiagnosticStatus.ERROR if trouble else DiagnosticStatus.OK
         status.message = trouble or "ok"
         report.status.append(status)
         self._diagnostics.publish(report)
+
+
+    def _unmatched(self, sensors: Sequence[DiagnosticStatus]) -> str:
+        """Which sensor comes, but not for the images' moments; into the log once, since the
+        distance in the sentence changes all the time."""
+        unmatched = self._perception.unmatched()
+        told = any(status.level != DiagnosticStatus.OK for status in sensors)  # it is missing
+        self._lacking = self._lacking + 1 if unmatched and not told else 0
+        if self._lacking == 2:
+            self.complain(unmatched)
+        return unmatched
 
 
 def main(args: Sequence[str] | None = None) -> int:
