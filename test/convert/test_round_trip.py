@@ -20,9 +20,10 @@ from std_msgs.msg import String  # noqa: E402
 from wm_ros.bridge import times  # noqa: E402
 from wm_ros.bridge.recorded import decode  # noqa: E402
 from wm_ros.cli import main  # noqa: E402
+from wm_ros.convert import episodes  # noqa: E402
 from wm_ros.convert import pack as packing  # noqa: E402
 from wm_ros.convert.command import find_bags  # noqa: E402
-from wm_ros.convert.episodes import Maker  # noqa: E402
+from wm_ros.convert.episodes import Maker, longest  # noqa: E402
 from wm_ros.convert.index import Index, _look_at  # noqa: E402
 from wm_ros.data.any_bag import AnyBag  # noqa: E402
 from wm_ros.data.bag import Raw, read_raw  # noqa: E402
@@ -148,6 +149,22 @@ def test_a_controller_that_falls_silent_costs_neither_rows_nor_memory(
     made = Dataset(tmp_path / "set").episode(0)
     # while nothing is commanded, an action is where the arm is at the next row
     np.testing.assert_allclose(made.action[11:33, :3], made.state[12:34, 8:11], atol=1e-5)
+
+
+def test_large_images_make_short_episodes(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert longest(96) == 3000
+    for size in (16, 224, 480, 1024):
+        assert longest(size) > 100 and longest(size) * (3 + 3 + 2) * size**2 <= 1e9
+    monkeypatch.setattr(episodes, "MOST", 18 * 8 * 32**2)  # bytes: 18 rows
+    root = tmp_path / "set"
+    assert convert(BAGS / "home", "--out", root, "--image-size", "32", "--min-seconds", "0") == 0
+    made = Dataset(root)
+    progress = [made.episode(i).progress for i in range(len(made))]
+    assert sorted(map(len, progress)) == [6, 18, 18]
+    # what goes on in the next episode is not done at the end of this one
+    ends = sorted((round(float(p[0]), 3), round(float(p[-1]), 3)) for p in progress)
+    assert ends == [(0.0, 0.429), (0.429, 0.857), (0.857, 1.0)]
 
 
 def collected(root: Path) -> list[Episode]:

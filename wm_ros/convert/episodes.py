@@ -36,6 +36,8 @@ from wm_ros.replay.commands import SILENT, SOURCES, Commands
 
 LATE = 0.15  # s of commands that must have been read before a row is made
 LONGEST = 3000  # rows; what is longer becomes several episodes
+MOST = 1_000_000_000  # bytes of images that an episode may hold: it is made in memory
+PIXEL = 3 + 3 + 2  # bytes of both cameras' colours and of depth
 OPENING = STATE_NAMES.index("gripper")  # column of `state`
 WIDTH = 7  # column of `action`
 
@@ -74,6 +76,9 @@ class Maker:
         self.index, self.choice, self.labels = index, choice, labels
         self.shortest, self.report, self.made, self.taken = shortest, report, Made(), taken
         self.topics, robot = topics, topics.robot
+        self._longest = longest(image_size)
+        self._rows = Counter(row.piece for row in choice.rows)
+        self._cut = 0  # rows of the piece that went into episodes which were cut for their length
         self._assembler = Assembler(robot, image_size, tolerance, topics.names())
         self._assembler.add_transforms(given_transforms(topics), static=True)
         self._commands = Commands(self._assembler.kinematics)
@@ -149,8 +154,10 @@ class Maker:
             yield from self._finish()
             return
         before = self._kept_row
-        if before is not None and (before.piece != row.piece or len(self._kept) >= LONGEST):
+        if before is not None and before.piece != row.piece:
             yield from self._finish()
+        elif len(self._kept) >= self._longest:
+            yield from self._finish(cut=True)
         self._kept.append(made)
         self._kept_row = row
 
@@ -191,9 +198,13 @@ class Maker:
         action = action_vector(*commanded)
         return action, action
 
-    def _finish(self) -> Iterator[Episode]:
-        """The rows so far as an episode, if they are enough."""
-        kept, row = self._kept, self._kept_row
+    def _finish(self, cut: bool = False) -> Iterator[Episode]:
+        """The rows so far as an episode, if they are enough.
+
+        :param cut: because of their number: what was done in them goes on
+        """
+        kept, row, done = self._kept, self._kept_row, self._cut
+        self._cut = done + len(kept) if cut else 0
         self._kept, self._kept_row = [], None
         if row is None:
             return
@@ -201,13 +212,16 @@ class Maker:
         if len(kept) < self.shortest:
             self.choice.dropped[SHORT] += len(kept)
             return
-        rows: dict[str, Any] = {name: np.stack([entry[name] for entry in kept]) for name in
+        # popped: images that are already in the episode are not held twice
+        rows: dict[str, Any] = {name: np.stack([entry.pop(name) for entry in kept]) for name in
                 ("scene", "wrist", "depth", "state", "wrench", "camera", "action", "executed")}
         about = self._label(row)
         progress = [entry["progress"] for entry in kept]
         if any(value is None for value in progress):
             self.made.assumed.add("progress: it rises evenly in episodes that went well, else 0")
-            progress = list(np.linspace(0.0, float(about["success"]), len(kept)))
+            whole = self._rows[row.piece]
+            until = (done + len(kept)) / whole if cut else 1.0
+            progress = list(np.linspace(done / whole, until, len(kept)) * about["success"])
         images = {"scene": rows.pop("scene"), "wrist": rows.pop("wrist")}
         self._number += 1
         yield Episode(images=images, progress=np.asarray(progress, np.float32), **rows, **about)
@@ -241,6 +255,11 @@ class Maker:
             about["seed"] = _seed(self.index.fingerprint, self._number)
         about["instruction"] = row.instruction
         return about
+
+
+def longest(image_size: int) -> int:
+    """Rows that an episode may have, given the side of its images in px."""
+    return min(LONGEST, MOST // (PIXEL * image_size**2))
 
 
 def _about(text: str) -> dict[str, Any]:
