@@ -6,11 +6,18 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from moveit_msgs.msg import MoveItErrorCodes
+from moveit_msgs.srv import GetCartesianPath
 from rclpy.task import Future
 
+from wm_ros.motion.pose import Pose
 from wm_ros.nodes.clients import Goal, StopFlag, Stopped, send
 from wm_ros.nodes.moveit_body import MoveItBody
+from wm_ros.robot import load_robot
+
+ROBOT = load_robot()
 
 
 class DeafGoal:
@@ -104,3 +111,51 @@ def test_a_goal_that_is_accepted_after_the_stop_is_ended_too(late: bool) -> None
         body.rest()
     assert deaf.ended.done() and deaf.cancelled
     assert not body._moving()
+
+
+class CartesianPaths:
+    """/compute_cartesian_path, answering with an error code, or not at all (0)."""
+
+    srv_name = "/compute_cartesian_path"
+
+    def __init__(self, code: int) -> None:
+        self.code, self.ready, self.asked = code, True, 0
+
+    def service_is_ready(self) -> bool:
+        return self.ready
+
+    def call_async(self, _request: Any) -> Future:
+        self.asked += 1
+        future = Future()
+        if self.code:
+            answer = GetCartesianPath.Response()
+            answer.error_code.val = self.code
+            future.set_result(answer)
+        return future
+
+    def remove_pending_request(self, _future: Future) -> None:
+        """Nothing to do."""
+
+
+def planning(service: CartesianPaths) -> MoveItBody:
+    """A body without ROS whose MoveIt is ``service``."""
+    body = object.__new__(MoveItBody)
+    body.robot, body._planner, body._seen, body._state = ROBOT, service, None, None
+    body.node = SimpleNamespace(number=lambda _: 0.02, now=lambda: 1.0)  # type: ignore[assignment]
+    return body
+
+
+def plan(body: MoveItBody) -> Any:
+    return body.plan(np.array(ROBOT.home), [Pose.of([0.4, 0.0, 0.3])], StopFlag())
+
+
+@pytest.mark.parametrize(("code", "named"), [
+    (MoveItErrorCodes.FRAME_TRANSFORM_FAILURE, ROBOT.base_link),
+    (MoveItErrorCodes.INVALID_GROUP_NAME, ROBOT.planning_group),
+    (MoveItErrorCodes.INVALID_LINK_NAME, ROBOT.tcp_link)])
+def test_what_is_set_up_wrongly_is_said_and_not_taken_for_an_obstacle(code: int,
+                                                                     named: str) -> None:
+    with pytest.raises(Stopped, match=named):
+        plan(planning(CartesianPaths(code)))
+    path, fraction, reason = plan(planning(CartesianPaths(MoveItErrorCodes.GOAL_IN_COLLISION)))
+    assert path is None and fraction == 0.0 and "in the way" in reason

@@ -47,8 +47,20 @@ CODES = {getattr(MoveItErrorCodes, name): name for name in (
 REST = 2.0  # s within which cancelled goals must have ended
 
 
-class _NotUnderstood(Stopped):
-    """The model cannot do what the words say; asking again does not help."""
+SETUPS = {  # errors that no other chunk makes good
+    MoveItErrorCodes.FRAME_TRANSFORM_FAILURE:
+        "MoveIt knows no transform from {base_link} to the root of its URDF; let "
+        "robot_state_publisher or a static transform publish it.",
+    MoveItErrorCodes.INVALID_GROUP_NAME:
+        "MoveIt has no planning group {planning_group}; set planning_group in the robot's YAML "
+        "file to one of MoveIt's SRDF.",
+    MoveItErrorCodes.INVALID_LINK_NAME:
+        "MoveIt's robot has no link {tcp_link}; set tcp_link in the robot's YAML file to one of "
+        "MoveIt's URDF."}
+
+
+class _Hopeless(Stopped):
+    """Asking again does not help; the instruction ends with this sentence."""
 
 
 class MoveItBody:
@@ -225,7 +237,7 @@ class MoveItBody:
                                   min_stamp=times.stamp(max(newer_than, 0.0)))
         answer = call(self._proposer, request, stop, 10.0, repeat=2.5)
         if not answer.success:
-            raise _NotUnderstood(answer.message or "The world model proposed nothing.")
+            raise _Hopeless(answer.message or "The world model proposed nothing.")
         why, sound = "The world model proposed nothing.", []
         for message in answer.chunks:
             try:
@@ -252,6 +264,8 @@ class MoveItBody:
         request.start_state = self._robot_state(start)
         answer = call(self._planner, request, stop, 3.0, repeat=1.5)
         code = int(answer.error_code.val)
+        if code in SETUPS:
+            raise _Hopeless(SETUPS[code].format(**vars(self.robot)))
         reason = (f"MoveIt reaches only {100.0 * max(answer.fraction, 0.0):.0f} % of the way "
                   f"({CODES.get(code, code)}); something is in the way or out of reach.")
         if not answer.solution.joint_trajectory.points or answer.fraction <= 0.0:
