@@ -93,6 +93,18 @@ def test_the_report_holds_page_futures_surprise_and_latency(replayed: Path) -> N
     assert (replayed / "imagined.gif").stat().st_size > 1000
 
 
+def test_numbers_outlive_a_page_that_cannot_be_made(
+        model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Path) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("wm_ros.report.render.render", full)
+    out = tmp_path / "out"
+    with pytest.raises(MemoryError):
+        main(["replay", str(BAGS / "home"), *options(model, out, "--no-plans", "--every", "1.2")])
+    assert json.loads((out / command.PART / "metrics.json").read_text())["metrics"]["looks"]
+
+
 @pytest.mark.parametrize(("seconds", "said"), [(1.0, "too short"), (60.0, "No commands were")])
 def test_why_nothing_was_judged_is_said(
         seconds: float, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -112,6 +112,23 @@ def test_a_long_run_does_not_fill_the_memory(tmp_path: Path) -> None:
     assert 25 <= len(run.real) <= 51 and run.duration > 35
 
 
+def test_many_futures_do_not_fill_the_memory_either(tmp_path: Path) -> None:
+    log = RunLog(tmp_path / "run", max_imagined_frames=50)
+    for i in range(200):
+        log.add_real_frame(T0 + i / 2, scene(i / 200))
+        log.add_imagined(f"chunk-{i}", T0 + i / 2, np.array([0.8, 1.6]),
+                         np.stack([scene(i / 200), scene(i / 200)]), 0.5, 0.1)
+        assert len(log._imagined) <= 50
+    log.set_result(success=True, instruction="go on")
+    log.save()
+    run = load_run(tmp_path / "run")
+    kept = sorted(set(run.imagined_chunk.tolist()))
+    assert kept == list(range(0, 200, 8)) and len(run.imagined) == 50
+    assert len(run.result["chunks"]) == 200 and {c["frames"] for c in run.result["chunks"]} == {2}
+    assert run.imagined_at(96.8) is not None
+    assert render(tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("name", ["real.npz", "imagined.npz", "trace.npz", "result.json"])
 def test_a_file_that_is_cut_or_damaged_is_said_in_one_sentence(tmp_path: Path, name: str) -> None:
     made_up_run(tmp_path / "run", 2.0).save()

@@ -153,6 +153,8 @@ def replay(args: argparse.Namespace, model_name: str, out: Path,
         "format": metrics.FORMAT,
         "metrics": metrics.collect(outcome, about, _about(model, model_name, args), settings),
         "latency": metrics.latency(outcome, wall)}
+    # before the page: it takes most of the memory, and the numbers are what took long
+    metrics.write(out / "metrics.json", content["metrics"], content["latency"])
     if log is not None:
         log.set_result(
             success=True, verdict="replayed", instruction=outcome.looks[0]["instruction"],
@@ -160,7 +162,6 @@ def replay(args: argparse.Namespace, model_name: str, out: Path,
             summary=content["metrics"]["summary"], looks=content["metrics"]["looks"])
         log.save()
         render(out)
-    metrics.write(out / "metrics.json", content["metrics"], content["latency"])
     for sentence in damage:
         print(f"Note: {sentence}", file=sys.stderr)
     return content

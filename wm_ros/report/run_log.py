@@ -35,14 +35,18 @@ class RunLog:
     """Collects one run; every method may be called from any thread.
 
     :param max_real_frames: real frames kept; when there are more, every second one is dropped
+    :param max_imagined_frames: the same of imagined ones: those of every second chunk are dropped
     """
 
-    def __init__(self, folder: Path | str, max_real_frames: int = 1200) -> None:
+    def __init__(self, folder: Path | str, max_real_frames: int = 1200,
+                 max_imagined_frames: int = 1200) -> None:
         self.folder = Path(folder)
         self._lock = threading.Lock()
         self._max_real = max_real_frames
         self._stride = 1
         self._seen = 0
+        self._max_imagined = max_imagined_frames
+        self._every = 1  # of how many chunks one keeps its frames
         self._real: list[tuple[float, np.ndarray]] = []
         self._imagined: list[tuple[float, np.ndarray, int]] = []
         self._chunks: list[dict[str, Any]] = []
@@ -89,8 +93,12 @@ class RunLog:
                     "frames": len(frames),
                 }
             )
-            for time, frame in zip(times, frames, strict=True):
-                self._imagined.append((float(stamp + time), np.array(frame, np.uint8), index))
+            if index % self._every == 0:
+                for time, frame in zip(times, frames, strict=True):
+                    self._imagined.append((float(stamp + time), np.array(frame, np.uint8), index))
+            while len(self._imagined) > self._max_imagined and self._every <= index:
+                self._every *= 2
+                self._imagined = [row for row in self._imagined if row[2] % self._every == 0]
 
     def add_surprise(self, stamp: float, value: float, threshold: float) -> None:
         """How wrong the last prediction was, and from where on it is too wrong."""
