@@ -141,6 +141,7 @@ def planning(service: CartesianPaths) -> MoveItBody:
     """A body without ROS whose MoveIt is ``service``."""
     body = object.__new__(MoveItBody)
     body.robot, body._planner, body._seen, body._state = ROBOT, service, None, None
+    body._answered, body._applied = False, None
     body.node = SimpleNamespace(number=lambda _: 0.02, now=lambda: 1.0)  # type: ignore[assignment]
     return body
 
@@ -159,3 +160,19 @@ def test_what_is_set_up_wrongly_is_said_and_not_taken_for_an_obstacle(code: int,
         plan(planning(CartesianPaths(code)))
     path, fraction, reason = plan(planning(CartesianPaths(MoveItErrorCodes.GOAL_IN_COLLISION)))
     assert path is None and fraction == 0.0 and "in the way" in reason
+
+
+@pytest.mark.parametrize("gone", ["while it plans", "between two plans"])
+def test_a_move_group_that_was_away_ends_the_instruction_and_gets_its_obstacles_anew(
+        gone: str) -> None:
+    service = CartesianPaths(MoveItErrorCodes.GOAL_IN_COLLISION)
+    body = planning(service)
+    body._applied = there = SimpleNamespace()  # type: ignore[assignment]
+    plan(body)
+    assert body._applied is there
+    service.code, service.ready = 0, gone == "while it plans"
+    started = time.monotonic()
+    with pytest.raises(Stopped, match="obstacles may be lost; give the instruction again"):
+        plan(body)
+    assert body._applied is None and time.monotonic() - started < 5.0
+    assert service.asked == (2 if service.ready else 1), "another one would answer"

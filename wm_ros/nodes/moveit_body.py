@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -79,6 +82,7 @@ class MoveItBody:
         self._grip_goal: Goal | None = None
         self._orphans: list[Future] = []  # answers to goals for which nobody waits any more
         self._scene_lock = threading.Lock()
+        self._answered = False  # by MoveIt, since the furniture was given to it
         self._applied: PlanningScene | None = None
         self._applied_ids: set[str] = set()
         self._furniture = self._own_furniture()
@@ -192,6 +196,7 @@ class MoveItBody:
     def apply_furniture(self, stop: StopFlag) -> None:
         """Give MoveIt the room's furniture, unless it has it; it may have been started anew."""
         with self._scene_lock:
+            self._answered = False
             wanted = self._furniture
             if wanted is None:
                 return
@@ -252,7 +257,8 @@ class MoveItBody:
     def plan(self, start: np.ndarray, waypoints: list[Pose], stop: StopFlag,
              check: bool = True) -> tuple[joints.JointPath | None, float, str]:
         """A Cartesian path through the waypoints, from MoveIt; see planning_run.Body."""
-        self._make_way(start, waypoints, stop)
+        with self._obstacles_kept():
+            self._make_way(start, waypoints, stop)
         request = GetCartesianPath.Request(
             group_name=self.robot.planning_group, link_name=self.robot.tcp_link,
             waypoints=[poses.to_pose(pose) for pose in waypoints],
@@ -262,7 +268,7 @@ class MoveItBody:
         request.header.frame_id = self.robot.base_link
         request.header.stamp = times.stamp(self.now())
         request.start_state = self._robot_state(start)
-        answer = call(self._planner, request, stop, 3.0, repeat=1.5)
+        answer = self._ask_planner(request, stop)
         code = int(answer.error_code.val)
         if code in SETUPS:
             raise _Hopeless(SETUPS[code].format(**vars(self.robot)))
@@ -272,6 +278,31 @@ class MoveItBody:
             return None, 0.0, reason
         path = moveit.from_trajectory(answer.solution, self.robot.arm_joints)
         return self._slowed(path), float(answer.fraction), reason
+
+    def _ask_planner(self, request: GetCartesianPath.Request,
+                     stop: StopFlag) -> GetCartesianPath.Response:
+        """Ask MoveIt for a path.
+
+        One that was away and comes back has forgotten all obstacles: the run must not go on.
+        """
+        with self._obstacles_kept():
+            if self._answered and not self._planner.service_is_ready():
+                raise UserError(f"Nobody serves {self._planner.srv_name} any more.")
+            # only who has just been started loses an answer; later one lost is a crash
+            answer = call(self._planner, request, stop, 3.0,
+                          repeat=math.inf if self._answered else 1.5)
+        self._answered = True
+        return answer  # type: ignore[no-any-return]
+
+    @contextmanager
+    def _obstacles_kept(self) -> Iterator[None]:
+        """A MoveIt that does not answer ends the instruction; the next one gives it all anew."""
+        try:
+            yield
+        except UserError as error:
+            self._applied = None
+            raise _Hopeless(f"{error} Its obstacles may be lost; give the instruction "
+                            "again.") from error
 
     def _slowed(self, path: joints.JointPath) -> joints.JointPath:
         """The path at no more than the tool speed that safety.yaml allows, whoever planned it."""
