@@ -294,3 +294,15 @@ def test_no_unchecked_motion_where_it_is_switched_off_or_nothing_may_move(
 
 def test_moveits_fraction_counts_lines_and_not_metres() -> None:
     assert [_whole(f, 3) for f in (0.3, 1 / 3, 0.66, 2 / 3, 1.0, -0.03)] == [0, 1, 1, 2, 3, 0]
+
+
+@pytest.mark.parametrize("ahead", [0.05, 0.3, 3.0])
+def test_images_from_the_future_are_refused_since_their_age_is_not_known(ahead: float) -> None:
+    run = Run(TwoWays({1.0: 1.0}), SETTINGS, "go", StopFlag(), lambda _: None)
+    chunk = sideways("a", 1.0)._replace(observation_stamp=1000.0 + ahead, stamp=1000.1 + ahead)
+    if ahead > 0.1:
+        with pytest.raises(UserError, match="in the future; synchronise the camera's clock"):
+            run._segment(chunk, np.zeros(7), 0.0)
+    else:
+        assert run._segment(chunk, np.zeros(7), 0.0).path is not None
+    assert len(run._ahead(chunk, run.body.tool(np.zeros(7)), 1000.0)) == len(chunk.poses)

@@ -2,6 +2,7 @@
 """A button on /wm/stop stops the arm, and only a person lets it go on."""
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ import pytest
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
+from wm_ros.bridge import times
 from wm_ros.nodes.monitor_node import MonitorNode
 
 
@@ -63,3 +65,14 @@ def test_a_stop_is_repeated_for_a_while_and_not_after_a_release(
     monitor._insists_until = time.monotonic() - 0.01
     monitor._look()
     assert events == ["stop"] * 3
+
+
+@pytest.mark.parametrize(("ahead", "word"), [(0.0, "ok"), (0.4, "clock is ahead by at least 0.")])
+def test_a_cameras_clock_that_runs_ahead_is_told(heard: tuple[MonitorNode, list[bool]],
+                                                 ahead: float, word: str) -> None:
+    monitor, _ = heard
+    for _ in range(20):
+        stamp = times.stamp(monitor.now() + ahead)
+        monitor._see(b"\x00\x01\x00\x00" + struct.pack("<iI", stamp.sec, stamp.nanosec))
+        time.sleep(0.01)
+    assert word in monitor._about_loop().message

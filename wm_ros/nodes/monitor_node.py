@@ -27,6 +27,7 @@ OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.E
 
 
 RECENT = 0.5  # s; nodes heard since then are back
+AHEAD = 0.05  # s; stamps further in the future are of another clock
 INSISTING = 1.0  # s after a stop during which it is repeated
 
 
@@ -212,6 +213,9 @@ class MonitorNode(WmNode):
         rate = (len(recent) - 1) / max(recent[-1] - recent[0], 1e-6)
         age = float(np.percentile(list(self._ages)[-len(recent):], 95))
         values = {"rate": rate, "age_p95": age}
+        if age < -AHEAD:  # all of them are
+            return self._status("observations", WARN, f"The camera's clock is ahead by at least "
+                                f"{-age:.2f} s; synchronise it.", **values)
         if rate < self.number("safety.min_observation_rate"):
             return self._status("observations", WARN, f"Only {rate:.1f} observations a second "
                                 "come; the machine or a camera is too slow.", **values)

@@ -52,6 +52,7 @@ class Body(Protocol):
 
 
 COMPLETE = 0.999  # share of a way from which on it counts as whole
+AHEAD = 0.1  # s that the stamp of images may lie in the future; clocks differ by a little
 STILL = 2e-3  # rad in 0.05 s: an arm that moves less stands still
 
 
@@ -297,6 +298,9 @@ class Run:
         present = self.body.tool(start)
         chunks.check_fresh(chunk, self.body.now())
         age = self.body.now() - chunk.observation_stamp
+        if age < -AHEAD:  # their true age is not known
+            raise UserError(f"Chunk {chunk.id} answers images that are stamped {-age:.2f} s in "
+                            "the future; synchronise the camera's clock.")
         if age > s.max_age:
             raise UserError(f"Chunk {chunk.id} answers images that are {age:.2f} s old and was "
                             "dropped.")
@@ -361,7 +365,7 @@ class Run:
         if len(chunk.gripper):
             changes = np.abs(chunk.gripper - self._width) > self.settings.gripper_change
             due = min(due, 1 + int(np.argmax(changes))) if changes.any() else due
-        due = min(due, len(chunk.poses))
+        due = max(0, min(due, len(chunk.poses)))
         return [*trim_passed(chunk.poses[:due], present), *chunk.poses[due:]]
 
     def _first_piece(self, poses: list[Pose], gripper: np.ndarray,
