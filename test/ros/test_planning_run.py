@@ -7,6 +7,7 @@ world model; time is the simulator's, so every run is the same.
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ from wm_ros.motion.kinematics import Kinematics
 from wm_ros.motion.plan import Request
 from wm_ros.motion.planner import Planner
 from wm_ros.motion.pose import Pose
-from wm_ros.nodes.clients import StopFlag
-from wm_ros.nodes.planning_run import Run, Settings, _whole
+from wm_ros.nodes.clients import StopFlag, Stopped
+from wm_ros.nodes.planning_run import Run, Segment, Settings, _whole
 from wm_ros.sim.controllers import ArmController, GripperController, Outcome, Tolerances, make_path
 from wm_ros.sim.env import TaskEnv
 from wm_ros.sim.tasks import TASKS
@@ -306,3 +307,51 @@ def test_images_from_the_future_are_refused_since_their_age_is_not_known(ahead: 
     else:
         assert run._segment(chunk, np.zeros(7), 0.0).path is not None
     assert len(run._ahead(chunk, run.body.tool(np.zeros(7)), 1000.0)) == len(chunk.poses)
+
+
+class Gripping(TwoWays):
+    """Everything is free; the clock goes on as the test says, and grips are counted."""
+
+    def __init__(self, driving: float) -> None:
+        super().__init__({1.0: 1.0, -1.0: 1.0})
+        self.time, self.driving, self.grips, self.looks = 1000.0, driving, 0, 0
+
+    def now(self) -> float:
+        return self.time
+
+    def joints_now(self) -> np.ndarray:
+        return np.zeros(7)
+
+    def propose(self, *_: Any) -> list[chunks.Chunk]:
+        """The run looks again: that is all the test wants to know."""
+        self.looks += 1
+        raise Stopped("looked again")
+
+    def execute(self, _path: joints.JointPath, _stop: Any) -> Any:
+        def result(*_: Any) -> tuple[int, Any]:
+            self.time += self.driving
+            return 4, type("R", (), {"error_code": type("Code", (), {"val": 1})})
+        return SimpleNamespace(result=result)
+
+    def grip(self, _width: float, _stop: Any) -> None:
+        self.grips += 1
+
+    def trace(self, _entry: dict) -> None:
+        """Nobody looks."""
+
+
+PATH = joints.JointPath(tuple("abcdefg"), np.array([0.0, 0.5]), np.zeros((2, 7)), None, None)
+
+
+@pytest.mark.parametrize(("path", "driving", "age", "grips"), [
+    (None, 0.0, 0.3, 1), (None, 0.0, 0.7, 0), (PATH, 0.5, 0.3, 1), (PATH, 1.5, 0.3, 0),
+    (PATH, 0.5, 0.7, 0)])
+def test_the_gripper_does_not_act_on_old_images(path: Any, driving: float, age: float,
+                                                grips: int) -> None:
+    """An age of the images that was planned, since the way to the thing takes time, is right."""
+    body = Gripping(driving)
+    run = Run(body, SETTINGS, "go", StopFlag(), lambda _: None)
+    chunk = sideways("a", 1.0)._replace(observation_stamp=body.time - age)
+    with pytest.raises(Stopped, match="looked again"):
+        run._drive(Segment(chunk, path, 0.0))
+    assert (body.grips, body.looks) == (grips, 1)

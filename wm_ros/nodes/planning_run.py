@@ -159,11 +159,9 @@ class Run:
     def _drive(self, segment: Segment) -> Segment | None:
         """Execute a segment; meanwhile get the next one ready. None: the task is done."""
         after: Segment | None = None
-        started = self.body.now()
+        if self._too_old(segment):  # the motion before it took longer than was planned
+            return self._next(self._at_rest(), self.body.now())
         if segment.path is not None:
-            if started - segment.chunk.observation_stamp > self.settings.max_age:
-                # the motion before it took longer than was planned
-                return self._next(self._at_rest(), self.body.now())
             self._stage("executing", segment)
             segment.stamps["sent"] = self.body.now()
             goal = self.body.execute(segment.path, self.stop)
@@ -175,7 +173,8 @@ class Run:
                 after = self._prepare(ends, planned_from)
             arrived = self._finish(goal, ends)
             segment.stamps["ended"] = self.body.now()
-            if not arrived:  # look again from where the arm is now
+            late = segment.grip is not None and self._too_old(segment, segment.path.duration)
+            if not arrived or late:  # look again from where the arm is now
                 self._trace(segment)
                 return self._next(self._at_rest(), self.body.now())
         if segment.grip is not None:
@@ -189,6 +188,14 @@ class Run:
         if self._done:
             return None
         return self._next(self.body.joints_now(), self.body.now())
+
+    def _too_old(self, segment: Segment, planned: float = 0.0) -> bool:
+        """Whether the images behind a segment are too old to act on.
+
+        :param planned: what part of their age was planned (s)
+        """
+        age = self.body.now() - segment.chunk.observation_stamp
+        return age - planned > self.settings.max_age
 
     def _prepare(self, ends: float, start: np.ndarray) -> Segment | None:
         """The next segment while the arm still moves; None leaves it to the end of the motion.
