@@ -2,6 +2,8 @@
 """The planning node's hands on a move_group that answers late, not at all, or with an error."""
 from __future__ import annotations
 
+import math
+import threading
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +14,7 @@ from moveit_msgs.msg import MoveItErrorCodes
 from moveit_msgs.srv import GetCartesianPath
 from rclpy.task import Future
 
+from wm_ros.bridge import joints, times
 from wm_ros.motion.pose import Pose
 from wm_ros.nodes.clients import Goal, StopFlag, Stopped, send
 from wm_ros.nodes.moveit_body import MoveItBody
@@ -176,3 +179,24 @@ def test_a_move_group_that_was_away_ends_the_instruction_and_gets_its_obstacles_
         plan(body)
     assert body._applied is None and time.monotonic() - started < 5.0
     assert service.asked == (2 if service.ready else 1), "another one would answer"
+
+
+def test_joint_states_that_have_stopped_or_repeat_themselves_are_not_the_present_ones() -> None:
+    body = object.__new__(MoveItBody)
+    body.robot, body._state, body._heard = ROBOT, None, -math.inf
+    body._states = joints.JointStates(ROBOT.joints)
+    body.node = SimpleNamespace(text=lambda _: "/joint_states")  # type: ignore[assignment]
+
+    def hear(stamp: float) -> None:
+        body._hear_joints(joints.to_joint_state(times.stamp(stamp), ROBOT.joints,
+                                                np.zeros(len(ROBOT.joints))))
+    hear(1.0)
+    body.wait_for_joints(StopFlag())
+    body._heard = time.monotonic() - 0.6
+    hear(1.0)
+    stop = StopFlag()
+    threading.Timer(0.2, lambda: stop.set("waits")).start()
+    with pytest.raises(Stopped, match="waits"):
+        body.wait_for_joints(stop)
+    hear(1.1)
+    body.wait_for_joints(StopFlag())

@@ -6,6 +6,7 @@ world model; time is the simulator's, so every run is the same.
 """
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -128,6 +129,9 @@ class SimulatedBody:
     def joints_now(self) -> np.ndarray:
         return np.array(self.arm.command)
 
+    def heard(self) -> float:
+        return float(self.sim.time)
+
     def tool(self, q: np.ndarray) -> Pose:
         return self.kinematics.fk(q)
 
@@ -210,6 +214,9 @@ class TwoWays:
 
     def width_now(self) -> float:
         return 0.08
+
+    def heard(self) -> float:
+        return time.monotonic()
 
     def tool(self, _q: np.ndarray) -> Pose:
         return self.present
@@ -355,3 +362,41 @@ def test_the_gripper_does_not_act_on_old_images(path: Any, driving: float, age: 
     with pytest.raises(Stopped, match="looked again"):
         run._drive(Segment(chunk, path, 0.0))
     assert (body.grips, body.looks) == (grips, 1)
+
+
+class Braking(TwoWays):
+    """Told of its joints only at every fourth look; the arm comes to rest at 0.9 rad."""
+
+    def __init__(self, states: list[float]) -> None:
+        super().__init__({1.0: 1.0})
+        self.states, self.looks = states, 0
+
+    def heard(self) -> float:
+        return float(min(self.looks // 4, len(self.states) - 1))
+
+    def joints_now(self) -> np.ndarray:
+        return np.full(7, self.states[int(self.heard())])
+
+
+class Looks(StopFlag):
+    """Waiting is one more look."""
+
+    def __init__(self, body: Braking) -> None:
+        super().__init__()
+        self.body = body
+
+    def sleep(self, seconds: float) -> None:
+        self.body.looks += 1
+
+
+def test_a_joint_state_that_is_read_twice_does_not_tell_of_an_arm_at_rest() -> None:
+    body = Braking([0.0, 0.5, 0.8, 0.9, 0.9])
+    run = Run(body, SETTINGS, "go", Looks(body), lambda _: None)
+    assert run._at_rest()[0] == 0.9
+
+
+def test_an_arm_whose_joint_states_have_stopped_is_not_at_rest() -> None:
+    body = Braking([0.5])
+    run = Run(body, SETTINGS, "go", Looks(body), lambda _: None)
+    with pytest.raises(UserError, match="No joint states come any more"):
+        run._at_rest()

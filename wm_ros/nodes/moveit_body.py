@@ -47,6 +47,7 @@ CODES = {getattr(MoveItErrorCodes, name): name for name in (
     "INVALID_GROUP_NAME", "FRAME_TRANSFORM_FAILURE", "TIMED_OUT", "FAILURE")}
 
 
+FRESH = 0.5  # s; a joint state that came before is not the present one
 REST = 2.0  # s within which cancelled goals must have ended
 
 
@@ -77,6 +78,7 @@ class MoveItBody:
         self.node, self.robot = node, node.robot
         self._kinematics = Kinematics(self.robot)
         self._state: JointState | None = None
+        self._heard = -math.inf  # when the newest one came, on the steady clock (s)
         self._states = joints.JointStates(self.robot.joints)
         self._goal: Goal | None = None
         self._grip_goal: Goal | None = None
@@ -120,7 +122,11 @@ class MoveItBody:
 
     def _hear_joints(self, message: JointState) -> None:
         state = self._states.add(message)
-        self._state = self._state if state is None else state
+        if state is None:
+            return
+        before, self._state = self._state, state
+        if before is None or state.header.stamp != before.header.stamp:
+            self._heard = time.monotonic()  # last: who sees it sees the state, too
 
     def _hear_furniture(self, message: PlanningScene) -> None:
         self._furniture = message
@@ -177,7 +183,7 @@ class MoveItBody:
 
     def wait_for_joints(self, stop: StopFlag) -> None:
         """Return when joint states come; raises UserError when none do."""
-        stop.until(lambda: self._state is not None, 2.0,
+        stop.until(lambda: time.monotonic() - self._heard < FRESH, 2.0,
                    f"No joint states come on {self.node.text('topics.joint_states')}; is the "
                    "robot's driver (or the simulation node) running?")
         self.joints_now()
@@ -353,6 +359,10 @@ class MoveItBody:
         if state is None:
             raise UserError(f"No joint states come on {self.node.text('topics.joint_states')}.")
         return joints.from_joint_state(state, self.robot.arm_joints).position
+
+    def heard(self) -> float:
+        """When the newest joint state came, on the steady clock (s)."""
+        return self._heard
 
     def width_now(self) -> float:
         """Present opening of the gripper (m)."""

@@ -41,6 +41,9 @@ class Body(Protocol):
     def joints_now(self) -> np.ndarray:
         """(J,) present joint positions (rad)."""
 
+    def heard(self) -> float:
+        """When the newest joint state came (s); another number for each new one."""
+
     def tool(self, q: np.ndarray) -> Pose:
         """Pose of the tool at joints ``q``."""
 
@@ -142,13 +145,22 @@ class Run:
         return f"Done; the model is {self._percent()} sure of it."
 
     def _at_rest(self) -> np.ndarray:
-        """Joints once the arm stands still; the instruction before may have left it braking."""
-        q = self.body.joints_now()
+        """Joints once the arm stands still; the instruction before may have left it braking.
+
+        :raises UserError: no joint states come any more; the last one does not tell
+        """
+        heard, q = self.body.heard(), self.body.joints_now()
+        first = heard
         for _ in range(20):
             self.stop.sleep(0.05)
-            before, q = q, self.body.joints_now()
+            if self.body.heard() == heard:  # the same state again, not an arm at rest
+                continue
+            heard, before, q = self.body.heard(), q, self.body.joints_now()
             if np.abs(q - before).max() < STILL:
                 break
+        if heard == first:
+            raise UserError("No joint states come any more; is the robot's driver (or the "
+                            "simulation node) running?")
         return q
 
     def _percent(self) -> str:
