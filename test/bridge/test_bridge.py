@@ -274,6 +274,17 @@ def test_transforms_are_chained_and_interpolated() -> None:
         buffer.lookup("base", "elsewhere", 1.5)
 
 
+def test_a_circle_of_transforms_is_said_and_does_not_hang() -> None:
+    buffer, still = TransformBuffer(), Pose.of([0.0, 0, 0])
+    buffer.add([poses.to_transform(still, parent, child, STAMP) for parent, child in
+                (("mount", "camera"), ("arm", "mount"), ("camera", "arm"), ("self", "self"))],
+               static=True)
+    for frame in ("camera", "self"):
+        assert buffer.anchor(frame, {"hand"}) is None
+        with pytest.raises(UserError, match=f"transforms of {frame} form a circle"):
+            buffer.lookup("base", frame, 1.0)
+
+
 def test_sensors_of_one_moment_are_found_by_their_stamps() -> None:
     sync = Synchroniser(["image", "joints"], 0.03)
     sync.add("image", 1.0, "i1")

@@ -78,18 +78,20 @@ class TransformBuffer:
 
     def anchor(self, frame: str, links: Container[str]) -> tuple[str, Pose] | None:
         """The nearest of ``links`` to which ``frame`` is fixed, and the frame's pose in it."""
-        pose = Pose.identity()
+        pose, passed = Pose.identity(), set()
         while frame not in links:
             edge = self._edges.get(frame)
-            if edge is None or not edge.static:
+            if edge is None or not edge.static or frame in passed:
                 return None
+            passed.add(frame)
             pose, frame = edge.poses[-1].compose(pose), edge.parent
         return frame, pose
 
     def lookup(self, target: str, source: str, time: float | None = None) -> Pose:
         """Pose of ``source`` in ``target`` (m, xyzw) at ``time`` (s; None: the newest).
 
-        :raises UserError: when the frames are not connected or not known at that time
+        :raises UserError: when the frames are not connected, in a circle, or not known at that
+            time
         """
         up, down = self._chain(target, time), self._chain(source, time)
         common = next((frame for frame in down if frame in up), None)
@@ -101,9 +103,13 @@ class TransformBuffer:
 
     def _chain(self, frame: str, time: float | None) -> dict[str, Pose]:
         """Pose of ``frame`` in each of its ancestors, itself first."""
-        pose, chain = Pose.identity(), {frame: Pose.identity()}
-        while frame in self._edges and len(chain) < 100:
+        first, pose, chain = frame, Pose.identity(), {frame: Pose.identity()}
+        while frame in self._edges:
             edge = self._edges[frame]
+            if edge.parent in chain:
+                raise UserError(f"The transforms of {first} form a circle ({edge.parent} is above "
+                                f"and below {frame}); two publishers of /tf or /tf_static "
+                                "contradict each other.")
             step = edge.at(time, self._tolerance)
             if step is None:
                 raise UserError(f"The transform of {frame} is not known at the time of the "
