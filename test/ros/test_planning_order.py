@@ -2,6 +2,7 @@
 """Of several instructions only the newest is carried out, and none after it was cancelled."""
 from __future__ import annotations
 
+import math
 import threading
 import time
 from types import SimpleNamespace
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from wm_ros.action import ExecuteInstruction
 from wm_ros.nodes.clients import StopFlag
+from wm_ros.nodes.parameters import PLANNING, SAFETY
 from wm_ros.nodes.planning_node import PlanningNode
 from wm_ros.nodes.planning_run import Report
 
@@ -100,3 +103,13 @@ def test_an_instruction_that_is_broken_off_ends_once_the_arm_rests(planning: Pla
     handle.is_cancel_requested = True
     thread.join(5.0)
     assert handle.ended == "cancelled" and planning.rests == 1
+
+
+@pytest.mark.parametrize(("asked", "given"), [(12.0, 12.0), (0.0, 60.0), (math.nan, 60.0)])
+def test_an_instruction_without_a_sound_limit_takes_the_nodes(asked: float, given: float) -> None:
+    class Node(Planning):
+        def value(self, name: str) -> Any:
+            return {p.name: p.default for p in (*PLANNING, *SAFETY)}[name]
+
+    request = ExecuteInstruction.Goal(instruction="go", time_limit=asked)
+    assert Node()._settings(request).time_limit == given

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from wm_ros import moveit_config
 from wm_ros.bridge import chunks, furniture, joints, moveit
 from wm_ros.errors import UserError
 from wm_ros.motion.kinematics import Kinematics
@@ -22,10 +23,12 @@ from wm_ros.motion.planner import Planner
 from wm_ros.motion.pose import Pose
 from wm_ros.nodes.clients import StopFlag, Stopped
 from wm_ros.nodes.planning_run import Run, Segment, Settings, _whole
+from wm_ros.robot import load_robot
 from wm_ros.sim.controllers import ArmController, GripperController, Outcome, Tolerances, make_path
 from wm_ros.sim.env import TaskEnv
 from wm_ros.sim.tasks import TASKS
 
+EXECUTION = moveit_config.controllers(load_robot())["trajectory_execution"]
 DT = 0.01
 FRAME = 0.1  # s between images
 THINKING = 0.12  # s from an image to its chunk
@@ -400,3 +403,17 @@ def test_an_arm_whose_joint_states_have_stopped_is_not_at_rest() -> None:
     run = Run(body, SETTINGS, "go", Looks(body), lambda _: None)
     with pytest.raises(UserError, match="No joint states come any more"):
         run._at_rest()
+
+
+def test_a_motion_may_take_as_long_as_moveit_allows_it() -> None:
+    waited = []
+
+    def result(_stop: Any, timeout: float, *_: Any) -> tuple[int, Any]:
+        waited.append(timeout)
+        return 4, type("R", (), {"error_code": type("Code", (), {"val": 1})})
+
+    run = Run(TwoWays({1.0: 1.0}), SETTINGS, "go", StopFlag(), lambda _: None)
+    assert run._finish(SimpleNamespace(result=result), run.body.now() + 4.0, 4.0)  # type: ignore[arg-type]
+    scaling, margin = (EXECUTION[f"allowed_{name}"] for name in
+                       ("execution_duration_scaling", "goal_duration_margin"))
+    assert scaling * 4.0 + margin < waited[0] < scaling * 4.0 + margin + 2.0

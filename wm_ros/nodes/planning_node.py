@@ -172,8 +172,9 @@ class PlanningNode(WmNode):
     def _settings(self, request: Any) -> Settings:
         low, high = (np.array(self.value(f"safety.workspace_{end}"), dtype=float)
                      for end in ("min", "max"))
+        limit = float(request.time_limit)
         return Settings(
-            time_limit=float(request.time_limit) or self.number("time_limit"),
+            time_limit=limit if limit > 0 else self.number("time_limit"),  # also where it is NaN
             candidates=int(request.n_candidates) or int(self.value("n_candidates")),
             dry_run=bool(request.dry_run), horizon=int(self.value("horizon")),
             lead=self.number("lead"), retries=int(self.value("retries")),

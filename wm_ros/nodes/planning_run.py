@@ -56,6 +56,7 @@ class Body(Protocol):
 
 COMPLETE = 0.999  # share of a way from which on it counts as whole
 AHEAD = 0.1  # s that the stamp of images may lie in the future; clocks differ by a little
+MARGIN = 3.0  # s that a motion may take longer yet; 1 s more than MoveIt allows, which says why
 STILL = 2e-3  # rad in 0.05 s: an arm that moves less stands still
 
 
@@ -183,7 +184,7 @@ class Run:
             planned_from = segment.path.positions[-1]
             if segment.grip is None:
                 after = self._prepare(ends, planned_from)
-            arrived = self._finish(goal, ends)
+            arrived = self._finish(goal, ends, segment.path.duration)
             segment.stamps["ended"] = self.body.now()
             late = segment.grip is not None and self._too_old(segment, segment.path.duration)
             if not arrived or late:  # look again from where the arm is now
@@ -222,12 +223,15 @@ class Run:
         except UserError:
             return None
 
-    def _finish(self, goal: Goal, ends: float) -> bool:
+    def _finish(self, goal: Goal, ends: float, duration: float) -> bool:
         """Whether the arm arrived; something that it touched may have held it up.
 
+        :param ends: when it should arrive (s)
+        :param duration: of the motion (s); it may take twice as long, as MoveIt allows it, where
+            the robot's own speed is turned down
         :raises UserError: when that happened too often in a row
         """
-        timeout = max(ends - self.body.now(), 0.0) + 3.0
+        timeout = max(ends - self.body.now(), 0.0) + duration + MARGIN
         status, result = goal.result(self.stop, timeout, "The motion did not end in time.",
                                      self.body.now)
         if result.error_code.val == 1:
@@ -371,7 +375,7 @@ class Run:
         if path is None:
             raise UserError(reason)
         goal = self.body.execute(path, self.stop)
-        self._finish(goal, self.body.now() + path.duration)
+        self._finish(goal, self.body.now() + path.duration, path.duration)
 
     def _ahead(self, chunk: chunks.Chunk, present: Pose, begins: float) -> list[Pose]:
         """What is left of a chunk when the arm is at ``present`` and starts at ``begins`` (s).
