@@ -107,8 +107,12 @@ class WmNode(LifecycleNode):
         """Count one piece of the node's main work, for the rate in its heartbeat."""
         self._ticks.append(time.monotonic())
 
-    def worker(self, work: Callable[..., Any], *args: Any) -> None:
-        """Run blocking work in a thread of its own, so that messages keep flowing."""
+    def worker(self, work: Callable[..., Any], *args: Any,
+               pool: ThreadPoolExecutor | None = None) -> None:
+        """Run blocking work in a thread of its own, so that messages keep flowing.
+
+        :param pool: whose threads; None: the node's
+        """
         def guarded() -> None:
             try:
                 work(*args)
@@ -117,10 +121,11 @@ class WmNode(LifecycleNode):
             except Exception as error:
                 if rclpy.ok():
                     self.complain(f"{type(error).__name__} in {work.__name__}: {error}")
-        self._workers.submit(guarded)
+        (pool or self._workers).submit(guarded)
 
-    async def in_worker(self, work: Callable[..., Any], *args: Any) -> Any:
-        """Await blocking work; for bodies of services and actions."""
+    async def in_worker(self, work: Callable[..., Any], *args: Any,
+                        pool: ThreadPoolExecutor | None = None) -> Any:
+        """Await blocking work; for bodies of services and actions. See :meth:`worker`."""
         future = Future()
 
         def body() -> None:
@@ -131,7 +136,7 @@ class WmNode(LifecycleNode):
             executor = self.executor
             if executor is not None:
                 executor.wake()
-        self._workers.submit(body)
+        (pool or self._workers).submit(body)
         return await future
 
     def complain(self, sentence: str) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,8 @@ class MotionNode(WmNode):
     # ---- life cycle
     def configure(self) -> None:
         """Load the planner and serve everything."""
+        # One thread, so that the scene changes in the order in which it was told to.
+        self._changes = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scene")
         self._planner = Planner(self.robot, self.number("padding"))
         self._present = PresentState(self)
         self._answers = Answers(self, self._planner, self._present)
@@ -114,8 +117,11 @@ class MotionNode(WmNode):
             (ApplyPlanningScene, "/apply_planning_scene", self._serve_apply),
             (QueryPlannerInterfaces, "/query_planner_interface", answers.interfaces),
         ):
-            async def handle(request: Any, response: Any, answer: Any = answer) -> Any:
-                return await self.in_worker(self._answered, answer, request, response)
+            pool = self._changes if kind is ApplyPlanningScene else None
+
+            async def handle(request: Any, response: Any, answer: Any = answer,
+                             pool: ThreadPoolExecutor | None = pool) -> Any:
+                return await self.in_worker(self._answered, answer, request, response, pool=pool)
             self.create_service(kind, name, handle)
         for kind, name, body in (
             (MoveGroup, "/move_action", self._move),
@@ -146,6 +152,10 @@ class MotionNode(WmNode):
         self.destroy_timer(self._timer)
         self._stop("The motion node was deactivated.")
 
+    def cleanup(self) -> None:
+        """End the thread of the scene's changes."""
+        self._changes.shutdown(wait=False, cancel_futures=True)
+
     def _settings(self) -> Settings:
         return Settings(
             self.number("allowed_start_tolerance"),
@@ -155,13 +165,13 @@ class MotionNode(WmNode):
 
     # ---- what is heard
     def _hear_object(self, message: CollisionObject) -> None:
-        self.worker(self._change, self._keeper.change_object, message)
+        self.worker(self._change, self._keeper.change_object, message, pool=self._changes)
 
     def _hear_attached(self, message: AttachedCollisionObject) -> None:
-        self.worker(self._change, self._keeper.change_attached, message)
+        self.worker(self._change, self._keeper.change_attached, message, pool=self._changes)
 
     def _hear_scene(self, message: PlanningScene) -> None:
-        self.worker(self._apply, message)
+        self.worker(self._apply, message, pool=self._changes)
 
     def _hear_event(self, message: String) -> None:
         if message.data == "stop":
