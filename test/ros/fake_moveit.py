@@ -123,6 +123,11 @@ class Manager:
         self.stopped.set()
 
 
+class PlanRequestParameters:
+    def __init__(self, moveit_cpp: Any, ns: str) -> None:
+        self.max_velocity_scaling_factor = self.max_acceleration_scaling_factor = 1.0
+
+
 class Component:
     def __init__(self, planner: Planner) -> None:
         self.planner = planner
@@ -138,8 +143,12 @@ class Component:
         self.goal = poses.from_pose(pose_stamped_msg.pose)
         return True
 
-    def plan(self) -> Any:
-        plan = self.planner.plan_pose(self.start.q, self.goal, Request(1.0, 1.0, 5.0))
+    def plan(self, single_plan_parameters: Any = None, multi_plan_parameters: Any = None,
+             planning_scene: Any = None, solution_selection_function: Any = None,
+             stopping_criterion_callback: Any = None) -> Any:
+        asked = single_plan_parameters or PlanRequestParameters(None, "")
+        plan = self.planner.plan_pose(self.start.q, self.goal, Request(
+            asked.max_velocity_scaling_factor, asked.max_acceleration_scaling_factor, 5.0))
         if not plan.success:
             return None
         found = RobotTrajectory(types.SimpleNamespace(planner=self.planner))
@@ -175,7 +184,8 @@ class MoveItPy:
 def install(monkeypatch: Any) -> None:
     """Let ``import moveit`` find this."""
     for name, contents in {"moveit": {}, "moveit.core": {},
-                           "moveit.planning": {"MoveItPy": MoveItPy},
+                           "moveit.planning": {"MoveItPy": MoveItPy,
+                                               "PlanRequestParameters": PlanRequestParameters},
                            "moveit.core.robot_trajectory": {"RobotTrajectory": RobotTrajectory},
                            }.items():
         module = types.ModuleType(name)

@@ -116,7 +116,8 @@ def test_a_path_ends_before_what_is_in_the_way(body: Any) -> None:
     assert fraction == 1.0 and unchecked is not None
 
 
-def test_a_way_around_is_found_where_the_line_is_blocked_at_once(body: Any) -> None:
+def post(body: Any) -> None:
+    """Something close before the tool's home: the line forward is blocked at once."""
     near = PlanningScene(is_diff=True)
     near.world.collision_objects = [furniture.collision_object(
         "post", fake_moveit.ROBOT.base_link,
@@ -124,12 +125,34 @@ def test_a_way_around_is_found_where_the_line_is_blocked_at_once(body: Any) -> N
     body._change_scene(near, StopFlag())
     if body._moveit.planner.in_collision(HOME):
         pytest.fail("the obstacle must not touch the arm at home")
+
+
+def test_a_way_around_is_found_where_the_line_is_blocked_at_once(body: Any) -> None:
+    post(body)
     goal = forward(body, (0.10, 0.0, 0.0))
     path, fraction, _ = body.plan(HOME, goal, StopFlag())
     assert path is not None and fraction == 1.0
     assert np.linalg.norm(body.tool(path.positions[-1]).position - goal[0].position) < 5e-3
     planner = body._moveit.planner
     assert not any(planner.in_collision(q) for q in path.positions)
+
+
+def test_a_way_around_keeps_to_the_shares_of_the_joints_limits(body: Any) -> None:
+    body.node.set_parameters([ParameterValue("velocity_scaling", value=0.1)])
+    post(body)
+    path, _, _ = body.plan(HOME, forward(body, (0.10, 0.0, 0.0)), StopFlag())
+    assert (np.abs(path.velocities) <= 0.1 * fake_moveit.ROBOT.velocity_limits + 1e-6).all()
+
+
+def test_a_way_around_that_leaves_the_work_space_is_refused(body: Any) -> None:
+    post(body)
+    home = body.tool(HOME).position
+    high = [float(v) for v in home + np.array([0.3, 0.02, 0.005])]
+    low = [float(v) for v in home - np.array([0.3, 0.02, 0.001])]
+    body.node.set_parameters([ParameterValue("safety.workspace_max", value=high),
+                              ParameterValue("safety.workspace_min", value=low)])
+    path, fraction, reason = body.plan(HOME, forward(body, (0.10, 0.0, 0.0)), StopFlag())
+    assert path is None and fraction == 0.0 and "work space" in reason
 
 
 def test_the_tool_keeps_to_the_speed_limit(body: Any) -> None:

@@ -30,7 +30,7 @@ from wm_ros.nodes.moveit_body import MoveItBody
 
 try:
     from moveit.core.robot_trajectory import RobotTrajectory
-    from moveit.planning import MoveItPy
+    from moveit.planning import MoveItPy, PlanRequestParameters
 except ImportError as missing:
     raise UserError("The planner moveit_py is not installed: install MoveIt's Python package "
                     "(apt install ros-$ROS_DISTRO-moveit-py) or set planner to move_group."
@@ -50,6 +50,7 @@ MAX_JUMP = 0.35  # rad a joint may move between neighbouring points of a path
 IK_TIME = 0.02  # s for one point
 PATH_TOLERANCE = 0.01  # rad by which corners of a path are rounded
 SAMPLE = 0.05  # s between points of a timed path
+SLACK = 1e-3  # m by which a way around may leave the work space
 NOMINAL = 0.1  # s between points before they are timed
 
 
@@ -121,8 +122,11 @@ class MoveItPyBody(MoveItBody):
             positions, fraction = self._follow(state, start, waypoints, scene if check else None)
         if fraction <= 0.0 and check and self.node.value("detours"):
             path = self._around(start, waypoints[-1])
-            return (None if path is None else self._slowed(path), float(path is not None),
-                    "MoveIt found no way around.")
+            if path is None:
+                return None, 0.0, "MoveIt found no way around."
+            if self._leaves_work_space(path):
+                return None, 0.0, "MoveIt found only a way around that leaves the work space."
+            return self._slowed(path), 1.0, ""
         reason = (f"MoveIt reaches only {100.0 * fraction:.0f} % of the way; something is in the "
                   "way or out of reach.")
         path = self._timed(start, positions) if len(positions) > 1 else None
@@ -187,8 +191,19 @@ class MoveItPyBody(MoveItBody):
         target = PoseStamped(pose=poses.to_pose(goal))
         target.header.frame_id = self.robot.base_link
         self._component.set_goal_state(pose_stamped_msg=target, pose_link=self.robot.tcp_link)
-        answer = self._component.plan()
+        wanted = PlanRequestParameters(self._moveit, "")  # the rest as in moveit_cpp.yaml
+        wanted.max_velocity_scaling_factor = self.node.number("velocity_scaling")
+        wanted.max_acceleration_scaling_factor = self.node.number("acceleration_scaling")
+        answer = self._component.plan(single_plan_parameters=wanted)
         return self._path(answer.trajectory) if answer else None
+
+    def _leaves_work_space(self, path: joints.JointPath) -> bool:
+        """Whether the tool leaves safety.workspace_*, or gets further out where it is outside."""
+        low, high = (np.array(self.node.value(f"safety.workspace_{end}"), dtype=float)
+                     for end in ("min", "max"))
+        tools = np.array([self.tool(q).position for q in path.positions])
+        outside = np.maximum(low - tools, tools - high).max(axis=1)
+        return bool((outside > max(outside[0], 0.0) + SLACK).any())
 
     # --- execution
     def _send(self, goal: ExecuteTrajectory.Goal, stop: StopFlag) -> Goal:
