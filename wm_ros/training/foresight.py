@@ -17,6 +17,7 @@ from wm_ros.training.loop import optimise
 from wm_ros.training.losses import foresight_losses
 from wm_ros.training.precision import autocast
 from wm_ros.training.renderer import Imagine
+from wm_ros.world_model.video.inputs import Inputs
 from wm_ros.world_model.video.model import foresee
 from wm_ros.world_model.video.network import VideoNetwork
 
@@ -41,13 +42,16 @@ def train(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, out: 
 
 
 def imagining(model: VideoNetwork, sampler: Sampler, device: torch.device) -> Imagine:
-    """What is foreseen at rows (B,): latents (B, F, T, C), and the tool's way, where known."""
+    """What is foreseen at every second of rows (B,): latents (B / 2, F, T, C); and the tool's way
+    at all of them, where it is known."""
     @torch.no_grad()
     def imagine(rows: np.ndarray) -> tuple[Tensor, Tensor]:
         batch = move(sampler.batch(rows, augment=False), device)
         with autocast(device):
-            context = model.observe(*batch.inputs, batch.text)
-            latents = foresee(model, context, batch.text, batch.executed, batch.present,
-                              batch.way)
+            text, executed, present, way = (x[::2] for x in (
+                batch.text, batch.executed, batch.present, batch.way))
+            few = Inputs(*(x[::2] for x in batch.inputs))
+            context = model.observe(*few, text)
+            latents = foresee(model, context, text, executed, present, way)
         return latents.float(), batch.way * batch.labelled[:, None, None]
     return imagine

@@ -24,8 +24,8 @@ def train(renderer: Renderer, tokeniser: Tokeniser, cache: EpisodeCache, latents
           report: Callable[[int, float], None]) -> None:
     """Fit to frames that lie ``ahead`` of those at ``rows``; the tokeniser stays as it is.
 
-    :param imagine: what the network foresees at rows, drawn half of the time (the other half are
-        true latents with noise), and the tool's way there
+    :param imagine: what the network foresees at every second row, for the other half is drawn
+        from true latents with noise; and the tool's way at all rows
     """
     steps, batch = settings.renderer_steps, max(1, settings.tokeniser_batch // parallel.size())
     random = np.random.default_rng((settings.seed, 2, parallel.rank()))
@@ -45,7 +45,7 @@ def train(renderer: Renderer, tokeniser: Tokeniser, cache: EpisodeCache, latents
         foreseen, ways = imagine(now)
         way = ways[:, frame]
         known = way[::2, -1:, None] > 0
-        imagined[::2] = torch.where(known, foreseen[::2, frame], imagined[::2])
+        imagined[::2] = torch.where(known, foreseen[:, frame], imagined[::2])
         # words alone, without actions, draw frames too
         way = way * (torch.rand_like(way[:, :1]) > UNKNOWN)
         with autocast(device):
