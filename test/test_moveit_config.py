@@ -2,6 +2,7 @@
 """config/moveit/ fits the robot, its URDF and the controllers that the simulator offers."""
 from __future__ import annotations
 
+import dataclasses
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import yaml
 
 from wm_ros import moveit_config
 from wm_ros.errors import UserError
-from wm_ros.robot import RobotConfig, load_robot
+from wm_ros.robot import Controllers, RobotConfig, load_robot
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +115,13 @@ def test_a_tool_that_the_urdf_lacks_is_added_where_it_is(robot: RobotConfig,
 def test_another_robots_files_do_not_take_the_pandas_place() -> None:
     with pytest.raises(UserError, match="folder"):
         moveit_config.main("other")
+
+
+def test_a_driver_may_name_the_grippers_action_otherwise() -> None:
+    robot = load_robot("panda")
+    franka = dataclasses.replace(robot, controllers=Controllers(
+        "arm", "panda_gripper", gripper_action="gripper_action"))
+    assert robot.controllers.gripping == f"/{robot.controllers.gripper}/gripper_cmd"
+    assert franka.controllers.gripping == "/panda_gripper/gripper_action"
+    assert moveit_config.controllers(franka)["moveit_simple_controller_manager"]["panda_gripper"][
+        "action_ns"] == "gripper_action"

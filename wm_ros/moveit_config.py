@@ -123,8 +123,9 @@ def controllers(robot: RobotConfig) -> Tree:
         "joints": list(robot.arm_joints)}}
     if robot.finger_joints:
         manager["controller_names"].append(gripper)
-        manager[gripper] = {"type": "GripperCommand", "action_ns": "gripper_cmd", "default": True,
-                            "joints": [robot.finger_joints[0]]}
+        manager[gripper] = {
+            "type": "GripperCommand", "action_ns": robot.controllers.gripper_action,
+            "default": True, "joints": [robot.finger_joints[0]]}
     return {
         "moveit_controller_manager":
             "moveit_simple_controller_manager/MoveItSimpleControllerManager",

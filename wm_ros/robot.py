@@ -32,10 +32,19 @@ class Gripper:
 
 @dataclass(frozen=True)
 class Controllers:
-    """Names of the ros2_control controllers (their actions live under these names)."""
+    """Names of the ros2_control controllers (their actions live under these names).
+
+    :param gripper_action: of the gripper's; other drivers than ros2_control's name it otherwise
+    """
 
     arm: str
     gripper: str
+    gripper_action: str = "gripper_cmd"
+
+    @property
+    def gripping(self) -> str:
+        """The gripper's action as it is called on the wire."""
+        return f"/{self.gripper}/{self.gripper_action}"
 
 
 @dataclass(frozen=True)

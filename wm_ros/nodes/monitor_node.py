@@ -55,7 +55,7 @@ class MonitorNode(WmNode):
         self._event_out = self.create_publisher(String, "/trajectory_execution_event", qos.EVENT)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVENT)
         arm = f"/{self.robot.controllers.arm}/follow_joint_trajectory/_action/cancel_goal"
-        grip = f"/{self.robot.controllers.gripper}/gripper_cmd/_action/cancel_goal"
+        grip = f"{self.robot.controllers.gripping}/_action/cancel_goal"
         self._cancels = [self.create_client(CancelGoal, name) for name in (arm, grip)]
         self._watch = HeartbeatWatch(self, self._required, self._lost)
         self.create_subscription(Observation, "/wm/observation", self._see, qos.SENSOR, raw=True)

@@ -52,7 +52,7 @@ class Executor:
         self._settings, self._present = settings, present
         names = self.robot.controllers
         self._arm_name = f"/{names.arm}/follow_joint_trajectory"
-        self._gripper_name = f"/{names.gripper}/gripper_cmd"
+        self._gripper_name = names.gripping
         self._arm = ActionClient(node, FollowJointTrajectory, self._arm_name)
         self._gripper = ActionClient(node, GripperCommand, self._gripper_name)
         self._cancel = node.create_client(CancelGoal, f"{self._arm_name}/_action/cancel_goal")

@@ -94,12 +94,12 @@ class MoveItBody:
 
     def _connect(self) -> None:
         node, robot = self.node, self.robot
-        arm, gripper = robot.controllers.arm, robot.controllers.gripper
+        arm = robot.controllers.arm
         self._proposer = node.create_client(Propose, "/wm/propose")
         self._connect_planner()
         self._cancel = node.create_client(
             CancelGoal, f"/{arm}/follow_joint_trajectory/_action/cancel_goal")
-        self._gripper = ActionClient(node, GripperCommand, f"/{gripper}/gripper_cmd")
+        self._gripper = ActionClient(node, GripperCommand, robot.controllers.gripping)
         # A plain publisher: a life-cycle publisher would be silent while the node is inactive.
         self._event_out = Node.create_publisher(node, String, "/trajectory_execution_event",
                                                 qos.EVENT)

@@ -213,7 +213,7 @@ class GripperServer(_Server):
 
     def __init__(self, node: WmNode, loop: Loop) -> None:
         super().__init__(node, loop, GripperCommand,
-                         f"/{node.robot.controllers.gripper}/gripper_cmd")
+                         node.robot.controllers.gripping)
 
     def wanted(self, goal: GripperCommand.Goal) -> GoalResponse:
         """Refuse what is no number."""
