@@ -11,6 +11,7 @@ from wm_ros.world_model.video.way import (
     carried,
     cell_view,
     tool_way,
+    worst_still,
 )
 
 SIZE = 96
@@ -44,6 +45,15 @@ def test_the_cell_that_the_tool_will_be_in_lies_nearest():
     near = seen[0, 0, :, 4 * POINTS + 2]  # first spread of the fingertips then
     assert int(near.argmax()) == 3 * side + 4
     assert not cell_view(torch.zeros_like(w), side).any(), "no way is known"
+
+
+def test_what_differs_near_the_tool_does_not_count():
+    w = way((0.0, 0.0, 1.0), (0.3, 0.1, 1.0))
+    error = torch.zeros(1, 1, 36, 4)
+    error[0, 0, 3 * 6 + 4] = 9.0  # where it will be
+    error[0, 0, 6] = 2.0  # far from it
+    assert float(worst_still(error, w)) == 2.0
+    assert float(worst_still(error, torch.zeros_like(w))) == 9.0, "no way is known"
 
 
 def test_what_the_hand_carries_moves_with_it():

@@ -13,6 +13,7 @@ from wm_ros.world_model.video.network import Context, VideoNetwork
 from wm_ros.world_model.video.parts import POINT_SCALE
 from wm_ros.world_model.video.renderer import Renderer
 from wm_ros.world_model.video.tokeniser import Tokeniser, to_uint8, to_unit
+from wm_ros.world_model.video.way import worst_still
 
 STEPS = 4  # Euler steps of a chunk
 
@@ -27,9 +28,9 @@ def validate(model: VideoNetwork, sampler: Sampler, tokeniser: Tokeniser, render
     next key pose, ``key_pose_found``: share that is missed by less than 40 mm, ``turn_deg``:
     median miss of its heading where the hand is near and lies wrong; ``done``: share of right
     answers to whether the task is done; ``imagined_db`` and ``copied_db``: PSNR at the last
-    imagined frame; ``surprise_95``: the latent error that 95 % stay under; ``doubt_99``:
-    likewise, the distance (m) of the executed way from the one that inverse dynamics reads off
-    the frames imagined under it.
+    imagined frame; ``surprise_95``: what 95 % of the largest latent errors clear of the tool
+    stay under; ``doubt_99``: likewise, the distance (m) of the executed way from the one that
+    inverse dynamics reads off the frames imagined under it.
     """
     model.eval()
     distance, gripper, imagined, copied, errors = [], [], [], [], []
@@ -53,7 +54,7 @@ def validate(model: VideoNetwork, sampler: Sampler, tokeniser: Tokeniser, render
         off = (chunk[:, 7, :3] - batch.action[:, 7, :3]).norm(dim=1)
         distance += (off * scale[7] * 1000)[good].tolist()
         gripper += ((chunk[:, 7, 6] > 0) == (batch.action[:, 7, 6] > 0))[good].float().tolist()
-        errors += (latents - batch.video).square().mean((2, 3)).sqrt().flatten().tolist()
+        errors += worst_still(latents - batch.video, batch.way).flatten().tolist()
         back = (read - batch.executed)[..., :3] * scale[:, None]
         doubts += back.norm(dim=2).mean(1)[batch.labelled.bool()].tolist()
         last = sampler.cache.future(rows, sampler.config.frame_steps[-1])

@@ -31,7 +31,7 @@ from wm_ros.world_model.video.network import ACTION_DIM, Context, VideoNetwork
 from wm_ros.world_model.video.parts import POINT_SCALE
 from wm_ros.world_model.video.renderer import Renderer
 from wm_ros.world_model.video.tokeniser import Tokeniser, to_uint8, to_unit
-from wm_ros.world_model.video.way import WAY_DIM, tool_way
+from wm_ros.world_model.video.way import WAY_DIM, tool_way, worst_still
 
 BACKENDS = ("torch", "onnx")
 DREAM_STEPS = 4  # at least, where no action is known: the mean of such futures shows nothing
@@ -158,7 +158,7 @@ class VideoWorldModel:
         success, progress = self._outcome(o, many, text, actions)
         return self._remember(state, Imagination(
             None, self._times(), _numpy(latents), success, progress, chunks.uncertainty),
-            (latents, way) if render else None)
+            latents, way, render)
 
     @torch.inference_mode()
     def generate(self, state: State, instruction: str, n: int = 1) -> Imagination:
@@ -208,7 +208,7 @@ class VideoWorldModel:
         chunks = self._decode(o, many, text, x)
         return chunks, self._remember(state, Imagination(
             None, self._times(), _numpy(video), chunks.success, chunks.progress,
-            chunks.uncertainty), (video, self._way(o, x)))
+            chunks.uncertainty), video, self._way(o, x))
 
     @torch.inference_mode()
     def encode_frames(self, frames: np.ndarray) -> np.ndarray:
@@ -219,20 +219,20 @@ class VideoWorldModel:
 
     @torch.inference_mode()
     def surprise(self, state: State, observation: Observation) -> float:
-        """Error of the imagined latents nearest in time, in units of the calibrated limit; of
-        the first chunk where several were imagined.
+        """Error of the imagined latents nearest in time, where it is largest clear of the tool, in
+        units of the calibrated limit; of the first chunk where several were imagined.
 
         0 where nothing was imagined for about this moment.
         """
         if "imagined" not in state.memory:
             return 0.0
-        stamp, times, latents = state.memory["imagined"]
+        stamp, times, latents, way = state.memory["imagined"]
         late = np.abs(times - (observation.stamp - stamp))
         if late.min() > 0.25:
             return 0.0
-        imagined = latents[0, int(late.argmin())]
-        seen = _numpy(self._present(observation))[0]
-        return float(np.sqrt(np.square(imagined - seen).mean()) / self.surprise_scale)
+        frame = slice(int(late.argmin()), int(late.argmin()) + 1)
+        error = latents[:1, frame] - self._present(observation)[:, None]
+        return float(worst_still(error, way[:1, frame])) / self.surprise_scale
 
     @torch.inference_mode()
     def doubt(self, state: State, chunks: ActionChunks, imagined: Imagination,
@@ -263,13 +263,13 @@ class VideoWorldModel:
             return out
         return velocity
 
-    def _remember(self, state: State, imagined: Imagination,
-                  draw: tuple[Tensor, Tensor] | None) -> Imagination:
-        """Keep an imagined future, to be surprised by what then happens; draw its latents and
-        the tool's way if wanted."""
+    def _remember(self, state: State, imagined: Imagination, latents: Tensor, way: Tensor,
+                  render: bool = True) -> Imagination:
+        """Keep an imagined future (n, F, T, C) and the tool's way (n, F, WAY_DIM), to be surprised
+        by what then happens; draw it if wanted."""
         o = state.observation
-        state.memory["imagined"] = (o.stamp, imagined.times, imagined.latents)
-        imagined.frames = None if draw is None else self._draw(o, *draw)
+        state.memory["imagined"] = (o.stamp, imagined.times, latents, way)
+        imagined.frames = self._draw(o, latents, way) if render else None
         return imagined
 
     def _times(self) -> np.ndarray:

@@ -13,6 +13,7 @@ ALONG = (0.0, -0.1, -0.25)  # m along the approach axis: fingertips, hand and wr
 POINTS = len(ALONG)
 WAY_DIM = 2 * 3 * POINTS + 2
 SPREADS = (0.7, 2.5)  # cells
+CLEAR = 1.1  # cells from the tool on which it does not show
 VIEW_DIM = 2 * POINTS * (2 + len(SPREADS)) + 4
 
 
@@ -53,15 +54,29 @@ def cell_view(way: Tensor, side: int) -> Tensor:
     :returns: (B, F, side * side, VIEW_DIM), 0 where no way is known
     """
     points = way[..., :-2].unflatten(-1, (2 * POINTS, 3))
-    v, u = torch.meshgrid(_centres(side, way), _centres(side, way), indexing="ij")
-    cells = torch.stack([u, v], -1).view(1, 1, -1, 1, 2)
-    away = (points[:, :, None, :, :2] - cells) * (side / 2)  # (B, F, T, 2 P, 2) cells
+    away = (points[:, :, None, :, :2] - _cells(side, way)) * (side / 2)  # (B, F, T, 2 P, 2) cells
     square = away.square().sum(-1, keepdim=True)
     near = [(-square / (2 * s * s)).exp() for s in SPREADS]
     each = torch.cat([torch.tanh(away / 2), *near], -1).flatten(3)
     whole = torch.cat([points[:, :, ::POINTS, 2] - 1, way[..., -2:]], -1)
     whole = whole[:, :, None].expand(-1, -1, each.shape[2], -1)
     return torch.cat([each, whole], -1) * way[:, :, None, -1:]
+
+
+def worst_still(error: Tensor, way: Tensor) -> Tensor:
+    """The largest error among the cells that the tool is clear of, now and then.
+
+    How an arm will look is never foretold exactly, and what moves elsewhere is small: a mean over
+    all cells would tell of the arm.
+
+    :param error: (B, F, T, C) of latents;  ``way`` (B, F, WAY_DIM), 0 where none is known
+    :returns: (B, F) root mean square over the channels; 0 where the tool is near everything
+    """
+    side = round(error.shape[2] ** 0.5)
+    points = way[..., :-2].unflatten(-1, (2 * POINTS, 3))[:, :, None, :, :2]
+    near = ((points - _cells(side, way)).norm(dim=-1) * side / 2 < CLEAR).any(-1)
+    size = error.square().mean(-1).sqrt()
+    return size.masked_fill(near & (way[..., -1:] > 0), 0.0).amax(-1)
 
 
 def carried(image: Tensor, way: Tensor) -> Tensor:
@@ -82,6 +97,12 @@ def carried(image: Tensor, way: Tensor) -> Tensor:
     # no affine_grid: it multiplies matrices, which autocast rounds by a tenth of a pixel
     places = (torch.stack([u, v], -1) * scale[:, None, None, :] + from_where[:, None, None, :])
     return F.grid_sample(image, places, "bilinear", "border", align_corners=False)
+
+
+def _cells(side: int, like: Tensor) -> Tensor:
+    """(1, 1, side * side, 1, 2) middles of cells, across and down."""
+    v, u = torch.meshgrid(_centres(side, like), _centres(side, like), indexing="ij")
+    return torch.stack([u, v], -1).view(1, 1, -1, 1, 2)
 
 
 def _centres(n: int, like: Tensor) -> Tensor:
