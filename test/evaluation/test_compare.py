@@ -68,6 +68,15 @@ def test_an_ensemble_is_run_anew_when_a_member_was_trained_anew(tmp_path):
     assert before.mark != after.mark
 
 
+def test_what_training_keeps_to_resume_is_no_part_of_the_checkpoint(tmp_path):
+    args = arguments(tmp_path / "out", checkpoint(tmp_path / "video"))
+    (before,) = read_entries(args)
+    for name in ("state.safetensors", "foresight-7.safetensors"):
+        (tmp_path / "video" / name).write_bytes(b"resumes")
+    (after,) = read_entries(args)
+    assert before.mark == after.mark
+
+
 def test_the_table_shows_rates_pairs_costs_and_what_a_family_cannot_do(tmp_path):
     args = arguments(tmp_path / "out", *(checkpoint(tmp_path / name) for name in ("a", "b")),
                      checkpoint(tmp_path / "map", "scene3d"))

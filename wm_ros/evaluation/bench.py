@@ -78,15 +78,16 @@ def machine() -> dict[str, Any]:
 
 
 def commit(*paths: str) -> str:
-    """The checkout's last commit, with ``+`` and a checksum where files differ from it or are new;
-    of ``paths`` alone."""
+    """The checkout's last commit, with ``+`` and a checksum where files differ from it; of
+    ``paths`` alone, where new files count too (elsewhere recordings may lie about)."""
     def git(*words: str) -> bytes:
         return subprocess.run(["git", "-C", str(share()), *words, "--", *paths],
                               capture_output=True, check=True).stdout
     try:
         last = git("log", "-1", "--format=%h").decode().strip()
         mark = zlib.crc32(git("diff", "--relative", "HEAD"))
-        for name in git("ls-files", "-o", "-z", "--exclude-standard").split(b"\0")[:-1]:
+        new = git("ls-files", "-o", "-z", "--exclude-standard") if paths else b""
+        for name in new.split(b"\0")[:-1]:
             mark = zlib.crc32(name + (share() / name.decode()).read_bytes(), mark)
         return (last + f"+{mark:08x}" if mark else last) or UNKNOWN
     except (OSError, subprocess.CalledProcessError):

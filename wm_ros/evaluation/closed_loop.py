@@ -112,7 +112,7 @@ def follow(env: TaskEnv, outcome: Outcome, steps: list[tuple[Pose, float]], film
     """Drive some control steps, up to success or the end of the task's time; returns the width
     that was commanded last, m."""
     width = float("nan")
-    for pose, width in steps[:max(1, env.max_steps - env.steps)]:
+    for pose, width in steps[:env.max_steps - env.steps]:
         env.step((pose, width))
         outcome.furniture_contacts += env.sim.robot_furniture_contacts() > 0
         if film:

@@ -13,14 +13,15 @@ from wm_ros.data.layout import write_json
 from wm_ros.evaluation.bench import UNKNOWN, commit
 
 WEIGH = (".yaml", ".safetensors", ".npz", ".json")  # files that make a checkpoint what it is,
-BESIDE = ("state.safetensors", "scores.json", "result.json")  # and those that only lie there
+BESIDE = ("state.safetensors", "foresight-*.safetensors", "scores.json",
+          "result.json")  # and those that only lie there
 
 
 def fingerprint(folders: list[Path], asked: str) -> str:
     """Short checksum of a checkpoint's files and of what is ``asked`` of it."""
     mark = zlib.crc32(asked.encode())
     for path in [path for folder in folders for path in sorted(folder.glob("*"))]:
-        if path.suffix in WEIGH and path.name not in BESIDE:
+        if path.suffix in WEIGH and not any(map(path.match, BESIDE)):
             mark = zlib.crc32(path.read_bytes(), mark)
     return f"{mark:08x}"
 

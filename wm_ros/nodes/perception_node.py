@@ -136,7 +136,6 @@ class PerceptionNode(WmNode):
         report.status.append(status)
         self._diagnostics.publish(report)
 
-
     def _unmatched(self, sensors: Sequence[DiagnosticStatus]) -> str:
         """Which sensor comes, but not for the images' moments; into the log once, since the
         distance in the sentence changes all the time."""

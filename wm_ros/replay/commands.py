@@ -50,7 +50,6 @@ class _Track:
             return self._beside_silence(i, time)
         return self.values[i - 1], self.values[i], (time - before) / max(after - before, 1e-9)
 
-
     def _beside_silence(self, i: int, time: float) -> tuple[Any, Any, float] | None:
         """The value at the near end of the silence before entry ``i``; None: it is too far."""
         for k in (i - 1, i):

@@ -81,6 +81,11 @@ def move(batch: Sample, device: torch.device) -> Sample:
     return type(batch)(inputs, *(x.to(device, non_blocking=True) for x in batch[1:]))
 
 
+def part(batch: Batch, rows: slice) -> Batch:
+    """Some rows of a batch."""
+    return Batch(Inputs(*(x[rows] for x in batch.inputs)), *(x[rows] for x in batch[1:]))
+
+
 def disturbed(cache: EpisodeCache) -> np.ndarray:
     """(N,) True where the executed action was not the demonstrator's."""
     return np.abs(np.asarray(cache.action) - np.asarray(cache.executed)).max(1) > 1e-4

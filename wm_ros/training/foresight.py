@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from wm_ros.training import parallel
-from wm_ros.training.batches import Sampler, move
+from wm_ros.training.batches import Sampler, move, part
 from wm_ros.training.config import TrainingConfig
 from wm_ros.training.loop import optimise
 from wm_ros.training.losses import foresight_losses
 from wm_ros.training.precision import autocast
 from wm_ros.training.renderer import Imagine
-from wm_ros.world_model.video.inputs import Inputs
+from wm_ros.training.state import FORESIGHT
 from wm_ros.world_model.video.model import foresee
 from wm_ros.world_model.video.network import VideoNetwork
 
@@ -30,9 +30,9 @@ def train(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, out: 
     :param until: s of the monotonic clock when to save and stop
     :returns: the last step
     """
-    state = out / f"foresight-{step}.safetensors"
+    state = out / FORESIGHT.replace("*", str(step))
     if parallel.rank() == 0:
-        for other in set(out.glob("foresight-*.safetensors")) - {state}:
+        for other in set(out.glob(FORESIGHT)) - {state}:
             other.unlink()
     model.requires_grad_(False)
     for parameter in model.video_expert():
@@ -47,11 +47,9 @@ def imagining(model: VideoNetwork, sampler: Sampler, device: torch.device) -> Im
     @torch.no_grad()
     def imagine(rows: np.ndarray) -> tuple[Tensor, Tensor]:
         batch = move(sampler.batch(rows, augment=False), device)
+        some = part(batch, slice(None, None, 2))
         with autocast(device):
-            text, executed, present, way = (x[::2] for x in (
-                batch.text, batch.executed, batch.present, batch.way))
-            few = Inputs(*(x[::2] for x in batch.inputs))
-            context = model.observe(*few, text)
-            latents = foresee(model, context, text, executed, present, way)
+            context = model.observe(*some.inputs, some.text)
+            latents = foresee(model, context, some.text, some.executed, some.present, some.way)
         return latents.float(), batch.way * batch.labelled[:, None, None]
     return imagine

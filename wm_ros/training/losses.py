@@ -6,9 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wm_ros.training.batches import Batch
+from wm_ros.training.batches import Batch, part
 from wm_ros.world_model.video import flow
-from wm_ros.world_model.video.inputs import Inputs
 from wm_ros.world_model.video.model import foresee
 from wm_ros.world_model.video.network import Context, VideoNetwork
 from wm_ros.world_model.video.parts import POINT_SCALE
@@ -39,7 +38,7 @@ def losses(network: VideoNetwork, batch: Batch, draws: int, some: int,
     trust = trust.repeat_interleave(draws, 0)
     out["action"] = _masked((predicted.action.float() - velocity).square(), trust[..., None])
     if some:
-        first = _some(batch, some)
+        first = part(batch, slice(some))
         zero = torch.zeros(some, device=clean.device)
         value = network(context.first(some), first.text, first.executed, zero).value.float()
         out["value"] = _value_loss(value, first.value, first.labelled)
@@ -56,16 +55,11 @@ def foresight_losses(network: VideoNetwork, batch: Batch) -> dict[str, Tensor]:
     """
     with torch.no_grad():
         context = network.observe(*batch.inputs, batch.text)
-    out = _video_losses(network, _some(batch, len(batch.text) // 2),
-                        context.first(len(batch.text) // 2))
+    half = len(batch.text) // 2
+    out = _video_losses(network, part(batch, slice(half)), context.first(half))
     latents = foresee(network, context, batch.text, batch.executed, batch.present, batch.way)
     known = batch.labelled[:, None, None, None]
     return out | {"mean": _masked((latents.float() - batch.video).square(), known)}
-
-
-def _some(batch: Batch, n: int) -> Batch:
-    """Its first ``n`` rows."""
-    return Batch(Inputs(*(x[:n] for x in batch.inputs)), *(x[:n] for x in batch[1:]))
 
 
 def _video_losses(network: VideoNetwork, batch: Batch, context: Context) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from wm_ros.world_model.video.checkpoint import read_tensors, save_tensors
 
 RUN = "run.json"  # what a run is of, beside its state
 STATE = "state.safetensors"  # what resuming needs, beside the checkpoint
+FORESIGHT = "foresight-*.safetensors"  # likewise, of that stage: with the network's own steps
 
 
 def check_folder(out: Path) -> None:

@@ -27,7 +27,7 @@ from wm_ros.training.config import TrainingConfig, load
 from wm_ros.training.loop import optimise
 from wm_ros.training.losses import losses
 from wm_ros.training.progress import Progress
-from wm_ros.training.state import STATE, check_folder, same_run
+from wm_ros.training.state import FORESIGHT, STATE, check_folder, same_run
 from wm_ros.training.validation import validate
 from wm_ros.world_model.loading import find
 from wm_ros.world_model.text import TextEncoder, normalise
@@ -144,7 +144,7 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     if family != "twin" and settings.foresight_steps and step >= settings.steps:
         foresaw = foresight.train(model, sampler, settings, out, step, device, until)
     model.eval().requires_grad_(False)
-    if family == "twin":  # it draws nothing, but a checkpoint is whole
+    if family == "twin" and parallel.rank() == 0:  # it draws nothing, but a checkpoint is whole
         save_tensors(dict(Renderer(network).state_dict()), out / RENDERER, torch.float16)
     renderer = prepare_renderer(out, cache, network, settings, training_rows, tokeniser, latents,
                                 device, foresight.imagining(model, sampler, device))
@@ -286,7 +286,7 @@ def prepare_renderer(out: Path, cache: EpisodeCache, network: VideoConfig,
                      imagine: rendering.Imagine) -> Renderer:
     """Load or train what draws the imagined frames, anew where the network has learnt since."""
     path, renderer = out / RENDERER, Renderer(network).to(device)
-    states = [out / STATE, *out.glob("foresight-*.safetensors")]
+    states = [out / STATE, *out.glob(FORESIGHT)]
     if parallel.rank() == 0 and path.exists() and any(
             state.exists() and state.stat().st_mtime > path.stat().st_mtime for state in states):
         path.unlink()

@@ -53,12 +53,12 @@ def cell_view(way: Tensor, side: int) -> Tensor:
     :param way: (B, F, WAY_DIM)
     :returns: (B, F, side * side, VIEW_DIM), 0 where no way is known
     """
-    points = way[..., :-2].unflatten(-1, (2 * POINTS, 3))
-    away = (points[:, :, None, :, :2] - _cells(side, way)) * (side / 2)  # (B, F, T, 2 P, 2) cells
+    away = _away(way, side)
     square = away.square().sum(-1, keepdim=True)
     near = [(-square / (2 * s * s)).exp() for s in SPREADS]
     each = torch.cat([torch.tanh(away / 2), *near], -1).flatten(3)
-    whole = torch.cat([points[:, :, ::POINTS, 2] - 1, way[..., -2:]], -1)
+    depth = way[..., :-2].unflatten(-1, (2 * POINTS, 3))[:, :, ::POINTS, 2]
+    whole = torch.cat([depth - 1, way[..., -2:]], -1)
     whole = whole[:, :, None].expand(-1, -1, each.shape[2], -1)
     return torch.cat([each, whole], -1) * way[:, :, None, -1:]
 
@@ -72,9 +72,7 @@ def worst_still(error: Tensor, way: Tensor) -> Tensor:
     :param error: (B, F, T, C) of latents;  ``way`` (B, F, WAY_DIM), 0 where none is known
     :returns: (B, F) root mean square over the channels; 0 where the tool is near everything
     """
-    side = round(error.shape[2] ** 0.5)
-    points = way[..., :-2].unflatten(-1, (2 * POINTS, 3))[:, :, None, :, :2]
-    near = ((points - _cells(side, way)).norm(dim=-1) * side / 2 < CLEAR).any(-1)
+    near = (_away(way, round(error.shape[2] ** 0.5)).norm(dim=-1) < CLEAR).any(-1)
     size = error.square().mean(-1).sqrt()
     return size.masked_fill(near & (way[..., -1:] > 0), 0.0).amax(-1)
 
@@ -92,19 +90,20 @@ def carried(image: Tensor, way: Tensor) -> Tensor:
     scale = then[:, 2:] / now[:, 2:].clamp_min(0.05)
     scale = torch.where(known > 0, scale, torch.ones_like(scale))
     from_where = now[:, :2] - then[:, :2] * scale
-    height, width = image.shape[2:]
-    v, u = torch.meshgrid(_centres(height, way), _centres(width, way), indexing="ij")
     # no affine_grid: it multiplies matrices, which autocast rounds by a tenth of a pixel
-    places = (torch.stack([u, v], -1) * scale[:, None, None, :] + from_where[:, None, None, :])
+    height, width = image.shape[2:]
+    places = _centres(height, width, way) * scale[:, None, None] + from_where[:, None, None]
     return F.grid_sample(image, places, "bilinear", "border", align_corners=False)
 
 
-def _cells(side: int, like: Tensor) -> Tensor:
-    """(1, 1, side * side, 1, 2) middles of cells, across and down."""
-    v, u = torch.meshgrid(_centres(side, like), _centres(side, like), indexing="ij")
-    return torch.stack([u, v], -1).view(1, 1, -1, 1, 2)
+def _away(way: Tensor, side: int) -> Tensor:
+    """(B, F, side * side, 2 * POINTS, 2) cells across and down from each cell to the tool."""
+    points = way[..., :-2].unflatten(-1, (2 * POINTS, 3))[:, :, None, :, :2]
+    return (points - _centres(side, side, way).flatten(0, 1)[:, None]) * (side / 2)
 
 
-def _centres(n: int, like: Tensor) -> Tensor:
-    """(n,) middles of as many cells in [-1, 1]."""
-    return (torch.arange(n, device=like.device, dtype=like.dtype) * 2 + 1) / n - 1
+def _centres(height: int, width: int, like: Tensor) -> Tensor:
+    """(height, width, 2) middles of cells in [-1, 1], across and down."""
+    v, u = ((torch.arange(n, device=like.device, dtype=like.dtype) * 2 + 1) / n - 1
+            for n in (height, width))
+    return torch.stack(torch.meshgrid(u, v, indexing="xy"), -1)
