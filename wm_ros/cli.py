@@ -26,6 +26,7 @@ COMMANDS = {
     "train": "wm_ros.training.train",
     "eval": "wm_ros.evaluation.evaluate",
     "calibrate": "wm_ros.evaluation.calibrate",
+    "export": "wm_ros.export",
     "compare": "wm_ros.evaluation.compare",
     "probe": "wm_ros.evaluation.probe_command",
     "imagine": "wm_ros.evaluation.imagine",

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from tiny_checkpoint import make_checkpoint, observation
 
+from wm_ros.cli import main
 from wm_ros.errors import UserError
 from wm_ros.world_model import load_model
 from wm_ros.world_model.video import exported
+from wm_ros.world_model.video import model as video_model
 
 WORDS = "put the mug on the tray"
 
@@ -42,6 +44,23 @@ def test_without_onnx_runtime_one_sentence_says_what_to_install(tmp_path, monkey
                         lambda name, *a: None if name == "onnxruntime" else find(name, *a))
     with pytest.raises(UserError, match="pip install onnxruntime"):
         load_model(make_checkpoint(tmp_path), backend="onnx")
+
+
+def test_auto_takes_torch_until_the_network_has_been_exported(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = make_checkpoint(tmp_path / "tiny")
+    assert load_model(folder, backend="auto").backend == "torch"
+    made = []
+    monkeypatch.setattr(video_model, "ready", lambda weights: True)
+    monkeypatch.setattr(video_model, "ExportedNetwork", lambda *a: made.append(a))
+    monkeypatch.setattr(video_model, "prepare", lambda network, weights: weights.parent)
+    assert load_model(folder, backend="auto").backend == "onnx" and made
+    assert load_model(folder, backend="auto", precision="int8").backend == "torch"
+
+
+def test_what_has_no_such_network_is_not_exported(capsys):
+    assert main(["export", "jepa"]) == 2
+    assert "family video" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [{"backend": "tensorrt"},

@@ -89,6 +89,7 @@ class ImaginationNode(WmNode):
         import torch
 
         from wm_ros.world_model import load_model
+        from wm_ros.world_model.loading import takes
         # the other cores carry the simulator, the planner and the sensors
         torch.set_num_threads(int(self.value("threads")) or max(1, (os.cpu_count() or 1) // 2))
         device = self.text("device")
@@ -97,9 +98,10 @@ class ImaginationNode(WmNode):
         options: dict[str, Any] = {name: int(self.value(name)) for name in
                                    ("action_steps", "video_steps") if self.value(name)}
         options |= {name: self.text(name) for name in ("proposer", "dreamer") if self.text(name)}
-        if self.text("backend") != "torch":
-            options["backend"] = self.text("backend")
         try:
+            backend = self.text("backend")
+            if backend == "onnx" or (backend == "auto" and takes(checkpoint, "backend")):
+                options["backend"] = backend
             self._model = load_model(checkpoint, device=device, precision=self.text("precision"),
                                      **options)
         except UserError:
@@ -114,6 +116,8 @@ class ImaginationNode(WmNode):
         self._info.family = str(self._model.spec.family)
         self._info.device = device
         self._info.precision = str(getattr(self._model, "precision", "float32"))
+        if getattr(self._model, "backend", "torch") == "onnx":
+            self._info.precision += ", ONNX Runtime"
 
     def _warm_up(self) -> None:
         """The first call of a network takes several times as long: let nobody wait for it."""

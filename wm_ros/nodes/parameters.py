@@ -108,7 +108,8 @@ IMAGINATION = (
     P("device", "auto", "cpu, cuda or auto."),
     P("threads", 0, "Threads of the model on the CPU; 0: half of the cores.", 0, 256),
     P("precision", "auto", "fp32, bf16, int8, or auto: bf16 where the device is made for it."),
-    P("backend", "torch", "torch, or onnx: the network run by ONNX Runtime on the CPU."),
+    P("backend", "auto", "torch; onnx: the network run by ONNX Runtime on the CPU; or auto: onnx "
+      "where `wm export` has made it ready."),
     P("action_steps", 0, "Sampler steps of actions; 0: the model's own number.", 0, 64),
     P("video_steps", 0, "Sampler steps of imagined frames: 1 is the mean of what may be seen, "
       "more a sharper sample of it; 0: the model's own number.", 0, 64),

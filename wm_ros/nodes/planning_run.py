@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
+from collections import deque
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
@@ -57,6 +59,7 @@ class Body(Protocol):
 COMPLETE = 0.999  # share of a way from which on it counts as whole
 AHEAD = 0.1  # s that the stamp of images may lie in the future; clocks differ by a little
 MARGIN = 3.0  # s that a motion may take longer yet; 1 s more than MoveIt allows, which says why
+EARLY = 0.02  # s by which the next look is early; its image comes up to a period later
 STILL = 2e-3  # rad in 0.05 s: an arm that moves less stands still
 
 
@@ -127,7 +130,8 @@ class Run:
         self._held_up = self._stuck = 0
         self._patience = Patience()
         self._width = body.width_now()
-        self._ready_after = settings.lead  # from an observation's stamp to its plan (s), learnt
+        #: the last times from an observation's stamp to its plan (s)
+        self._took = deque([settings.lead], maxlen=9)
         self._deadline = body.now() + settings.time_limit
 
     def execute(self) -> str:
@@ -216,7 +220,7 @@ class Run:
         The observation is chosen so that the plan is ready when the arm arrives: not later, or the
         arm would wait; not earlier, or the plan would rest on old images.
         """
-        look = ends - self._ready_after - 0.04
+        look = ends - statistics.median(self._took) - EARLY
         self._sleep_until(look - 0.02)
         try:
             return self._next(start, look, ends)
@@ -276,7 +280,7 @@ class Run:
             segment.stamps.update(observed=chunk.observation_stamp, asked=asked,
                                   proposed=proposed, planned=self.body.now())
             self._stuck = 0
-            self._learn(segment.stamps["planned"] - chunk.observation_stamp)
+            self._took.append(segment.stamps["planned"] - chunk.observation_stamp)
             return None if self._finished(chunk) else segment
         tries = self.settings.retries + 1
         if (blocked == tries and not begins and not self.settings.dry_run
@@ -284,11 +288,6 @@ class Run:
             self._back_off()
             return self._next(self._at_rest(), self.body.now())
         raise UserError(f"No executable motion was found in {tries} tries: {why}")
-
-    def _learn(self, seconds: float) -> None:
-        """Follow the time from image to plan, quickly upwards and slowly downwards."""
-        rate = 0.5 if seconds > self._ready_after else 0.15
-        self._ready_after += rate * (min(seconds, 1.0) - self._ready_after)
 
     def _choose(self, candidates: list[chunks.Chunk], start: np.ndarray,
                 begins: float) -> Segment:

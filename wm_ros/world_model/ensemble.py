@@ -42,9 +42,11 @@ class Ensemble:
 
     :param folder: checkpoint folder, see the module's text
     :param precision: of the members that have a network
+    :param backend: likewise, see :class:`wm_ros.world_model.video.model.VideoWorldModel`
     """
 
-    def __init__(self, folder: Path, device: str = "cpu", precision: str = "auto"):
+    def __init__(self, folder: Path, device: str = "cpu", precision: str = "auto",
+                 backend: str = "torch"):
         from wm_ros.world_model.loading import load_model, takes
         from wm_ros.world_model.video.checkpoint import read_config
 
@@ -59,7 +61,8 @@ class Ensemble:
         self.roles = {"judge": judge, "show": judge, "watch": judge, **named}
         found = {name: _beside(self.folder, name) for name in dict.fromkeys(self.roles.values())}
         self.members: dict[str, WorldModel] = {
-            name: load_model(path, device, precision if takes(path, "precision") else "auto")
+            name: load_model(path, device, precision if takes(path, "precision") else "auto",
+                             **({"backend": backend} if takes(path, "backend") else {}))
             for name, path in found.items()}
         self.candidates, self.least = int(config.get("candidates", 8)), float(
             config.get("least", 0.5))

@@ -7,6 +7,7 @@ They are exported once for a checkpoint's weights and kept in the user's cache.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import shutil
 import tempfile
@@ -80,6 +81,12 @@ class ExportedNetwork:
         return [torch.from_numpy(x) for x in session.run(None, fed)]
 
 
+def ready(weights: Path) -> bool:
+    """Whether ONNX Runtime and the graphs of these weights, made by this code, are there."""
+    return (importlib.util.find_spec("onnxruntime") is not None
+            and all((_folder(weights) / f"{name}.onnx").is_file() for name in GRAPHS))
+
+
 def prepare(model: VideoNetwork, weights: Path) -> Path:
     """The folder of a network's graphs; exports them where that was not done yet.
 
@@ -87,12 +94,8 @@ def prepare(model: VideoNetwork, weights: Path) -> Path:
     :raises UserError: if ONNX Runtime is missing, or what exporting needs
     """
     _need("onnxruntime")
-    mark = zlib.crc32(weights.read_bytes())
-    for module in (encoder, locator, network, parts, transformer, way):
-        mark = zlib.crc32(Path(str(module.__file__)).read_bytes(), mark)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "wm_ros" / "onnx" / f"{mark:08x}"
-    if all((folder / f"{name}.onnx").is_file() for name in GRAPHS):
+    folder = _folder(weights)
+    if ready(weights):
         return folder
     _need("onnx", "onnxscript")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +109,14 @@ def prepare(model: VideoNetwork, weights: Path) -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def _folder(weights: Path) -> Path:
+    mark = zlib.crc32(weights.read_bytes())
+    for module in (encoder, locator, network, parts, transformer, way):
+        mark = zlib.crc32(Path(str(module.__file__)).read_bytes(), mark)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "wm_ros" / "onnx" / f"{mark:08x}"
 
 
 def _need(*modules: str) -> None:
@@ -154,6 +165,7 @@ def _export(model: VideoNetwork, folder: Path) -> None:
     c, size = model.config, model.config.image_size
     seen = (torch.zeros(1, 3, size, size), torch.ones(1, size, size, 3),
             torch.zeros(1, 3, size, size), torch.zeros(1, PROPRIO_DIM), torch.zeros(1, TEXT_DIM))
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses what nobody needs here
     with torch.inference_mode():
         memory = [t.clone() for pair in model.observe(*seen).memory for t in pair]
     n = 2

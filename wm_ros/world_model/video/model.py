@@ -24,7 +24,7 @@ from wm_ros.world_model.precision import NAMES, lower, resolve, weight_bytes
 from wm_ros.world_model.text import TextEncoder
 from wm_ros.world_model.video import checkpoint, flow
 from wm_ros.world_model.video.config import VideoConfig
-from wm_ros.world_model.video.exported import ExportedNetwork, prepare
+from wm_ros.world_model.video.exported import ExportedNetwork, prepare, ready
 from wm_ros.world_model.video.inputs import ActionCodec
 from wm_ros.world_model.video.inputs import prepare as prepare_inputs
 from wm_ros.world_model.video.network import ACTION_DIM, Context, VideoNetwork
@@ -33,7 +33,7 @@ from wm_ros.world_model.video.renderer import Renderer
 from wm_ros.world_model.video.tokeniser import Tokeniser, to_uint8, to_unit
 from wm_ros.world_model.video.way import WAY_DIM, tool_way, worst_still
 
-BACKENDS = ("torch", "onnx")
+BACKENDS = ("torch", "onnx", "auto")
 DREAM_STEPS = 4  # at least, where no action is known: the mean of such futures shows nothing
 REST = 0.015  # m that a chunk may move tool or fingers and still count as resting
 
@@ -53,7 +53,8 @@ class VideoWorldModel:
         further from the truth. Where no actions are given it is 4 at least.
     :param seed: of the candidates' noise; the same calls give the same chunks
     :param precision: ``auto``, ``fp32``, ``bf16`` or ``int8`` (see ``world_model/precision.py``)
-    :param backend: ``torch``; or ``onnx``, the same network run by ONNX Runtime, float32 on a CPU
+    :param backend: ``torch``; ``onnx``, the same network run by ONNX Runtime, float32 on a CPU; or
+        ``auto``: ``onnx`` where that is possible and ``wm export`` has been run, else ``torch``
     """
 
     network: VideoNetwork | ExportedNetwork
@@ -61,6 +62,9 @@ class VideoWorldModel:
     def __init__(self, folder: Path, device: str = "cpu", action_steps: int = 2,
                  video_steps: int = 1, seed: int = 0, precision: str = "auto",
                  backend: str = "torch"):
+        weights = Path(folder) / "model.safetensors"
+        if backend == "auto":
+            backend = "onnx" if _suits_onnx(precision, device) and ready(weights) else "torch"
         chosen = _checked(backend, precision, device)
         config = checkpoint.read_config(folder)
         self.folder, self.device = Path(folder), torch.device(device)
@@ -70,7 +74,7 @@ class VideoWorldModel:
                               frame_steps=tuple(self.config.frame_steps))
         self.action_steps, self.video_steps = action_steps, video_steps
         self._dream_steps = max(DREAM_STEPS, video_steps)
-        network, weights = VideoNetwork(self.config), self.folder / "model.safetensors"
+        network = VideoNetwork(self.config)
         checkpoint.load_weights(network, weights)
         network.to(self.device).eval()
         self.tokeniser = load_tokeniser(folder, device)
@@ -308,7 +312,7 @@ class VideoWorldModel:
                  x: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """(n,) success and progress at the end of chunks (n, H, 7)."""
         n = len(x)
-        value = self.network(context, text, x, torch.zeros(n, device=self.device)).value
+        value = self.network(context, text, x, torch.zeros(n, device=self.device)).value.float()
         progress = value[:, 1].clamp(0, 1)
         success = value[:, 0].sigmoid() * progress  # it goes well, and this is its end
         if self.calibration is not None:
@@ -317,8 +321,9 @@ class VideoWorldModel:
         # a chunk that changes nothing ends as things stand now
         position, _, gripper = self.codec.decode(x, *self._tcp(o, n))
         rests = self._rests(o, position, gripper)
-        success = torch.where(rests, context.now[:, 0].sigmoid(), success)
-        progress = torch.where(rests, context.now[:, 1].clamp(0, 1), progress)
+        now = context.now.float()  # bfloat16 has nothing between 0.996 and 1
+        success = torch.where(rests, now[:, 0].sigmoid(), success)
+        progress = torch.where(rests, now[:, 1].clamp(0, 1), progress)
         return _numpy(success), _numpy(progress)
 
     def rests(self, state: State, chunks: ActionChunks) -> np.ndarray:
@@ -404,11 +409,14 @@ def _checked(backend: str, precision: str, device: str) -> str:
     """The resolved precision. :raises UserError: if the backend cannot give it"""
     if backend not in BACKENDS:
         raise UserError(f"There is no backend {backend!r}; choose from {', '.join(BACKENDS)}.")
-    if backend == "onnx" and (precision not in ("auto", "fp32")
-                              or torch.device(device).type != "cpu"):
+    if backend == "onnx" and not _suits_onnx(precision, device):
         raise UserError("The backend onnx computes in fp32 on the CPU; choose the backend torch "
                         "for another precision or device.")
     return "fp32" if backend == "onnx" else resolve(precision, device)
+
+
+def _suits_onnx(precision: str, device: str) -> bool:
+    return precision in ("auto", "fp32") and torch.device(device).type == "cpu"
 
 
 def load_tokeniser(folder: Path, device: str = "cpu") -> Tokeniser:
