@@ -6,16 +6,15 @@
 """
 from __future__ import annotations
 
-import math
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from wm_ros.errors import UserError
+from wm_ros.motion.pose import rpy_from_rotation
 from wm_ros.paths import config, resolved
 from wm_ros.robot import RobotConfig, load_robot
 
@@ -35,7 +34,7 @@ def urdf(robot: RobotConfig) -> str:
     ElementTree.SubElement(root, "link", {"name": robot.tcp_link})
     joint = ElementTree.SubElement(root, "joint", {"name": f"{robot.tcp_link}_joint",
                                                    "type": "fixed"})
-    roll, pitch, yaw = roll_pitch_yaw(robot.tcp_offset.rotation())
+    roll, pitch, yaw = rpy_from_rotation(robot.tcp_offset.rotation())
     ElementTree.SubElement(joint, "origin", {
         "xyz": " ".join(f"{v:g}" for v in robot.tcp_offset.position),
         "rpy": f"{roll:g} {pitch:g} {yaw:g}"})
@@ -50,13 +49,6 @@ def description(robot: RobotConfig) -> str:
     MoveIt passes over meshes that it cannot find, and an arm without any collides with nothing.
     """
     return resolved(urdf(robot))
-
-
-def roll_pitch_yaw(rotation: np.ndarray) -> tuple[float, float, float]:
-    """Fixed-axis angles of URDF (rad) of a (3, 3) rotation."""
-    return (math.atan2(rotation[2, 1], rotation[2, 2]),
-            math.asin(max(-1.0, min(1.0, -rotation[2, 0]))),
-            math.atan2(rotation[1, 0], rotation[0, 0]))
 
 
 def srdf(robot: RobotConfig) -> str:

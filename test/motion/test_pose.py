@@ -9,7 +9,10 @@ from wm_ros.motion.pose import (
     distance,
     interpolate,
     quaternion_from_rotvec,
+    quaternion_from_rpy,
+    rotation_from_quaternion,
     rotvec_from_quaternion,
+    rpy_from_rotation,
     top_down,
 )
 
@@ -54,3 +57,20 @@ def test_top_down_grasp_points_down_with_the_fingers_across() -> None:
 def test_a_quaternion_without_length_is_refused() -> None:
     with pytest.raises(ValueError, match="no length"):
         Pose.of([0, 0, 0], [0, 0, 0, 0])
+
+
+def test_angles_about_fixed_axes_turn_in_the_order_that_urdf_says() -> None:
+    x, y, z = (rotation_from_quaternion(quaternion_from_rotvec(angle * axis))
+               for angle, axis in zip((0.3, -0.8, 2.0), np.eye(3), strict=True))
+    turned = rotation_from_quaternion(quaternion_from_rpy(0.3, -0.8, 2.0))
+    assert np.allclose(turned, z @ y @ x, atol=1e-12)
+
+
+@pytest.mark.parametrize("pitch", [0.4, np.pi / 2, -np.pi / 2, np.pi / 2 - 1e-9, 1.570796])
+def test_angles_give_the_rotation_that_they_were_read_from(pitch: float) -> None:
+    """Straight up or down, what rounding leaves of the cosine must not become an angle."""
+    rng = np.random.default_rng(3)
+    for roll, yaw in rng.uniform(-np.pi, np.pi, (200, 2)):
+        turned = rotation_from_quaternion(quaternion_from_rpy(roll, pitch, yaw))
+        again = rotation_from_quaternion(quaternion_from_rpy(*rpy_from_rotation(turned)))
+        assert np.allclose(again, turned, atol=2e-7)

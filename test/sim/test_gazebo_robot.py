@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from transforms3d.euler import euler2mat
 
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose
@@ -212,7 +213,7 @@ def test_gazebo_reads_the_robot_whole(world: Path, urdf: ET.Element, tmp_path: P
     assert {s.get("name") for s in urdf.iter("sensor")} == set(sensors)
     camera = next(c for c in scene().cameras if c.name == "wrist")
     numbers = [float(v) for v in sensors["wrist_camera"].findtext("pose").split()]
-    looks = _rpy(*numbers[3:]) @ np.array([1.0, 0.0, 0.0])
+    looks = euler2mat(*numbers[3:], "sxyz")[:, 0]
     assert np.allclose(numbers[:3], camera.position, atol=1e-5)
     forward = Pose.of(camera.position, camera.quaternion).rotation()[:, 2]
     assert np.allclose(looks, forward, atol=1e-4)
@@ -224,14 +225,6 @@ def test_gazebo_reads_the_robot_whole(world: Path, urdf: ET.Element, tmp_path: P
     file = tmp_path / "robot.sdf"
     file.write_text(text)
     assert "Valid" in _sdf(file, "-k")
-
-
-def _rpy(roll: float, pitch: float, yaw: float) -> np.ndarray:
-    c, s = np.cos, np.sin
-    x = np.array([[1, 0, 0], [0, c(roll), -s(roll)], [0, s(roll), c(roll)]])
-    y = np.array([[c(pitch), 0, s(pitch)], [0, 1, 0], [-s(pitch), 0, c(pitch)]])
-    z = np.array([[c(yaw), -s(yaw), 0], [s(yaw), c(yaw), 0], [0, 0, 1]])
-    return z @ y @ x
 
 
 def test_world_of_any_seed_is_valid(world: Path) -> None:

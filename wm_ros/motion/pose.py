@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from transforms3d.euler import euler2quat, mat2euler
 
 Array = NDArray[np.float64]
 
@@ -111,6 +112,22 @@ def quaternion_from_rotation(rotation: Array) -> Array:
         q[3] = m[k, j] - m[j, k]
     q /= np.linalg.norm(q)
     return -q if q[3] < 0 else q
+
+
+def quaternion_from_rpy(roll: float, pitch: float, yaw: float) -> Array:
+    """Unit quaternion x y z w of URDF's and SDF's angles (rad) about the fixed axes x, y, z."""
+    return np.roll(euler2quat(roll, pitch, yaw, "sxyz"), -1)
+
+
+def rpy_from_rotation(rotation: Array) -> tuple[float, float, float]:
+    """URDF's and SDF's roll, pitch, yaw (rad) of a rotation matrix (3, 3).
+
+    At a pitch of +-90 degrees roll and yaw turn about one axis; all of that turn is roll.
+    """
+    m = np.array(rotation, dtype=np.float64)
+    if np.hypot(m[0, 0], m[1, 0]) < 1e-7:  # what rounding left there has no direction
+        m[:2, 0] = m[2, 1:] = 0.0
+    return mat2euler(m, "sxyz")
 
 
 def rotvec_from_quaternion(quaternion: Array) -> Array:

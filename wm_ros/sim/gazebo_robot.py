@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
 from wm_ros import moveit_config
-from wm_ros.motion.pose import Pose
+from wm_ros.motion.pose import Pose, rpy_from_rotation
 from wm_ros.paths import resolved
 from wm_ros.robot import RobotConfig
 from wm_ros.sim.schema import Camera, Scene
@@ -43,7 +42,7 @@ def robot_urdf(robot: RobotConfig, scene: Scene, controllers: Path) -> str:
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _numbers(values: np.ndarray) -> str:
+def _numbers(values: Iterable[float]) -> str:
     return " ".join(f"{float(v) + 0.0:.7g}" for v in values)
 
 
@@ -68,9 +67,8 @@ def _fix(root: ET.Element, parent: str, child: str, pose: Pose, new: str) -> Non
     """A fixed joint, and the link at its ``new`` end."""
     ET.SubElement(root, "link", name=parent if new == "parent" else child)
     joint = ET.SubElement(root, "joint", name=f"{child}_mount", type="fixed")
-    turn = moveit_config.roll_pitch_yaw(pose.rotation())
     ET.SubElement(joint, "origin", xyz=_numbers(pose.position),
-                  rpy=_numbers(np.array(turn)))
+                  rpy=_numbers(rpy_from_rotation(pose.rotation())))
     ET.SubElement(joint, "parent", link=parent)
     ET.SubElement(joint, "child", link=child)
 
@@ -89,8 +87,7 @@ def _wrist_camera(camera: Camera) -> ET.Element:
     sensor = camera_sensor(camera, "camera", camera.name)
     pose = sensor_pose(Pose.of(camera.position, camera.quaternion))
     place = ET.Element("pose")
-    place.text = (f"{_numbers(pose.position)} "
-                  f"{_numbers(np.array(moveit_config.roll_pitch_yaw(pose.rotation())))}")
+    place.text = _numbers((*pose.position, *rpy_from_rotation(pose.rotation())))
     sensor.insert(0, place)
     return sensor
 

@@ -8,7 +8,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from wm_ros.motion.pose import Pose, quaternion_from_rotvec, quaternion_multiply
+from wm_ros.motion.pose import (
+    Pose,
+    quaternion_from_rotvec,
+    quaternion_from_rpy,
+    quaternion_multiply,
+)
 
 
 class _Joint(NamedTuple):
@@ -81,17 +86,10 @@ def _joint(node: ElementTree.Element) -> _Joint:
 
 def origin_of(node: ElementTree.Element | None) -> Pose:
     """The pose that an ``origin`` element gives; none is the identity."""
-    return Pose(numbers(node, "xyz", "0 0 0"), _from_rpy(numbers(node, "rpy", "0 0 0")))
+    return Pose(numbers(node, "xyz", "0 0 0"), quaternion_from_rpy(*numbers(node, "rpy", "0 0 0")))
 
 
 def numbers(node: ElementTree.Element | None, name: str, default: str) -> np.ndarray:
     """An attribute of a URDF element as numbers."""
     text = default if node is None else node.get(name, default)
     return np.array([float(word) for word in text.split()])
-
-
-def _from_rpy(rpy: np.ndarray) -> np.ndarray:
-    """URDF's roll, pitch, yaw (about the fixed axes x, y, z) as a quaternion xyzw."""
-    x, y, z = (quaternion_from_rotvec(angle * axis)
-               for angle, axis in zip(rpy, np.eye(3), strict=True))
-    return quaternion_multiply(z, quaternion_multiply(y, x))

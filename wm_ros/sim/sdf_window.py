@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from transforms3d.euler import quat2euler
-
-from wm_ros.motion.pose import Pose
+from wm_ros.motion.pose import Pose, rpy_from_rotation
 
 #: plugins that only work in the background
 HIDDEN = (("GzSceneManager", "Scene Manager"), ("InteractiveViewControl", "View control"),
@@ -28,8 +26,7 @@ def add_window(world: ET.Element, camera: Pose) -> None:
     """Add ``<gui>``; ``camera`` looks along x, with z up, as SDF's do."""
     gui = ET.SubElement(world, "gui", fullscreen="0")
     view = _plugin(gui, "MinimalScene", "3D View", state="docked")
-    x, y, z, w = camera.quaternion
-    numbers = (*camera.position, *quat2euler((w, x, y, z), "sxyz"))
+    numbers = (*camera.position, *rpy_from_rotation(camera.rotation()))
     for tag, text in (("engine", "ogre2"), ("scene", "scene"), ("ambient_light", "0.4 0.4 0.4"),
                       ("background_color", "0.8 0.8 0.8"),
                       ("camera_pose", " ".join(f"{n:.4f}" for n in numbers))):

@@ -8,17 +8,14 @@ from math import atan2, cos, hypot, pi, sin, tan
 
 import numpy as np
 
-from wm_ros.motion.pose import Array, Pose
+from wm_ros.motion.pose import Array, Pose, quaternion_from_rpy
 from wm_ros.sim.schema import IDENTITY, Body, Geom, Material, Quat, Vec3
 
 
 def quat_rpy(roll: float, pitch: float, yaw: float) -> Quat:
     """Quaternion x y z w of fixed-axis roll, pitch, yaw (URDF's convention)."""
-    cr, sr = cos(roll / 2), sin(roll / 2)
-    cp, sp = cos(pitch / 2), sin(pitch / 2)
-    cy, sy = cos(yaw / 2), sin(yaw / 2)
-    return (sr * cp * cy - cr * sp * sy, cr * sp * cy + sr * cp * sy,
-            cr * cp * sy - sr * sp * cy, cr * cp * cy + sr * sp * sy)
+    x, y, z, w = quaternion_from_rpy(roll, pitch, yaw).tolist()
+    return x, y, z, w
 
 
 def quat_yaw(yaw: float) -> Quat:
