@@ -4,6 +4,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -41,6 +42,31 @@ def test_rosdep_installs_every_ros_package_that_the_code_imports():
             if ROS_MODULE.match(name)}
     missing = needed - declared("depend", "exec_depend")
     assert not missing, f"package.xml lacks <exec_depend> for {sorted(missing)}"
+
+
+# what a module of another name, or one that comes with another library, is installed as
+INSTALLED_AS = {"PIL": "pillow", "cv2": "opencv-python-headless", "pinocchio": "pin",
+                "skimage": "scikit-image", "websockets": "viser", "yaml": "PyYAML"}
+LIBRARIES = {match.group(1).lower() for match in re.finditer(
+    r"^([\w-]+)==", (ROOT / "requirements-libraries.txt").read_text(), re.MULTILINE)}
+
+
+def test_pip_installs_every_library_that_the_code_imports_at_one_version():
+    needed = {name for file in SOURCES for name in imported(file)
+              if name not in sys.stdlib_module_names and not ROS_MODULE.match(name)}
+    needed -= {"wm_ros", "moveit"}  # moveit_py comes with MoveIt
+    missing = {name for name in needed if INSTALLED_AS.get(name, name).lower() not in LIBRARIES}
+    assert not missing, f"requirements-libraries.txt lacks {sorted(missing)}"
+
+
+def test_rosdep_takes_from_apt_what_pip_brings_in_the_version_that_is_used():
+    keys = {key for key in declared("exec_depend") if key.startswith("python3-")}
+    pip = {key for key in keys if key.endswith("-pip")}
+    assert not pip, f"rosdep would install {sorted(pip)} by pip, in any version"
+    names = {"opencv": "opencv-python-headless", "pil": "pillow", "skimage": "scikit-image",
+             "yaml": "pyyaml"}
+    short = {key.removeprefix("python3-") for key in keys}
+    assert {names.get(name, name) for name in short} <= LIBRARIES
 
 
 def test_rosdep_installs_every_message_package_that_ours_contain():
@@ -89,6 +115,31 @@ def test_a_notebook_can_use_the_model_and_the_motion_library_without_ros():
         for file in sorted((ROOT / "wm_ros" / room).rglob("*.py")):
             ros = {name for name in imported(file) if ROS_MODULE.match(name)}
             assert not ros, f"{file.relative_to(ROOT)} imports {sorted(ros)}"
+
+
+def headings(page: Path) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    lines = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+def test_every_link_in_the_documentation_leads_somewhere():
+    pages = [ROOT / "README.md", *(file for folder in ("docs", "benchmarks", "checkpoints")
+                                   for file in sorted((ROOT / folder).rglob("*.md")))]
+    for page in pages:
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            if ":" in link:
+                continue
+            path, _, anchor = link.partition("#")
+            target = (page.parent / path).resolve() if path else page
+            assert target.exists(), f"{page.relative_to(ROOT)} links to {link}"
+            assert not anchor or anchor in headings(target), f"{page.relative_to(ROOT)}: {link}"
+
+
+def test_the_readme_lists_every_page_of_the_documentation():
+    text = (ROOT / "README.md").read_text()
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        assert f"](docs/{page.name})" in text, page.name
 
 
 def test_colcon_leaves_the_underlay_to_the_ros_installation():

@@ -32,7 +32,9 @@ RELEASED = 3.0  # s after which a task that is truly done ends an undecided run
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--scene", default="home", help="home or office")
-    parser.add_argument("--task", default="", help="what to do, in plain words")
+    parser.add_argument("--task", default="", help="what to do, in plain words; `wm sim` lists "
+                        "the tasks (default: " + ", ".join(
+                            f"{words} ({room})" for room, words in DEFAULTS.items()) + ")")
     parser.add_argument("--seed", type=int, default=101,
                         help="seed of the held-out layout (default 101)")
     parser.add_argument("--runs", type=int, default=1, help="so many runs with seeds in a row")
@@ -40,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="", help="checkpoint folder (default: the shipped one)")
     parser.add_argument("--headless", action="store_true", help="no page in the browser")
     parser.add_argument("--candidates", type=int, default=0,
-                        help="chunks to choose from each time")
+                        help="chunks to choose from each time; 0: as many as the imagination "
+                        "node's n_candidates says, which is one")
     parser.add_argument("--time-limit", type=float, default=60.0, help="seconds for one run")
     parser.add_argument("--port", type=int, default=8080, help="port of the page")
     parser.add_argument("--no-bag", action="store_true", help="record no bag")

@@ -124,6 +124,25 @@ def test_arm_and_hand_that_are_published_apart_give_the_same_rows(
     np.testing.assert_array_equal(made.images["scene"], reference.images["scene"])
 
 
+def test_depth_and_wrench_that_were_not_recorded_are_zeros_and_it_is_said(
+        dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def without(raw: Raw) -> Iterator[Raw]:
+        if raw.topic not in ("/scene_camera/depth/image_rect_raw", "/wrist/wrench"):
+            yield raw
+
+    def zeros(source: dict) -> list[str]:
+        return [note.split(":")[0] for note in source["assumed"] if "zeros" in note]
+
+    bag = changed(BAGS / "home", tmp_path / "bag", without)
+    assert convert(bag, "--out", tmp_path / "set") == 0
+    [source] = state(tmp_path / "set")
+    assert source["rows"] == 42 and zeros(source) == ["depth", "wrench"]
+    assert "depth: zeros" in capsys.readouterr().err
+    made = Dataset(tmp_path / "set").episode(0)
+    assert not made.depth.any() and not made.wrench.any()
+    assert not any(map(zeros, state(dataset)))  # both were recorded
+
+
 def test_a_controller_that_falls_silent_costs_neither_rows_nor_memory(
         dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def silent(raw: Raw) -> Iterator[Raw]:  # the arm is guided by hand for a while

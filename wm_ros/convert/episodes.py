@@ -40,6 +40,9 @@ MOST = 1_000_000_000  # bytes of images that an episode may hold: it is made in 
 PIXEL = 3 + 3 + 2  # bytes of both cameras' colours and of depth
 OPENING = STATE_NAMES.index("gripper")  # column of `state`
 WIDTH = 7  # column of `action`
+# what a row may lack -> what is said where zeros stand for it
+ZEROS = {"scene_depth": "depth: zeros, for no topic gave it; `video` and `scene3d` need it",
+         "wrench": "wrench: zeros, for no topic gave it"}
 
 
 @dataclass(frozen=True)
@@ -216,6 +219,7 @@ class Maker:
         rows: dict[str, Any] = {name: np.stack([entry.pop(name) for entry in kept]) for name in
                 ("scene", "wrist", "depth", "state", "wrench", "camera", "action", "executed")}
         about = self._label(row)
+        self.made.assumed |= {note for role, note in ZEROS.items() if role not in row.messages}
         progress = [entry["progress"] for entry in kept]
         if any(value is None for value in progress):
             self.made.assumed.add("progress: it rises evenly in episodes that went well, else 0")
