@@ -22,11 +22,12 @@ from wm_ros.bridge import (
     rollouts,
     times,
 )
-from wm_ros.bridge.perception import Assembler, Perception
+from wm_ros.bridge.perception import OWN_FRAMES, Assembler, Perception
 from wm_ros.bridge.synchroniser import Synchroniser
 from wm_ros.bridge.transforms import TransformBuffer
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose, top_down
+from wm_ros.nodes.parameters import TOPICS
 from wm_ros.robot import load_robot
 
 RNG = np.random.default_rng(0)
@@ -432,6 +433,70 @@ def test_a_wrench_is_turned_into_the_hands_frame() -> None:
                           (ROBOT.hand_link, [5, 0, 0, 0, 2, 0])):
         message.header.frame_id = frame
         np.testing.assert_allclose(assembler._wrench(message, home), wanted, atol=1e-9)
+
+
+def moment(**changes: object) -> tuple[Assembler, dict]:
+    """A moment of 8 x 6 pixels whose cameras stand at ``scene``, ``wrist`` and ``named``.
+
+    :param changes: ``k``, ``info``, ``depth`` (width, height), ``frame``, ``depth_frame``,
+        ``names``: what is otherwise
+    """
+    k = np.array([[9.0, 0, 4], [0, 9.0, 3], [0, 0, 1]])
+    assembler = Assembler(ROBOT, 96, 0.03, changes.get("names", {}))  # type: ignore[arg-type]
+    assembler.add_transforms(TFMessage(transforms=[
+        poses.to_transform(Pose.of([x, 0, 1]), ROBOT.base_link, frame, STAMP)
+        for x, frame in ((0.1, "scene"), (0.2, "wrist"), (0.3, "named"))]), static=True)
+    found = {"joint_states": joints.to_joint_state(STAMP, ROBOT.joints, np.append(ROBOT.home,
+                                                                                  [0.02, 0.02]))}
+    for camera in ("scene", "wrist"):
+        frame = str(changes.get("frame", camera)) if camera == "scene" else camera
+        assembler.calibrate(camera, images.to_camera_info(
+            changes.get("k", k), changes.get("info", (8, 6)), STAMP, frame))  # type: ignore
+        found[f"{camera}_color"] = images.to_colour(np.zeros((6, 8, 3), np.uint8), STAMP, frame)
+    width, height = changes.get("depth", (8, 6))  # type: ignore[misc]
+    found["scene_depth"] = images.to_depth(np.ones((height, width), np.float32), STAMP,
+                                           str(changes.get("depth_frame", "scene")))
+    return assembler, found
+
+
+@pytest.mark.parametrize(("changes", "sentence"), [
+    ({"info": (640, 480)}, "for 640 x 480 pixels, but its images have 8 x 6; let topics.scene_"),
+    ({"info": (8, 7)}, "for 8 x 7 pixels"),
+    ({"k": np.zeros((3, 3))}, r"gives no focal lengths \(fx 0, fy 0\); calibrate"),
+    ({"k": np.full((3, 3), np.nan)}, "no focal lengths"),
+    ({"depth": (4, 3)}, r"depth image \(4 x 3 pixels\) is not registered.*topics.scene_depth"),
+    ({"depth_frame": "camera_depth_optical_frame"},
+     r"depth image \(camera_depth_optical_frame\) is not registered to the colour image \(scene"),
+])
+def test_what_cannot_belong_to_the_colour_image_is_refused(
+        changes: dict[str, object], sentence: str) -> None:
+    assembler, found = moment(**changes)
+    with pytest.raises(UserError, match=sentence) as error:
+        assembler.assemble(times.seconds(STAMP), found)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("changes", [{}, {"info": (0, 0)}, {"depth_frame": ""}])
+def test_drivers_that_leave_size_or_frame_out_are_believed(changes: dict[str, object]) -> None:
+    assembler, found = moment(**changes)
+    assert assembler.assemble(times.seconds(STAMP), found).camera_names == ["scene", "wrist"]
+
+
+@pytest.mark.parametrize(("name", "frame", "wanted"), [
+    ("named", "scene", 0.3), ("named", "", 0.3), ("", "scene", 0.1),
+    ("scene_camera_optical_frame", "scene", 0.1)])
+def test_a_named_camera_frame_wins_over_the_one_in_the_images(
+        name: str, frame: str, wanted: float) -> None:
+    assembler, found = moment(frame=frame, names={"frames.scene_camera": name})
+    message = assembler.assemble(times.seconds(STAMP), found)
+    assert message.camera_poses[0].position.x == pytest.approx(wanted)
+    assert message.camera_poses[1].position.x == pytest.approx(0.2)
+
+
+def test_own_frames_are_those_of_the_simulators() -> None:
+    defaults = {p.name: p.default for p in TOPICS}
+    assert {f"frames.{camera}_camera": frame for camera, frame in OWN_FRAMES.items()}.items() <= (
+        defaults.items())
 
 
 def test_a_point_cloud_lies_where_the_camera_sees_it() -> None:

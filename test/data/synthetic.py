@@ -35,9 +35,15 @@ def synthetic_episode(task: str = "put_mug_on_tray", seed: int = 0, rows: int = 
         depth=depth.astype(np.uint16),
         state=rng.normal(size=(rows, 15)).astype(np.float32),
         wrench=rng.normal(size=(rows, 6)).astype(np.float32),
-        camera=rng.normal(size=(rows, 16)).astype(np.float32),
+        camera=_cameras(rng.normal(size=(rows, 16)).astype(np.float32)),
         action=rng.normal(size=(rows, 8)).astype(np.float32),
         executed=rng.normal(size=(rows, 8)).astype(np.float32),
         progress=np.linspace(0, 1, rows, dtype=np.float32),
         **about,
     )
+
+
+def _cameras(numbers: np.ndarray) -> np.ndarray:
+    """Random calibrations and poses (rows, 16) as a camera may have them: focal lengths above 0."""
+    numbers[:, [0, 4]] = np.abs(numbers[:, [0, 4]]) + 0.1
+    return numbers

@@ -142,6 +142,40 @@ def from_camera_info(message: CameraInfo) -> np.ndarray:
     return np.array(message.k, dtype=float).reshape(3, 3)
 
 
+def check_calibration(info: CameraInfo, color: Image, camera: str, setting: str) -> None:
+    """Whether a calibration can be that of a camera's colour images.
+
+    :param camera: the camera in words;  ``setting``: the parameter that names its calibration
+    :raises UserError: for another resolution, or without focal lengths
+    """
+    for of_info, of_image in ((info.width, color.width), (info.height, color.height)):
+        if of_info not in (0, of_image):  # 0: some drivers leave the size out
+            raise UserError(
+                f"The calibration of {camera} is for {info.width} x {info.height} pixels, but its "
+                f"images have {color.width} x {color.height}; let {setting} name the camera_info "
+                "of the same images.")
+    focal = np.array([info.k[0], info.k[4]])
+    if not (np.isfinite(info.k).all() and (focal > 0.0).all()):
+        raise UserError(
+            f"The calibration of {camera} gives no focal lengths (fx {focal[0]:g}, fy "
+            f"{focal[1]:g}); calibrate the camera, or let {setting} name another camera_info.")
+
+
+def check_registered(depth: Image, color: Image, setting: str) -> None:
+    """Whether each pixel of a depth image can be that of the colour image.
+
+    :param setting: the parameter that names the depth images
+    :raises UserError: when size or frame tell of another camera
+    """
+    sizes = [f"{image.width} x {image.height} pixels" for image in (depth, color)]
+    frames = [str(image.header.frame_id) for image in (depth, color)]
+    for mine, other in (sizes, frames):
+        if mine and other and mine != other:
+            raise UserError(
+                f"The depth image ({mine}) is not registered to the colour image ({other}); let "
+                f"{setting} name depth that is, such as /camera/aligned_depth_to_color/image_raw.")
+
+
 def to_camera_info(matrix: np.ndarray, size: tuple[int, int], stamp: Time,
                    frame: str) -> CameraInfo:
     """(3, 3) intrinsics and (width, height) -> CameraInfo of a camera without distortion."""

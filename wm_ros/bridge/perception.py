@@ -25,6 +25,8 @@ SENSOR_NAMES = {"scene_color": "scene camera (colour)", "scene_depth": "scene ca
                 "wrist_color": "wrist camera", "joint_states": "joint states",
                 "wrench": "wrist force-torque sensor"}
 PATIENCE = 0.5  # s after which a moment that lacks a sensor is told
+# what the simulators call the optical frames; as a setting: whatever the images themselves name
+OWN_FRAMES = {"scene": "scene_camera_optical_frame", "wrist": "wrist_camera_optical_frame"}
 
 
 def sensor_names(depth: bool = True, wrench: bool = True) -> list[str]:
@@ -108,13 +110,21 @@ class Assembler:
         if info is None:
             topic = self._names[f"topics.{camera}_info"]
             raise UserError(f"The {camera} camera gives no calibration on {topic}.")
+        images.check_calibration(info, color, f"the {camera} camera", f"topics.{camera}_info")
+        if depth is not None:
+            images.check_registered(depth, color, f"topics.{camera}_depth")
         matrix = images.from_camera_info(info)
         rgb, small = images.square(images.from_colour(color), matrix, self.image_size)
         distance = (None if depth is None
                     else images.square(images.from_depth(depth), matrix, self.image_size)[0])
-        frame = color.header.frame_id or self._names[f"frames.{camera}_camera"]
+        frame = self._frame(camera, color)
         return observations.View(camera, frame, rgb, distance, small,
                                  self._camera_pose(frame, stamp, q))
+
+    def _frame(self, camera: str, color: Image) -> str:
+        """The optical frame: the one that the user names, else the one that the image names."""
+        own, named = OWN_FRAMES[camera], self._names.get(f"frames.{camera}_camera", "")
+        return named if named not in ("", own) else color.header.frame_id or own
 
     def _camera_pose(self, frame: str, stamp: float, q: np.ndarray) -> Pose:
         """Pose of an optical frame in the base frame.

@@ -56,8 +56,10 @@ TOPICS = (
     P("topics.wrist_color", "/wrist_camera/color/image_raw", "Wrist camera, colour."),
     P("topics.wrist_info", "/wrist_camera/color/camera_info", "Wrist camera, calibration."),
     P("topics.wrench", "/wrist/wrench", "Force and torque on the hand."),
-    P("frames.scene_camera", "scene_camera_optical_frame", "Optical frame of the scene camera."),
-    P("frames.wrist_camera", "wrist_camera_optical_frame", "Optical frame of the wrist camera."),
+    P("frames.scene_camera", "scene_camera_optical_frame", "Optical frame of the scene camera; "
+      "the default or empty means the one that its images name."),
+    P("frames.wrist_camera", "wrist_camera_optical_frame", "Optical frame of the wrist camera; "
+      "the default or empty means the one that its images name."),
     P("frames.wrench", "", "Frame of the wrench; empty means the one that its messages name."),
 )
 
