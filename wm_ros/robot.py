@@ -114,7 +114,7 @@ class RobotConfig:
 def load_robot(name: str = "panda") -> RobotConfig:
     """Reads config/robots/<name>.yaml, or the file itself if `name` is a path to one.
 
-    :raises UserError: if the file is missing or does not describe a robot.
+    :raises UserError: if a file is missing or does not describe a robot.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else config("robots", f"{name}.yaml")
     if not path.is_file():
@@ -125,9 +125,14 @@ def load_robot(name: str = "panda") -> RobotConfig:
         for key in ("urdf", "srdf"):  # a plain path is meant from where the YAML file lies
             if "://" not in data[key]:
                 data[key] = str(path.resolve().parent / data[key])
-        return parse_robot(data)
+        robot = parse_robot(data)
     except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{path} does not describe a robot: {error!r}") from error
+    for key, file in (("urdf", robot.urdf_path), ("srdf", robot.srdf_path)):
+        if not file.is_file():
+            raise UserError(f"{path} names {file} as its {key}, but there is no such file; give a "
+                            "path from where the robot's file lies, or package://.")
+    return robot
 
 
 def parse_robot(data: dict[str, Any]) -> RobotConfig:

@@ -50,3 +50,12 @@ def test_a_broken_robot_file_is_refused_in_one_sentence(tmp_path: Path, damage: 
     path.write_text(yaml.safe_dump(data))
     with pytest.raises(UserError, match="does not describe a robot"):
         load_robot(str(path))
+
+
+@pytest.mark.parametrize("key", ["urdf", "srdf"])
+def test_a_description_that_is_not_there_is_named(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "mine.yaml"
+    data = yaml.safe_load(config("robots", "panda.yaml").read_text())
+    path.write_text(yaml.safe_dump({**data, key: "no_such.xml"}))
+    with pytest.raises(UserError, match=f"names {tmp_path}/no_such.xml as its {key}"):
+        load_robot(str(path))

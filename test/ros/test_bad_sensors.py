@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rclpy
+import yaml
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import WrenchStamped
 from rclpy.node import Node
@@ -25,6 +26,7 @@ from wm_ros.msg import ModelStatus, Observation
 from wm_ros.nodes import qos
 from wm_ros.nodes.node_list import IMAGINATION, PERCEPTION
 from wm_ros.nodes.supervisor import Supervisor, child_environment
+from wm_ros.paths import config
 from wm_ros.robot import load_robot
 
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(120)]
@@ -172,6 +174,28 @@ def test_broken_checkpoint_gives_one_sentence_and_no_restart_loop(
     log = (tmp_path / "logs" / "imagination.log").read_text()
     assert "Traceback" not in log
     assert log.count("[ERROR]") == 1
+
+
+MIXED = "/**:\n  ros__parameters: {safety: {workspace_min: [0.2, -0.4, 0]}}\n"
+LOST = "/**:\n  ros__parameters: {robot: ROBOT}\n"
+
+
+@pytest.mark.parametrize("node", ["perception", "view"])
+@pytest.mark.parametrize(("text", "words"), [
+    (MIXED, "Sequence should be of same type"),
+    (LOST, "no_such.urdf as its urdf, but there is no such file")])
+def test_settings_that_cannot_be_read_end_a_node_with_one_sentence(
+        tmp_path: Path, node: str, text: str, words: str) -> None:
+    robot, own = tmp_path / "robot.yaml", tmp_path / "own.yaml"
+    robot.write_text(yaml.safe_dump({**yaml.safe_load(config("robots", "panda.yaml").read_text()),
+                                     "urdf": "no_such.urdf"}))
+    own.write_text(text.replace("ROBOT", str(robot)))
+    done = subprocess.run(
+        [sys.executable, "-m", f"wm_ros.nodes.{node}_node", "--ros-args", "--params-file",
+         str(own)], env=child_environment(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    said = [line for line in done.stderr.splitlines() if "[rcl]" not in line]
+    assert len(said) == 1 and words in said[0], done.stderr
 
 
 def test_full_disk_ends_the_recording_in_words_and_keeps_what_was_recorded(

@@ -173,6 +173,25 @@ def test_page_is_served_and_draws_all_that_comes(
     assert len(node._page._shown["solids"]) > 5
 
 
+def test_joints_that_are_told_apart_do_not_throw_each_other_back(
+        page: tuple[ViewNode, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    node, _ = page
+    monkeypatch.setattr(type(node._page), "watched", True)
+    (told,) = (heard for heard in node._heard if heard.kind is JointState)
+    arm = dict(zip(ROBOT.arm_joints, ROBOT.home + 0.1, strict=True))
+    hand = dict.fromkeys(ROBOT.finger_joints, 0.03)
+    now = times.stamp(1.0)
+    places = set()
+    for parts in ((arm, hand), (hand,), (arm,), (hand, arm)):
+        for part in parts:
+            told.keep(serialize_message(joints.to_joint_state(
+                now, list(part), np.array(list(part.values())))))
+        node._draw()
+        places.add(tuple(tuple(node._page._frames[link].wxyz) + tuple(
+            node._page._frames[link].position) for link in node._page._frames))
+    assert len(places) == 1 and node._page._posture == {**arm, **hand}
+
+
 def test_held_things_move_with_the_hand_and_vanish_when_they_are_let_go() -> None:
     from wm_ros.nodes.shown import Obstacles
     obstacles = Obstacles()

@@ -17,6 +17,7 @@ from typing import Any
 import rclpy
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
@@ -244,11 +245,30 @@ class WmNode(LifecycleNode):
         return (len(recent) - 1) / max(recent[-1] - recent[0], 1e-6)
 
 
+def begin(args: Sequence[str] | None) -> None:
+    """Start ROS in this process; signals stay Python's.
+
+    :param args: the command line; None: this process's own
+    :raises UserError: when ROS cannot read it, or a parameter file that it names
+    """
+    environment.prepare()
+    try:
+        rclpy.init(args=list(sys.argv if args is None else args),
+                   signal_handler_options=SignalHandlerOptions.NO)
+    except (_rclpy.RCLError, _rclpy.RCLInvalidROSArgsError, _rclpy.UnknownROSArgsError) as error:
+        why = str(error).removeprefix("failed to initialize rcl: ").split(", at /")[0]
+        hint = "; write either all numbers of a list with a point or none" * ("same type" in why)
+        raise UserError("ROS cannot read what this node is started with: "
+                        f"{why.replace('. ', ', ')}{hint}.") from error
+
+
 def run_node(create: Callable[[], WmNode], args: Sequence[str] | None = None) -> int:
     """Body of every node's ``main``: spin in one thread until a signal, then end cleanly."""
-    environment.prepare()
-    rclpy.init(args=list(sys.argv if args is None else args),
-               signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        begin(args)
+    except UserError as error:
+        print(error, file=sys.stderr, flush=True)
+        return 2
     faulthandler.register(signal.SIGUSR1)  # where a hanging node hangs, into its log
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -19,13 +19,11 @@ from moveit_msgs.msg import PlanningScene
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message, serialize_message
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from wm_ros import environment
 from wm_ros.action import ExecuteInstruction
 from wm_ros.bridge import images, joints, markers, observations, poses, rollouts, solids
 from wm_ros.errors import UserError
@@ -33,13 +31,14 @@ from wm_ros.motion.kinematics import Kinematics
 from wm_ros.msg import ActionChunk, ImaginedRollout, Observation, Surprise
 from wm_ros.nodes import qos
 from wm_ros.nodes.action_client import ActionClient
-from wm_ros.nodes.base import leave_with_supervisor
+from wm_ros.nodes.base import begin, leave_with_supervisor
 from wm_ros.nodes.parameters import TOPICS, VIEW, P, declare
 from wm_ros.nodes.shown import Candidates, Obstacles, Words
 from wm_ros.robot import load_robot
 from wm_ros.view.page import Buttons, Page
 
 PERIOD = 0.15  # s between two updates of the page; it must not slow the loop
+STATES = 50  # joint states between two updates; arm and hand may tell theirs apart
 CLOUD_PERIOD = 0.6  # s between two updates of what the camera sees in 3D
 MAX_PATHS, PATH_POINTS, COMPLAINTS = 16, 30, 4
 
@@ -68,6 +67,7 @@ class ViewNode(Node):
         self._candidates, self._obstacles = Candidates(self._robot), Obstacles()
         self._words, self._answer = Words(), ""
         self._cloud_at, self._paths_changed = 0.0, False
+        self._posture: dict[str, float] = {}  # what was told since the last update
         self._drawn: list[bytes] = []
         self._heard: list[Heard] = []
         self._actor = ActionClient(self, ExecuteInstruction, "/wm/execute_instruction")
@@ -119,7 +119,8 @@ class ViewNode(Node):
     def _listen(self) -> None:
         newest = qos.profile(1, reliable=False)
         for topic, kind, draw, profile in (
-                (self._text("topics.joint_states"), JointState, self._draw_joints, newest),
+                (self._text("topics.joint_states"), JointState, self._hear_joints,
+                 qos.profile(STATES, reliable=False)),
                 (self._text("topics.scene_color"), Image, self._draw_scene, newest),
                 (self._text("topics.wrist_color"), Image, self._draw_wrist, newest),
                 ("/wm/observation", Observation, self._draw_cloud, newest),
@@ -148,14 +149,20 @@ class ViewNode(Node):
                     heard.draw(deserialize_message(heard.raw.popleft(), heard.kind))
                 except UserError as error:
                     self.get_logger().warning(str(error), throttle_duration_sec=10.0)
+        self._draw_posture()
         self._draw_paths()
         self._draw_obstacles()
         self._page.flush()
         lines = [*self._words.lines(self._candidates.success, time.monotonic(), COMPLAINTS)]
         self._page.say([*lines, *filter(None, [self._answer])])
 
-    def _draw_joints(self, message: JointState) -> None:
-        self._page.move(dict(zip(message.name, message.position, strict=False)))
+    def _hear_joints(self, message: JointState) -> None:
+        self._posture |= zip(message.name, message.position, strict=False)
+
+    def _draw_posture(self) -> None:
+        if self._posture:
+            self._page.move(self._posture)
+            self._posture = {}
 
     def _draw_scene(self, message: Image) -> None:
         self._page.camera("scene", images.from_colour(message))
@@ -230,13 +237,11 @@ class ViewNode(Node):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node until a signal."""
-    environment.prepare()
-    rclpy.init(args=list(sys.argv if args is None else args),
-               signal_handler_options=SignalHandlerOptions.NO)
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())
     try:
+        begin(args)
         node = ViewNode()
     except UserError as error:
         print(f"[ERROR] [view]: {error}", file=sys.stderr, flush=True)

@@ -44,6 +44,7 @@ class Page:
         self._robot = robot
         self._scene = self._server.scene
         self._shown: dict[str, set[str]] = {}
+        self._posture: dict[str, float] = {}
         self._draw_robot()
         self._controls(buttons)
 
@@ -96,8 +97,9 @@ class Page:
                 frame.position, frame.wxyz = link.pose.position, _wxyz(link.pose.quaternion)
 
     def move(self, joints: Mapping[str, float]) -> None:
-        """Put the robot into a posture: values by joint (rad, m)."""
-        self._place(self._tree.moving(joints))
+        """Put the robot into a posture: values by joint (rad, m); the others stay as they are."""
+        self._posture |= joints
+        self._place(self._tree.moving(self._posture))
 
     # --- beside the scene
     def _controls(self, buttons: Buttons) -> None:
