@@ -105,19 +105,31 @@ class Monitor:
         return True
 
 
+class ExecutionStatus:
+    def __init__(self, status: str) -> None:
+        self.status = status
+
+    def __bool__(self) -> bool:
+        return self.status == "SUCCEEDED"
+
+
 class Manager:
     def __init__(self) -> None:
         self.pushed: list[tuple[Message, str]] = []
         self.stopped = threading.Event()
         self.arrives = True
+        self.fails = ""
 
     def push(self, trajectory: Message, controller: str = "") -> bool:
         assert isinstance(trajectory, Message)
         self.pushed.append((trajectory, controller))
         return True
 
-    def execute_and_wait(self, auto_clear: bool = True) -> bool:
-        return True if self.arrives else not self.stopped.wait(20.0)
+    def execute_and_wait(self, auto_clear: bool = True) -> ExecutionStatus:
+        if self.fails:
+            return ExecutionStatus(self.fails)
+        stopped = not self.arrives and self.stopped.wait(20.0)
+        return ExecutionStatus("PREEMPTED" if stopped else "SUCCEEDED")
 
     def stop_execution(self, auto_clear: bool = True) -> None:
         self.stopped.set()

@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from moveit_msgs.msg import MoveItErrorCodes
+from action_msgs.msg import GoalStatus
+from moveit_msgs.msg import MoveItErrorCodes, RobotTrajectory
 from moveit_msgs.srv import GetCartesianPath
 from rclpy.task import Future
 
 from wm_ros.bridge import joints, times
+from wm_ros.motion.kinematics import Kinematics
 from wm_ros.motion.pose import Pose
+from wm_ros.nodes import moveit_body
 from wm_ros.nodes.clients import Goal, StopFlag, Stopped, send
 from wm_ros.nodes.moveit_body import MoveItBody
 from wm_ros.robot import load_robot
@@ -123,6 +126,7 @@ class CartesianPaths:
 
     def __init__(self, code: int) -> None:
         self.code, self.ready, self.asked = code, True, 0
+        self.solution, self.fraction = RobotTrajectory(), 0.0
 
     def service_is_ready(self) -> bool:
         return self.ready
@@ -131,7 +135,7 @@ class CartesianPaths:
         self.asked += 1
         future = Future()
         if self.code:
-            answer = GetCartesianPath.Response()
+            answer = GetCartesianPath.Response(solution=self.solution, fraction=self.fraction)
             answer.error_code.val = self.code
             future.set_result(answer)
         return future
@@ -179,6 +183,42 @@ def test_a_move_group_that_was_away_ends_the_instruction_and_gets_its_obstacles_
         plan(body)
     assert body._applied is None and time.monotonic() - started < 5.0
     assert service.asked == (2 if service.ready else 1), "another one would answer"
+
+
+def test_a_gripper_that_somebody_stopped_ends_the_instruction(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = Future()
+    answer.set_result(SimpleNamespace(status=GoalStatus.STATUS_CANCELED, result=SimpleNamespace(
+        stalled=True, reached_goal=False)))
+    monkeypatch.setattr(moveit_body, "send", lambda *_: Goal(None, answer))
+    body = resting(lambda _: None)
+    body.robot, body._gripper, body._seen = ROBOT, None, None
+    body.node = SimpleNamespace(number=lambda _: 3.0, now=time.monotonic)  # type: ignore
+    with pytest.raises(Stopped, match="Somebody stopped the gripper"):
+        body.grip(0.0, StopFlag())
+
+
+@pytest.mark.parametrize(("limit", "fastest"), [(0.05, 0.05), (3.0, None)])
+def test_whatever_moveit_plans_the_tool_keeps_to_the_speed_limit(
+        limit: float, fastest: float | None) -> None:
+    service = CartesianPaths(MoveItErrorCodes.SUCCESS)
+    turned = np.array(ROBOT.home) + np.array([1.0, *[0.0] * (len(ROBOT.arm_joints) - 1)])
+    quick = joints.JointPath(ROBOT.arm_joints, np.array([0.0, 0.5, 1.0]),
+                             np.linspace(ROBOT.home, turned, 3), None, None)
+    service.solution.joint_trajectory, service.fraction = joints.to_trajectory(quick), 1.0
+    body = planning(service)
+    body._kinematics = Kinematics(ROBOT)
+    values = {"safety.max_tool_speed": limit}
+    body.node.number = lambda name: values.get(name, 0.02)  # type: ignore[method-assign]
+    path, fraction, _ = plan(body)
+    assert fraction == 1.0
+    np.testing.assert_allclose(path.positions, quick.positions)
+    speed = body._kinematics.tool_speed(path.times, path.positions, path.velocities)
+    assert body._kinematics.tool_speed(quick.times, quick.positions, quick.velocities) > 0.3
+    if fastest is None:
+        np.testing.assert_allclose(path.times, quick.times)
+    else:
+        assert 0.9 * fastest < speed <= fastest * (1 + 1e-6)
 
 
 def test_joint_states_that_have_stopped_or_repeat_themselves_are_not_the_present_ones() -> None:

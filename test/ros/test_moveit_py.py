@@ -12,7 +12,7 @@ from typing import Any
 import fake_moveit
 import numpy as np
 import pytest
-from moveit_msgs.msg import CollisionObject, PlanningScene
+from moveit_msgs.msg import CollisionObject, MoveItErrorCodes, PlanningScene
 from rclpy.parameter import Parameter as ParameterValue
 from rclpy.task import Future
 
@@ -183,7 +183,17 @@ def test_a_stop_reaches_moveit(body: Any) -> None:
     body.cancel_motion()
     status, result = goal.result(StopFlag(), 5.0, "late")
     assert time.monotonic() - started < 5.0
-    assert status != SUCCEEDED and result.error_code.val != 1
+    assert status != SUCCEEDED and result.error_code.val == MoveItErrorCodes.PREEMPTED
+
+
+@pytest.mark.parametrize(("status", "code"), [
+    ("ABORTED", MoveItErrorCodes.CONTROL_FAILED), ("TIMED_OUT", MoveItErrorCodes.TIMED_OUT)])
+def test_a_motion_that_fails_is_told_from_one_that_was_stopped(
+        body: Any, status: str, code: int) -> None:
+    body._manager.fails = status
+    path, _, _ = body.plan(HOME, forward(body, (0.03, 0.0, 0.0)), StopFlag())
+    ended, result = body.execute(path, StopFlag()).result(StopFlag(), 5.0, "late")
+    assert ended != SUCCEEDED and result.error_code.val == code
 
 
 def test_furniture_comes_and_goes(body: Any) -> None:

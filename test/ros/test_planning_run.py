@@ -6,22 +6,26 @@ world model; time is the simulator's, so every run is the same.
 """
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from action_msgs.msg import GoalStatus
 
 from wm_ros import moveit_config
 from wm_ros.bridge import chunks, furniture, joints, moveit
 from wm_ros.errors import UserError
+from wm_ros.motion.errors import ErrorCode
 from wm_ros.motion.kinematics import Kinematics
 from wm_ros.motion.plan import Request
 from wm_ros.motion.planner import Planner
 from wm_ros.motion.pose import Pose
-from wm_ros.nodes.clients import StopFlag, Stopped
+from wm_ros.nodes.clients import SUCCEEDED, StopFlag, Stopped
 from wm_ros.nodes.planning_run import Run, Segment, Settings, _whole
 from wm_ros.robot import load_robot
 from wm_ros.sim.controllers import ArmController, GripperController, Outcome, Tolerances, make_path
@@ -179,7 +183,8 @@ class SimulatedGoal:
         body.rested = float(body.sim.time)
 
         class Code:
-            val = 1 if body.arm_outcome is Outcome.DONE else -4
+            val = int(ErrorCode.SUCCESS if body.arm_outcome is Outcome.DONE
+                      else ErrorCode.CONTROL_FAILED)
             message = str(body.arm_outcome)
 
         class Result:
@@ -256,12 +261,27 @@ def test_where_all_candidates_are_blocked_the_best_ones_reason_is_told() -> None
         run._choose([sideways("best", 1.0), sideways("second", -1.0)], np.zeros(7), 0.0)
 
 
-class Touching(TwoWays):
-    """In front of a wall on both sides; the way back is free, and then one side is."""
+PATH = joints.JointPath(tuple("abcdefg"), np.array([0.0, 0.5]), np.zeros((2, 7)), None, None)
 
-    def __init__(self) -> None:
+
+def ended(code: int = ErrorCode.SUCCESS, status: int = SUCCEEDED) -> Any:
+    """A goal that ends so at once."""
+    result = SimpleNamespace(error_code=SimpleNamespace(val=int(code), message=""))
+    return SimpleNamespace(result=lambda *_: (status, result))
+
+
+class Touching(TwoWays):
+    """In front of a wall on both sides; after a way back one side is free.
+
+    :param touch: the arm touches something where it is: nothing begins that is checked
+    :param behind: something stands behind it: not even the way back is free
+    """
+
+    def __init__(self, touch: bool = True, behind: bool = False, helps: bool = True) -> None:
         super().__init__({1.0: 0.0, -1.0: 0.0})
+        self.touch, self.behind, self.helps = touch, behind, helps
         self.unchecked: list[Pose] = []
+        self.driven = 0
 
     def propose(self, *_: Any) -> list[chunks.Chunk]:
         return [sideways("a", 1.0)]
@@ -271,18 +291,27 @@ class Touching(TwoWays):
 
     def plan(self, start: np.ndarray, waypoints: list[Pose], stop: Any,
              check: bool = True) -> tuple[joints.JointPath | None, float, str]:
+        way = waypoints[-1].position - self.present.position
+        if way[2] <= 0.0:  # not back
+            return super().plan(start, waypoints, stop, check)
         if not check:
             self.unchecked += waypoints
-            self.free[1.0] = 1.0
-        return super().plan(start, waypoints, stop, check)
+        elif self.touch or (self.behind and way[2] > 2e-3):
+            return None, 0.0, "blocked"
+        return PATH, 1.0, ""
 
     def execute(self, _path: joints.JointPath, _stop: Any) -> Any:
-        code = type("Code", (), {"val": 1})
-        return type("Goal", (), {"result": lambda *_: (4, type("R", (), {"error_code": code}))})()
+        self.driven += 1
+        if self.helps:
+            self.free[1.0] = 1.0
+        return ended()
+
+    def trace(self, _entry: dict) -> None:
+        """Nobody looks."""
 
 
-def blocked_run(**changes: Any) -> tuple[Run, Touching]:
-    body = Touching()
+def blocked_run(body: Touching | None = None, **changes: Any) -> tuple[Run, Touching]:
+    body = body or Touching()
     return Run(body, replace(SETTINGS, **changes), "go", StopFlag(), lambda _: None), body
 
 
@@ -292,6 +321,104 @@ def test_out_of_a_touch_the_arm_goes_a_little_back_along_the_hand_and_looks_agai
     (way,) = body.unchecked
     back = way.position - body.present.position
     np.testing.assert_allclose(back, [0.0, 0.0, SETTINGS.back_off], atol=1e-9)  # the hand is down
+
+
+def test_a_way_back_that_is_free_is_driven_as_it_was_checked() -> None:
+    run, body = blocked_run(Touching(touch=False))
+    assert run._next(np.zeros(7), 0.0) is not None
+    assert body.driven == 1 and not body.unchecked
+
+
+def test_who_touches_nothing_does_not_go_back_into_what_is_behind() -> None:
+    run, body = blocked_run(Touching(touch=False, behind=True))
+    with pytest.raises(UserError, match="the way back is not free"):
+        run._next(np.zeros(7), 0.0)
+    assert body.driven == 0 and not body.unchecked
+
+
+def test_a_second_unchecked_step_needs_a_checked_motion_before_it() -> None:
+    run, body = blocked_run(Touching(helps=False))
+    with pytest.raises(UserError, match="stuck between obstacles"):
+        run._next(np.zeros(7), 0.0)
+    assert body.driven == len(body.unchecked) == 1
+    run._finish = lambda *_: True  # type: ignore[method-assign]
+    run._next = run._sleep_until = lambda *_: None  # type: ignore[method-assign]
+    run._drive(Segment(sideways("a", 1.0)._replace(observation_stamp=body.now()), PATH, None))
+    run._back_off()
+    assert len(body.unchecked) == 2
+
+
+def test_the_way_back_does_not_leave_the_work_space() -> None:
+    body = Touching()
+    run, _ = blocked_run(body, bounds=np.array([[0.1, 0.9], [-0.75, 0.75], [-0.02, 0.31]]))
+    with pytest.raises(UserError, match="leaves the work space"):
+        run._next(np.zeros(7), 0.0)
+    assert body.driven == 0 and not body.unchecked
+
+
+@pytest.mark.parametrize(("code", "status"), [
+    (ErrorCode.PREEMPTED, GoalStatus.STATUS_ABORTED),
+    (ErrorCode.CONTROL_FAILED, GoalStatus.STATUS_CANCELED)])
+def test_a_motion_that_somebody_else_stopped_ends_the_instruction(code: int, status: int) -> None:
+    run, body = blocked_run()
+    body.execute = lambda *_: ended(code, status)  # type: ignore[method-assign]
+    body.propose = Mock()  # type: ignore[method-assign]
+    with pytest.raises(Stopped, match="Somebody stopped the motion"):
+        run._drive(Segment(sideways("a", 1.0), PATH, 0.0))
+    assert not body.propose.called
+
+
+def test_who_stopped_the_motion_may_say_why_a_moment_later() -> None:
+    run, _ = blocked_run()
+    threading.Timer(0.1, run.stop.set, args=("The arm was stopped by the monitor.",)).start()
+    with pytest.raises(Stopped, match="by the monitor"):
+        run._finish(ended(ErrorCode.PREEMPTED), run.body.now() + 0.5, 0.5)
+
+
+class Following(Touching):
+    """Everything is free, each look takes a second, and the arm ends its motions so.
+
+    :param code: of every motion
+    """
+
+    def __init__(self, code: int) -> None:
+        super().__init__(touch=False)
+        self.free, self.code, self.time = {1.0: 1.0, -1.0: 1.0}, code, 1000.0
+
+    def now(self) -> float:
+        return self.time
+
+    def propose(self, *_: Any) -> list[chunks.Chunk]:
+        self.time += 1.0
+        return [sideways("a", 1.0)._replace(observation_stamp=self.time, stamp=self.time + 0.1)]
+
+    def execute(self, _path: joints.JointPath, _stop: Any) -> Any:
+        self.driven += 1
+        return ended(self.code)
+
+
+def test_a_run_that_is_not_done_in_time_ends() -> None:
+    run, body = blocked_run(Following(ErrorCode.SUCCESS), time_limit=7.0)
+    run._sleep_until = lambda _: None  # type: ignore[method-assign]
+    with pytest.raises(UserError, match="Not done within 7 s"):
+        run.execute()
+    assert 5 <= body.driven <= 8
+
+
+def test_an_arm_that_does_not_follow_ends_the_run_after_some_tries() -> None:
+    run, body = blocked_run(Following(ErrorCode.CONTROL_FAILED))
+    run._sleep_until = lambda _: None  # type: ignore[method-assign]
+    with pytest.raises(UserError, match="could not follow its trajectory"):
+        run.execute()
+    assert body.driven == SETTINGS.retries + 1
+
+
+def test_an_arm_that_follows_now_and_then_is_looked_after_anew() -> None:
+    run, _ = blocked_run()
+    for _ in range(3):
+        for _ in range(SETTINGS.retries):
+            assert not run._finish(ended(ErrorCode.CONTROL_FAILED), run.body.now(), 0.5)
+        assert run._finish(ended(), run.body.now(), 0.5)
 
 
 @pytest.mark.parametrize("changes", [{"back_off": 0.0}, {"dry_run": True}])
@@ -348,9 +475,6 @@ class Gripping(TwoWays):
 
     def trace(self, _entry: dict) -> None:
         """Nobody looks."""
-
-
-PATH = joints.JointPath(tuple("abcdefg"), np.array([0.0, 0.5]), np.zeros((2, 7)), None, None)
 
 
 @pytest.mark.parametrize(("path", "driving", "age", "grips"), [

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from action_msgs.msg import GoalStatus
 from action_msgs.srv import CancelGoal
 from control_msgs.action import FollowJointTrajectory, GripperCommand
 from moveit_msgs.msg import RobotTrajectory
@@ -134,6 +135,8 @@ class Executor:
         if status == SUCCEEDED:
             return ErrorCode.SUCCESS, ""
         flag.check()
+        if status == GoalStatus.STATUS_CANCELED:
+            return ErrorCode.PREEMPTED, "Somebody cancelled the motion at the controller."
         return (
             ErrorCode.CONTROL_FAILED,
             f"The controller gave up: {result.error_string or result.error_code}.",
@@ -190,6 +193,8 @@ class Executor:
             self._end(goal)
             return ErrorCode.TIMED_OUT, "The gripper did not answer within 5 s."
         status, result = goal.result(StopFlag(), 1.0, "The gripper gave no result.")
+        if status == GoalStatus.STATUS_CANCELED:
+            return ErrorCode.PREEMPTED, "Somebody cancelled the gripper's motion."
         if status == SUCCEEDED or result.stalled:
             return ErrorCode.SUCCESS, ""
         return ErrorCode.CONTROL_FAILED, "The gripper did not reach its goal."

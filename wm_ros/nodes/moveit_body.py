@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from action_msgs.msg import GoalStatus
 from action_msgs.srv import CancelGoal
 from control_msgs.action import GripperCommand
 from moveit_msgs.action import ExecuteTrajectory
@@ -38,6 +39,7 @@ from wm_ros.nodes import qos
 from wm_ros.nodes.action_client import ActionClient
 from wm_ros.nodes.base import WmNode
 from wm_ros.nodes.clients import SUCCEEDED, Goal, StopFlag, Stopped, call, cancel_all, send
+from wm_ros.nodes.planning_run import stopped_elsewhere
 from wm_ros.nodes.seen_objects import SeenObjects
 from wm_ros.srv import Propose
 
@@ -347,6 +349,8 @@ class MoveItBody:
         status, result = self._grip_goal.result(
             stop, self.node.number("gripper_timeout"), "The gripper did not finish in time.",
             self.now)
+        if status == GoalStatus.STATUS_CANCELED:
+            stopped_elsewhere(stop, "the gripper")
         if status != SUCCEEDED and not (result.stalled or result.reached_goal):
             stop.check()
             raise UserError("The gripper did not do what it was told; check its driver.")

@@ -52,6 +52,10 @@ PATH_TOLERANCE = 0.01  # rad by which corners of a path are rounded
 SAMPLE = 0.05  # s between points of a timed path
 SLACK = 1e-3  # m by which a way around may leave the work space
 NOMINAL = 0.1  # s between points before they are timed
+ENDS = {  # what MoveIt's ExecutionStatus says of a motion that has ended
+    "SUCCEEDED": MoveItErrorCodes.SUCCESS,
+    "PREEMPTED": MoveItErrorCodes.PREEMPTED,
+    "TIMED_OUT": MoveItErrorCodes.TIMED_OUT}
 
 
 class _Running:
@@ -215,11 +219,10 @@ class MoveItPyBody(MoveItBody):
         ended: Future = Future()
 
         def run() -> None:
-            done = bool(self._manager.execute_and_wait())
+            outcome = self._manager.execute_and_wait()
             result = ExecuteTrajectory.Result()
-            result.error_code.val = (MoveItErrorCodes.SUCCESS if done
-                                     else MoveItErrorCodes.CONTROL_FAILED)
+            result.error_code.val = ENDS.get(str(outcome.status), MoveItErrorCodes.CONTROL_FAILED)
             ended.set_result(SimpleNamespace(
-                status=SUCCEEDED if done else GoalStatus.STATUS_ABORTED, result=result))
+                status=SUCCEEDED if outcome else GoalStatus.STATUS_ABORTED, result=result))
         self.node.worker(run)
         return Goal(_Running(self._manager), ended)

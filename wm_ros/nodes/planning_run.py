@@ -9,15 +9,17 @@ from collections import deque
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
+from action_msgs.msg import GoalStatus
 
 from wm_ros.bridge import chunks, joints
 from wm_ros.errors import UserError
 from wm_ros.motion.chunks import Patience, Waypoints, split_at_gripper, trim_passed
+from wm_ros.motion.errors import ErrorCode
 from wm_ros.motion.pose import Pose
-from wm_ros.nodes.clients import Goal, StopFlag
+from wm_ros.nodes.clients import Goal, StopFlag, Stopped
 
 
 class Body(Protocol):
@@ -32,7 +34,10 @@ class Body(Protocol):
 
     def plan(self, start: np.ndarray, waypoints: list[Pose], stop: StopFlag,
              check: bool = True) -> tuple[joints.JointPath | None, float, str]:
-        """Checked, timed path from joints ``start``, its fraction and why it is not complete."""
+        """Timed path from joints ``start``, its fraction and why it is not complete.
+
+        :param check: for collisions
+        """
 
     def execute(self, path: joints.JointPath, stop: StopFlag) -> Goal:
         """Start a path."""
@@ -61,10 +66,21 @@ AHEAD = 0.1  # s that the stamp of images may lie in the future; clocks differ b
 MARGIN = 3.0  # s that a motion may take longer yet; 1 s more than MoveIt allows, which says why
 EARLY = 0.02  # s by which the next look is early; its image comes up to a period later
 STILL = 2e-3  # rad in 0.05 s: an arm that moves less stands still
+WHY = 0.3  # s in which whoever stopped a motion may say why
+BEGINNING = 1e-3  # m of a way; where not even this much is free, the arm touches something now
 
 
 class Blocked(UserError):
     """No part of a chunk can be driven."""
+
+
+def stopped_elsewhere(stop: StopFlag, what: str) -> NoReturn:
+    """End a run whose motion ``what`` was stopped by somebody else.
+
+    :raises Stopped: always; with the reason of whoever says it a moment after the motion's end
+    """
+    stop.sleep(WHY)
+    raise Stopped(f"Somebody stopped {what}; give the instruction again to go on.")
 
 
 @dataclass(frozen=True)
@@ -128,6 +144,7 @@ class Run:
         self._still = 0
         self._done = False
         self._held_up = self._stuck = 0
+        self._unchecked = False  # went back unchecked, and nothing that was checked since
         self._patience = Patience()
         self._width = body.width_now()
         #: the last times from an observation's stamp to its plan (s)
@@ -189,6 +206,7 @@ class Run:
             if segment.grip is None:
                 after = self._prepare(ends, planned_from)
             arrived = self._finish(goal, ends, segment.path.duration)
+            self._unchecked = self._unchecked and not arrived
             segment.stamps["ended"] = self.body.now()
             late = segment.grip is not None and self._too_old(segment, segment.path.duration)
             if not arrived or late:  # look again from where the arm is now
@@ -234,14 +252,18 @@ class Run:
         :param duration: of the motion (s); it may take twice as long, as MoveIt allows it, where
             the robot's own speed is turned down
         :raises UserError: when that happened too often in a row
+        :raises Stopped: when this run, or anybody else, stopped the motion
         """
         timeout = max(ends - self.body.now(), 0.0) + duration + MARGIN
         status, result = goal.result(self.stop, timeout, "The motion did not end in time.",
                                      self.body.now)
-        if result.error_code.val == 1:
+        if result.error_code.val == ErrorCode.SUCCESS:
             self._held_up = 0
             return True
         self.stop.check()
+        if (status == GoalStatus.STATUS_CANCELED
+                or result.error_code.val == ErrorCode.PREEMPTED):
+            stopped_elsewhere(self.stop, "the motion at MoveIt or at the controller")
         self._held_up += 1
         if self._held_up > self.settings.retries:
             raise UserError("The arm could not follow its trajectory "
@@ -357,24 +379,55 @@ class Run:
         return Segment(chunk, path, grip, free)
 
     def _back_off(self) -> None:
-        """Out of a touch from which no planned motion leads: a little back along the tool's axis.
+        """Where no planned motion leads on: a little back along the tool's axis, to look again.
 
-        The only motion that is not checked for collisions, since it starts in one.
-
-        :raises UserError: when that happens again and again
+        :raises UserError: when that happens again and again, leads out of the work space, or is
+            blocked itself
         """
         self._stuck += 1
         if self._stuck > self.settings.retries:
             raise UserError("The arm is stuck between obstacles; free it by hand.")
         start = self._at_rest()
         present = self.body.tool(start)
-        back = present.position - self.settings.back_off * present.rotation()[:, 2]
-        path, _, reason = self.body.plan(start, [Pose(back, present.quaternion)], self.stop,
-                                         check=False)
+        low, high = self.settings.bounds.T
+        back = self._behind(present, self.settings.back_off)
+        if (back.position < low).any() or (back.position > high).any():
+            raise UserError("No motion leads on, and the way back leaves the work space that "
+                            "safety.yaml allows; free the arm by hand.")
+        path, fraction, reason = self.body.plan(start, [back], self.stop)
+        checked = path is not None and fraction >= COMPLETE
+        if path is None or not checked:
+            path = self._out_of_touch(start, present, back, reason)
+        goal = self.body.execute(path, self.stop)
+        if self._finish(goal, self.body.now() + path.duration, path.duration) and checked:
+            self._unchecked = False
+
+    def _out_of_touch(self, start: np.ndarray, present: Pose, back: Pose,
+                      reason: str) -> joints.JointPath:
+        """The way back for an arm that touches something where it is.
+
+        The only motion that is not checked for collisions, since it starts in one; once, until a
+        checked one has been driven.
+
+        :param reason: why the checked way back is not free
+        :raises UserError: when the arm touches nothing now, or has gone back so already
+        """
+        little = self._behind(present, min(BEGINNING, self.settings.back_off))
+        path, _, _ = self.body.plan(start, [little], self.stop)
+        if path is not None:
+            raise UserError(f"No motion leads on, and the way back is not free: {reason}")
+        if self._unchecked:
+            raise UserError("The arm is stuck between obstacles; free it by hand.")
+        path, _, reason = self.body.plan(start, [back], self.stop, check=False)
         if path is None:
             raise UserError(reason)
-        goal = self.body.execute(path, self.stop)
-        self._finish(goal, self.body.now() + path.duration, path.duration)
+        self._unchecked = True
+        return path
+
+    @staticmethod
+    def _behind(pose: Pose, way: float) -> Pose:
+        """The pose ``way`` (m) back along the tool's axis."""
+        return Pose(pose.position - way * pose.rotation()[:, 2], pose.quaternion)
 
     def _ahead(self, chunk: chunks.Chunk, present: Pose, begins: float) -> list[Pose]:
         """What is left of a chunk when the arm is at ``present`` and starts at ``begins`` (s).
