@@ -20,15 +20,18 @@ import rclpy
 import rclpy.action
 import ros_domain
 from action_msgs.msg import GoalStatus
+from action_msgs.srv import CancelGoal
 from moveit_msgs.action import ExecuteTrajectory, MoveGroup
 from moveit_msgs.msg import Constraints, JointConstraint, MoveItErrorCodes, RobotTrajectory
 from moveit_msgs.srv import GetMotionPlan, GetStateValidity, QueryPlannerInterfaces
 from rclpy.exceptions import InvalidHandle
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from std_msgs.msg import Bool
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from wm_ros.bridge import times
+from wm_ros.nodes import qos
 from wm_ros.nodes.action_client import ActionClient
 from wm_ros.robot import load_robot
 
@@ -387,6 +390,43 @@ def test_a_stop_event_ends_the_motion_at_once(session: Session) -> None:
     eventually(lambda: session.joints()[0] > 0.03)
     session.moveit.stop_all_trajectory_execution()
     assert wait(handle.get_result_async(), 1.0).result.error_code.val == CODES.PREEMPTED
+
+
+def test_a_cancel_at_the_controller_counts_as_a_stop_and_not_as_a_failure(
+        session: Session) -> None:
+    goal = ExecuteTrajectory.Goal(trajectory=slow(session))
+    handle = session.send(ExecuteTrajectory, "execute_trajectory", goal)
+    eventually(lambda: session.joints()[0] > 0.03)
+    session.call(CancelGoal, f"/{ROBOT.controllers.arm}/follow_joint_trajectory/_action/"
+                 "cancel_goal", CancelGoal.Request())
+    code = wait(handle.get_result_async(), 3.0).result.error_code
+    assert code.val == CODES.PREEMPTED and "cancelled" in code.message
+
+
+def test_nobody_moves_an_arm_that_the_monitor_has_stopped(session: Session) -> None:
+    stopped = session.node.create_publisher(Bool, "/wm/stopped", qos.LATCHED)
+    trajectory = slow(session)
+    goal = ExecuteTrajectory.Goal(trajectory=trajectory)
+    running = session.send(ExecuteTrajectory, "execute_trajectory", goal)
+    eventually(lambda: session.joints()[0] > 0.03)
+    stopped.publish(Bool(data=True))
+    code = wait(running.get_result_async(), 3.0).result.error_code
+    assert code.val == CODES.PREEMPTED and "stopped by the monitor" in code.message
+    before = session.joints()
+    again = session.send(ExecuteTrajectory, "execute_trajectory", goal)
+    code = wait(again.get_result_async(), 3.0).result.error_code
+    assert code.val == CODES.CONTROL_FAILED and "/wm/resume" in code.message
+    session.moveit.move_to_configuration(HOME)
+    assert not session.moveit.wait_until_executed(timeout_sec=15.0)
+    assert np.abs(session.joints() - before).max() < 1e-6
+    assert session.moveit.plan(joint_positions=HOME) is not None, "to plan moves nothing"
+    stopped.publish(Bool(data=False))
+    eventually(lambda: _obeys(session), 10.0)
+
+
+def _obeys(session: Session) -> bool:
+    session.moveit.move_to_configuration(HOME)
+    return bool(session.moveit.wait_until_executed(timeout_sec=15.0))
 
 
 @pytest.mark.parametrize("damage", ["nan", "joint names", "start", "empty", "speed"])

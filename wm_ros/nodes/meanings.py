@@ -50,7 +50,8 @@ TOPICS = {
     "/wm/status_text": "Instruction, success, surprise and what /diagnostics complains of, as "
                        "text above the robot: m, in the base frame.",
     "/wm/stop": "true stops the arm, for buttons; false does nothing, /wm/resume lets it go on.",
-    "/wm/stopped": "Whether the arm is held by the monitor.",
+    "/wm/stopped": "Whether the arm is held by the monitor: planning takes no instruction and the "
+                   "embedded motion node executes nothing then.",
     "/wm/surprise": "How far what is seen departs from what was imagined; above 1 is unusual.",
     "/wm/trace": "When the stages of one piece of motion happened, as JSON: s.",
 }
@@ -74,10 +75,13 @@ SERVICES = {
 }
 
 ACTIONS = {
-    "/wm/execute_instruction": "Do what the words say; `dry_run` plans and imagines only.",
+    "/wm/execute_instruction": "Do what the words say, within safety.yaml; `dry_run` plans and "
+                               "imagines only.",
     "/wm/imagine": "Show what would happen, without moving.",
-    "/move_action": "MoveIt: plan and execute.",
-    "/execute_trajectory": "MoveIt: execute a planned trajectory.",
+    "/move_action": "MoveIt: plan and execute; tool speed and work space of safety.yaml bind "
+                    "instructions only.",
+    "/execute_trajectory": "MoveIt: execute a planned trajectory; tool speed and work space of "
+                           "safety.yaml bind instructions only.",
     "/<arm>/follow_joint_trajectory": "ros2_control: drive a trajectory (rad, s).",
     "/<gripper>/gripper_cmd": "ros2_control: open or close (m times command_scale; N).",
 }

@@ -27,7 +27,7 @@ from moveit_msgs.srv import (
 )
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
-from std_msgs.msg import String
+from std_msgs.msg import Bool, String
 
 from wm_ros import moveit_config
 from wm_ros.bridge import furniture, moveit
@@ -85,6 +85,7 @@ class MotionNode(WmNode):
         self._keeper = self._answers.keeper
         self._executor = Executor(self, self._settings, self._present.present)
         self._flags: dict[bytes, StopFlag] = {}
+        self._stopped = False  # by the monitor
         # the name under which MoveIt's displays in RViz look for it
         self._semantic_out = self.create_publisher(String, "/robot_description_semantic",
                                                    qos.LATCHED)
@@ -102,6 +103,7 @@ class MotionNode(WmNode):
              qos.EVENT),
             (PlanningScene, "/planning_scene", self._hear_scene, qos.EVENT),
             (String, "/trajectory_execution_event", self._hear_event, qos.EVENT),
+            (Bool, "/wm/stopped", self._hear_stopped, qos.LATCHED),
         ):
             self.create_subscription(kind, topic, callback, profile)
 
@@ -176,6 +178,12 @@ class MotionNode(WmNode):
     def _hear_event(self, message: String) -> None:
         if message.data == "stop":
             self._stop("A stop was asked for on /trajectory_execution_event.")
+
+    def _hear_stopped(self, message: Bool) -> None:
+        """Whoever asks, nothing is executed while the monitor holds the arm; planning goes on."""
+        self._stopped = bool(message.data)
+        if self._stopped:
+            self._stop("The arm was stopped by the monitor; see /diagnostics for the reason.")
 
     def _stop(self, reason: str) -> None:
         """End what runs, and what is still being planned or waits to run."""
@@ -262,7 +270,11 @@ class MotionNode(WmNode):
     def _run_trajectory(
         self, trajectory: RobotTrajectory, flag: StopFlag
     ) -> tuple[ErrorCode, str]:
-        code, sentence = self._executor.run(trajectory, flag)
+        if self._stopped:
+            code, sentence = ErrorCode.CONTROL_FAILED, (
+                "The arm is stopped; look at /diagnostics, then call /wm/resume.")
+        else:
+            code, sentence = self._executor.run(trajectory, flag)
         if code is not ErrorCode.SUCCESS:
             self.get_logger().warning(f"{code.name}: {sentence}")
         return code, sentence
