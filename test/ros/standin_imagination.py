@@ -102,6 +102,7 @@ if __name__ == "__main__":
     import wm_ros.world_model
 
     loading.load_model = wm_ros.world_model.load_model = load  # type: ignore[assignment]
+    loading.takes = lambda *_: False  # type: ignore[assignment]  # its folder has no config.yaml
     from wm_ros.nodes.imagination_node import main
 
     sys.exit(main())

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
+from wm_ros.action import Imagine
+from wm_ros.bridge import chunks
+from wm_ros.motion.pose import Pose
+from wm_ros.msg import Observation as ObservationMsg
 from wm_ros.nodes.imagination_node import ImaginationNode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "world_model"))
@@ -45,6 +51,30 @@ def test_another_family_helps_one_that_cannot_act_on_words_alone(
     decision = node._with_model(node._decider.decide, observation(), PHRASES[0])
     assert np.isfinite(decision.chunks.position).all()
     assert node._info.family == family
+
+
+@pytest.mark.parametrize("family", ["scene3d", "jepa", "video"])
+@pytest.mark.parametrize("gripper", [[], [0.02] * 16])
+def test_a_callers_chunks_are_imagined_and_nothing_is_proposed(
+        node: Any, tmp_path: Path, family: str, gripper: list[float]) -> None:
+    """scene3d has no policy and jepa no goal; neither is needed for it."""
+    folder = {"scene3d": lambda: "scene3d", "jepa": lambda: make_jepa(tmp_path / "jepa"),
+              "video": lambda: make_checkpoint(tmp_path / "video")}[family]()
+    assert node.try_with(checkpoint=str(folder)) == SUCCESS, node.told
+    seen = replace(observation(), gripper=0.05)
+    node._observation, node._model_input = Mock(return_value=ObservationMsg()), lambda _: seen
+    node._model.act = Mock(side_effect=AssertionError("nothing is to be proposed"))
+    imagine = node._model.imagine = Mock(wraps=node._model.imagine)
+    way = [Pose(seen.tcp_position + [0.0, 0.005 * i, 0.0], seen.tcp_quaternion)
+           for i in range(16)]
+    chunk = chunks.Chunk("mine", 1.1, 1.0, 0.1, way, np.array(gripper), 1.0, np.nan, np.nan)
+    message = chunks.to_message(chunk, node.robot.base_link, node.robot.tcp_link)
+    result = node._imagine_body(Mock(request=Imagine.Goal(instruction=PHRASES[0],
+                                                          chunks=[message])))
+    assert result.success and [r.chunk_id for r in result.rollouts] == ["mine"]
+    (asked,) = {len(call.args[1].gripper) for call in imagine.call_args_list}
+    assert asked == 1
+    np.testing.assert_allclose(imagine.call_args.args[1].gripper, gripper[0] if gripper else 0.05)
 
 
 def test_a_helper_that_the_family_does_not_know_is_said_in_one_sentence(

@@ -46,16 +46,25 @@ def only(proposed: Any, i: int) -> Any:
 
 
 def from_given(given: list[Chunk], like: Any) -> Any:
-    """Chunks of a caller as the model's own type, brought to its horizon."""
-    horizon, count = like.position.shape[1], len(given)
+    """Chunks of a caller in the type of the model's own and brought to the horizon of these."""
+    return replace(like, **given_fields(given, like.position.shape[1], float(like.gripper[0, 0])))
+
+
+def given_fields(given: list[Chunk], horizon: int, width: float) -> dict[str, np.ndarray]:
+    """Chunks of a caller as fields of the model's own type, brought to its horizon.
+
+    :param width: present opening (m), which chunks that leave the gripper alone keep
+    """
+    count = len(given)
 
     def rows(values: Any) -> np.ndarray:
         rows = [np.asarray(v, dtype=float) for v in values]
         return np.stack([np.concatenate([r, np.repeat(r[-1:], max(0, horizon - len(r)), axis=0)])
                          [:horizon] for r in rows])
     unknown = np.full(count, np.nan)
-    return replace(
-        like, position=rows([[p.position for p in c.poses] for c in given]),
-        quaternion=rows([[p.quaternion for p in c.poses] for c in given]),
-        gripper=rows([c.gripper if len(c.gripper) else np.zeros(len(c.poses)) for c in given]),
-        success=unknown, progress=unknown.copy(), uncertainty=unknown.copy())
+    return {
+        "position": rows([[p.position for p in c.poses] for c in given]),
+        "quaternion": rows([[p.quaternion for p in c.poses] for c in given]),
+        "gripper": rows([c.gripper if len(c.gripper) else np.full(len(c.poses), width)
+                         for c in given]),
+        "success": unknown, "progress": unknown.copy(), "uncertainty": unknown.copy()}

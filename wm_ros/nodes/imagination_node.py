@@ -58,7 +58,8 @@ class ImaginationNode(WmNode):
         self._info = ModelStatus(checkpoint=checkpoint, act_ms=math.nan, imagine_ms=math.nan)
         self._count = 0
         self._foretold: _Foretold | None = None
-        self._shown, self._pointed = -math.inf, math.inf
+        self._shown = self._compared = -math.inf
+        self._pointed = math.inf
         self._with_model(self._load, checkpoint)
         self._chunk_out = self.create_publisher(ActionChunk, "/wm/action_chunk", qos.EVENT)
         self._rollout_out = self.create_publisher(ImaginedRollout, "/wm/imagined_rollout",
@@ -232,19 +233,23 @@ class ImaginationNode(WmNode):
     # --- between two proposals, while the arm moves
     def _afterwards(self, state: Any, proposed: Any, instruction: str, chunk: chunks.Chunk,
                     seen: Any) -> None:
-        """Imagine the chunk's future for people and for the judgement of what then happens; its
-        frames are drawn only where somebody looks."""
+        """Imagine the chunk's future for people, whose frames are drawn only where somebody looks,
+        and for the judgement of what then happens, which needs no frames."""
         self._show_key_poses(state, instruction, seen.stamp)
-        rate = self.number("render_rate")
-        watched = self._rollout_out.get_subscription_count() > 0
-        wanted = rate > 0 and (watched or self.value("judge"))
-        if not wanted or time.monotonic() - self._shown < 1.0 / rate - 0.2:
+        drawn = (self._rollout_out.get_subscription_count() > 0
+                 and _due(self._shown, self.number("render_rate")))
+        # what was foretold before is waited for: a newer future would never come true
+        judged = bool(self.value("judge")) and self._foretold is None and (
+            drawn or _due(self._compared, self.number("judge_rate")))
+        if not drawn and not judged:
             return
-        self._shown = time.monotonic()
-        futures = self._with_model(self._decider.imagine, state, proposed, instruction, watched)
-        if watched:
+        now = time.monotonic()
+        self._shown = now if drawn else self._shown
+        self._compared = now if judged else self._compared
+        futures = self._with_model(self._decider.imagine, state, proposed, instruction, drawn)
+        if drawn:
             self._rollout_out.publish(self._rollout(futures, 0, chunk, seen.stamp))
-        if self.value("judge") and len(futures.times):
+        if judged and len(futures.times):
             self._foretold = _Foretold(state, chunk.id, seen.stamp + float(futures.times[0]))
         self._update_speed()
 
@@ -300,16 +305,15 @@ class ImaginationNode(WmNode):
         seen = self._model_input(message)
         given = [chunks.from_message(m, self.robot.base_link, self.robot.tcp_link)
                  for m in request.chunks]
-        decision = self._with_model(self._decider.decide, seen, request.instruction,
-                                    1 if given else self._candidates(request), not given)
-        futures, order = decision.futures, decision.order
-        handle.publish_feedback(Imagine.Feedback(progress=0.3))
+        handle.publish_feedback(Imagine.Feedback(progress=0.0))
         if given:
-            proposed = proposals.from_given(given, decision.chunks)
-            futures = self._with_model(self._decider.imagine, decision.state, proposed,
-                                       request.instruction, True)
-            order = list(range(len(given)))
-        made = given or [self._chunk(decision.chunks, i, seen.stamp) for i in order]
+            futures = self._with_model(self._futures, seen, given, request.instruction)
+            made, order = given, list(range(len(given)))
+        else:
+            decision = self._with_model(self._decider.decide, seen, request.instruction,
+                                        self._candidates(request), True)
+            futures, order = decision.futures, decision.order
+            made = [self._chunk(decision.chunks, i, seen.stamp) for i in order]
         result = Imagine.Result(success=True)
         result.chunks = (list(request.chunks) if given
                          else [self._chunk_message(chunk, message) for chunk in made])
@@ -319,6 +323,19 @@ class ImaginationNode(WmNode):
             self._rollout_out.publish(rollout)
         handle.publish_feedback(Imagine.Feedback(progress=1.0))
         return result
+
+    def _futures(self, seen: Any, given: list[chunks.Chunk], instruction: str) -> Any:
+        """What a caller's chunks lead to; nothing is proposed. For the model's thread."""
+        from wm_ros.world_model import ActionChunks
+        spec = self._model.spec
+        proposed = ActionChunks(dt=spec.dt, **proposals.given_fields(given, spec.horizon,
+                                                                     seen.gripper))
+        return self._decider.imagine(self._model.observe(seen), proposed, instruction, True)
+
+
+def _due(last: float, rate: float) -> bool:
+    """Whether what happens at ``rate`` (Hz; 0: never) and did last (s) is due again."""
+    return rate > 0 and time.monotonic() - last >= 1.0 / rate - 0.2
 
 
 def _first_line(error: BaseException) -> str:

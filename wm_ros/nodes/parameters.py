@@ -123,8 +123,10 @@ IMAGINATION = (
       "than this are rejected; 0: none.", 0.0, 100.0),
     P("validity", 1.2, "How long after its start a chunk may be begun (s).", 0.05, 10.0),
     P("judge", True, "Compare what is seen with what was imagined (surprise)."),
+    P("judge_rate", 0.5, "Looks compared with what was imagined while the arm moves (Hz), whether "
+      "it was drawn or not.", 0.05, 10.0),
     P("surprise_threshold", 1.0, "Surprise above this should stop the arm.", 0.1, 1e6),
-    P("render_rate", 0.5, "Imagined futures rendered for people while the arm moves (Hz).",
+    P("render_rate", 0.5, "Imagined futures drawn for people while the arm moves (Hz); 0: none.",
       0.0, 10.0),
     P("observation_wait", 3.0, "How long a request waits for a new observation (s).", 0.05, 30.0),
 )
@@ -140,8 +142,8 @@ PLANNING = (
       "measured from then on.", 0.0, 2.0),
     P("retries", 4, "Other chunks tried after one could not be planned.", 0, 50),
     P("margin_fraction", 0.03, "Share of the way kept to an obstacle in it.", 0.0, 0.5),
-    P("back_off", 0.02, "Way back (m) out of a touch from which no planned motion leads, not "
-      "checked for collisions; 0: none, the instruction ends.", 0.0, 0.1),
+    P("back_off", 0.02, "Way back (m) along the hand where no planned motion leads on; out of a "
+      "touch it is not checked for collisions; 0: none, the instruction ends.", 0.0, 0.1),
     P("max_step", 0.02, "Largest distance between checked points of a path (m).", 0.001, 0.1),
     P("velocity_scaling", 0.9, "Share of the robot's velocity limits.", 0.01, 1.0),
     P("acceleration_scaling", 0.9, "Share of the robot's acceleration limits.", 0.01, 1.0),
