@@ -7,10 +7,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from rclpy.parameter import Parameter
+from rclpy.qos import ReliabilityPolicy
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from wm_ros.bridge import times
+from wm_ros.msg import Surprise
 from wm_ros.nodes.monitor_node import MonitorNode
 
 
@@ -65,6 +68,32 @@ def test_a_stop_is_repeated_for_a_while_and_not_after_a_release(
     monitor._insists_until = time.monotonic() - 0.01
     monitor._look()
     assert events == ["stop"] * 3
+
+
+def test_a_lost_press_of_a_reliable_button_comes_again(
+        heard: tuple[MonitorNode, list[bool]]) -> None:
+    monitor, _ = heard
+    heard_by = monitor.get_subscriptions_info_by_topic("/wm/stop")
+    assert {end.qos_profile.reliability for end in heard_by} == {
+        ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT}
+
+
+@pytest.mark.parametrize(("values", "stops"), [
+    ([1.2, 1.2], False), ([1.2, 1.2, 1.2], True), ([1.2, 1.2, 0.5, 1.2, 1.2], False),
+    ([1.2, 1.2, 0.5, 1.2, 1.2, 1.2], True), ([2.5], True)])
+def test_surprises_in_a_row_stop_the_arm_and_a_normal_look_between_them_counts_anew(
+        heard: tuple[MonitorNode, list[bool]], values: list[float], stops: bool) -> None:
+    monitor, told = heard
+    monitor.set_parameters([Parameter("safety.stop_on_surprise", value=True),
+                            Parameter("safety.surprise_count", value=3),
+                            Parameter("safety.surprise_at_once", value=2.0)])
+    for value in values:
+        assert told == []
+        monitor._hear_surprise(Surprise(value=value, threshold=1.0))
+    assert told == [True] * stops
+    monitor._release("Resumed.")
+    monitor._hear_surprise(Surprise(value=1.2, threshold=1.0))
+    assert told[-1:] == [False], "what was before the release counts no more"
 
 
 @pytest.mark.parametrize(("ahead", "word"), [(0.0, "ok"), (0.4, "clock is ahead by at least 0.")])

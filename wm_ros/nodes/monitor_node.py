@@ -62,8 +62,10 @@ class MonitorNode(WmNode):
         self.create_subscription(Surprise, "/wm/surprise", self._hear_surprise, qos.EVENT)
         self.create_subscription(ModelStatus, "/wm/model_status", self._hear_model, qos.LATCHED)
         self.create_service(Trigger, "/wm/stop", self._stop_wanted)
-        # for buttons: best effort hears every publisher
-        self.create_subscription(Bool, "/wm/stop", self._hear_stop, qos.SENSOR)
+        # for buttons: best effort hears every publisher, and from a reliable one what was lost
+        # comes again; a stop that is heard twice is one stop
+        for quality in (qos.SENSOR, qos.EVENT):
+            self.create_subscription(Bool, "/wm/stop", self._hear_stop, quality)
         self.create_service(Trigger, "/wm/resume", self._resume_wanted)
 
     def activate(self) -> None:
