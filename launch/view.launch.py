@@ -3,8 +3,8 @@
 from launch import LaunchDescription
 
 from wm_ros.launching.actions import bring_up, include, later, passed, top, values, when
-from wm_ros.launching.arguments import LOOK, whole_number
-from wm_ros.launching.system import user_file
+from wm_ros.launching.arguments import LOOK
+from wm_ros.launching.system import page_port, user_file
 from wm_ros.nodes.node_list import VIEW, VISUALIZATION
 
 
@@ -13,7 +13,7 @@ def start(context):
     value = values(context, LOOK)
     specs = []
     if value["view"] != "false":
-        specs.append(VIEW.with_parameters(port=whole_number("port", value["port"], 1)))
+        specs.append(VIEW.with_parameters(port=page_port(value)))
     if value["rviz"] == "true":
         specs.append(VISUALIZATION)
     if value["use_sim_time"] == "true":

@@ -13,6 +13,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from wm_ros.launching.actions import declare, later, values
 from wm_ros.launching.arguments import ROOM, Argument
 from wm_ros.launching.gazebo import GAZEBO, gz_arguments, need, world_folder
+from wm_ros.launching.system import own_topics
 from wm_ros.robot import load_robot
 
 ARGUMENTS = (Argument("room", "home", "which room", ("home", "office")), *ROOM)
@@ -48,7 +49,9 @@ def start(context):
              respawn=True, parameters=[{"robot_description": description, **TIME}]),
         Node(package="ros_gz_bridge", executable="parameter_bridge", name="bridge",
              output="screen", respawn=True,
-             parameters=[{"config_file": str(folder / "bridge.yaml"), **TIME}]),
+             parameters=[{"config_file": str(folder / "bridge.yaml"), **TIME}],
+             # the file names this package's topics, the user's parameters may name others
+             remappings=list(own_topics(value["config"]).items())),
         RegisterEventHandler(OnProcessExit(target_action=spawn, on_exit=[controllers])),
         spawn,
     ]

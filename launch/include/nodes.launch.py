@@ -2,6 +2,7 @@
 """The nodes of this package, the recorder and the instruction."""
 from launch import LaunchDescription
 
+from wm_ros import environment
 from wm_ros.launching.actions import bring_up, command, declare, later, values
 from wm_ros.launching.arguments import ROOM, Argument
 from wm_ros.launching.gazebo import robot_name
@@ -16,6 +17,8 @@ ARGUMENTS = (ROOM_NAME, WORLD, *(a for a in ROOM if a.name != "world"))
 def start(context):
     """The actions for what the arguments were set to."""
     value = values(context, ARGUMENTS)
+    if not value["room"]:
+        environment.prepare(reach="SUBNET")  # a real robot's drivers may run elsewhere
     load_robot(robot_name(value["config"]))  # refuses a wrong one before anything starts
     specs = system(value["room"] or None, value)
     # the world was made for the robot, so its file comes last

@@ -17,20 +17,19 @@ from wm_ros.launching.arguments import BOOL, FILES, ROBOT, ROOM, checked, refuse
 from wm_ros.launching.gazebo import refuse_unused_world, world_folder
 from wm_ros.launching.system import (
     instruct_command,
-    layout,
     own_topics,
+    page_port,
     record_command,
     replay_command,
     system,
     user_file,
+    wanted_layout,
     wm,
 )
 from wm_ros.launching.transitions import ACTIVATE, ASK_AGAIN, CONFIGURE, Transitions
 from wm_ros.nodes import supervisor
 from wm_ros.nodes.node_list import NodeSpec
 from wm_ros.sim.world_command import write
-
-ROOM_SEED = next(argument.default for argument in ROOM if argument.name == "seed")
 
 
 def given(arguments: Any = ROOM, **values: str) -> dict[str, str]:
@@ -110,11 +109,80 @@ def test_parameter_file_that_is_none_is_refused(tmp_path: Path) -> None:
     assert user_file(str(good)) == [str(good)] and user_file("") == []
 
 
+def test_lists_that_ros_cannot_read_are_named(tmp_path: Path) -> None:
+    own = tmp_path / "mine.yaml"
+    own.write_text("/**:\n  ros__parameters:\n    safety:\n"
+                   "      workspace_min: [0.20, -0.40, 0]\n      workspace_max: [0.7, 0.4, 0.6]\n")
+    with pytest.raises(UserError, match="; safety.workspace_min mixes numbers .* write 0.0 for 0"):
+        user_file(str(own))
+    own.write_text(own.read_text().replace("-0.40, 0]", "-0.40, 0.0]"))
+    assert user_file(str(own)) == [str(own)]
+
+
+OWN = """
+simulation:
+  ros__parameters: {seed: 5, held_out: false, task: close_door}
+view:
+  ros__parameters: {port: 9001, host: 0.0.0.0}
+"""
+
+
+def test_what_is_not_given_is_as_the_users_file_has_it(tmp_path: Path) -> None:
+    own = tmp_path / "mine.yaml"
+    own.write_text(OWN)
+
+    def found(**values: str) -> tuple[Any, ...]:
+        value = given(config=str(own), **values)
+        specs = {spec.name: spec.parameters for spec in system("home", value)}
+        simulated = specs["simulation"]
+        assert specs["view"]["port"] == page_port(value) and "host" not in specs["view"]
+        return (simulated["task"], simulated["seed"], simulated["held_out"], page_port(value))
+    assert found() == ("close_door", 5, False, 9001)
+    assert found(seed="7", held_out="true", port="9002") == ("close_door", 7, True, 9002)
+    task, _, held_out, _ = found(instruction="open the cabinet door")
+    assert (task, held_out) == ("open_door", False)
+
+
+def test_gazebos_world_is_the_one_that_the_users_file_names(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROS_HOME", str(tmp_path / "ros"))
+    own = tmp_path / "mine.yaml"
+    own.write_text(OWN)
+    folder = world_folder("home", given(sim="gazebo", config=str(own)))
+    assert folder.name == "home_close_door_5_train"
+
+
+def test_beside_gazebo_the_names_that_it_gives_itself_win(tmp_path: Path) -> None:
+    from wm_ros.bridge.perception import OWN_FRAMES
+    write(tmp_path, "home", "", 3, True)
+    told = yaml.safe_load((tmp_path / "parameters.yaml").read_text())["/**"]["ros__parameters"]
+    assert told["topics"] == {"joint_states": "/joint_states"}
+    assert told["frames"] == {"scene_camera": OWN_FRAMES["scene"], "wrench": "",
+                              "wrist_camera": OWN_FRAMES["wrist"]}
+
+
+def test_the_page_alone_follows_the_users_file(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    view_node = pytest.importorskip("wm_ros.nodes.view_node")
+    from wm_ros.view import command
+    own = tmp_path / "mine.yaml"
+    own.write_text(OWN)
+    lines: list[list[str]] = []
+    monkeypatch.setattr(view_node, "main", lambda words: lines.append(words) or 0)
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    for words in ([], ["--port", "9002", "--host", "127.0.0.1"]):
+        assert command.run(parser.parse_args(["--config", str(own), *words])) == 0
+    assert "-p" not in lines[0] and lines[0][-1] == str(own)
+    assert lines[1][-4:] == ["-p", "view:port:=9002", "-p", "view:host:='127.0.0.1'"]
+
+
 def test_displays_follow_the_robots_own_topics(tmp_path: Path) -> None:
     own = tmp_path / "mine.yaml"
     own.write_text("/**:\n  ros__parameters:\n    robot: ur5\n    topics:\n"
                    "      scene_color: /camera/color/image_raw\n"
-                   "      joint_states: /joint_states\n    topics.wrench: /ft/wrench\n")
+                   "      joint_states: /joint_states\n      wrist_color: ''\n"
+                   "    topics.wrench: /ft/wrench\n")
     assert own_topics(str(own)) == {
         "/scene_camera/color/image_raw": "/camera/color/image_raw", "/wrist/wrench": "/ft/wrench"}
     assert own_topics("") == {}
@@ -172,7 +240,7 @@ def test_the_readmes_instruction_fits_the_room_that_its_launch_lays_out(root: Pa
     text = (root / "README.md").read_text()
     (words,) = re.findall(r"\{instruction: '(.*?)'\}", text)
     assert "ros2 launch wm_ros home.launch.py\n" in text
-    assert layout("home", words, ROOM_SEED) == layout("home", "", ROOM_SEED)
+    assert wanted_layout("home", given(instruction=words)) == wanted_layout("home", given())
     (request,) = re.findall(r"ResetSimulation\s+\"(\{.*?\})\"", text)
     fields = set((root / "srv" / "ResetSimulation.srv").read_text().split("---")[0].split())
     assert set(yaml.safe_load(request)) <= fields

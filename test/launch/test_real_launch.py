@@ -220,6 +220,27 @@ def test_gazebo_gets_the_world_the_robot_its_controllers_and_the_bridge(
     assert (read["room"], read["world"]) == ("home", str(folder))
 
 
+def test_gazebos_bridge_follows_the_users_topics(
+        root: Path, tmp_path: Path, ros_packages: Path) -> None:
+    own = tmp_path / "mine.yaml"
+    own.write_text("/**:\n  ros__parameters:\n    topics:\n"
+                   "      scene_color: /camera/color/image_raw\n")
+    found = started(root, "home", sim="gazebo", config=str(own))
+    (bridge,) = (p for p in found if getattr(p, "node_package", "") == "ros_gz_bridge")
+    assert "/scene_camera/color/image_raw:=/camera/color/image_raw" in bridge.words
+
+
+@pytest.mark.parametrize(("values", "reach"), [({}, "SUBNET"), ({"room": "home"}, None)])
+def test_nodes_of_a_real_robot_in_ones_own_launch_file_look_beyond_this_machine(
+        root: Path, values: dict[str, str], reach: str | None,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    started(root, "include/nodes", moveit="embedded", **values)
+    assert os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE") == reach
+
+
 def test_world_of_ones_own_is_taken_and_a_broken_one_refused(
         root: Path, tmp_path: Path, ros_packages: Path) -> None:
     own = tmp_path / "own"

@@ -31,7 +31,7 @@ class Argument:
 
         :raises UserError: when it is none of the choices
         """
-        if self.choices == BOOL:  # as ROS launch itself reads them
+        if set(BOOL) <= set(self.choices):  # as ROS launch itself reads them
             value = {"1": "true", "0": "false"}.get(value, value.lower())
         if self.choices and value not in self.choices:
             raise UserError(f"{self.name}:={value} is not possible; choose one of "
@@ -54,14 +54,16 @@ INSTRUCTION = Argument("instruction", "", "what to do as soon as everything is r
                        "words; empty: wait for goals on /wm/execute_instruction")
 TIME_LIMIT = Argument("time_limit", "60", "seconds for the instruction")
 ONCE = _switch("once", "false", "end everything when the instruction has ended")
-SEED = Argument("seed", "101", "number of the room's layout, colours, light and camera poses")
-HELD_OUT = _switch("held_out", "true", "take a layout that training never saw")
+SEED = Argument("seed", "", "number of the room's layout, colours, light and camera poses; "
+                "empty: what config:= says, else 101")
+HELD_OUT = Argument("held_out", "auto", "take a layout that training never saw, auto meaning what "
+                    "config:= says, else true", ("auto", *BOOL))
 RECORD = Argument("record", "false", "keep all topics in a bag: true for a new folder in "
                   "out/bags, or the name of a new folder; false: no bag")
 HEADLESS = _switch("headless", "false", "open no window and serve no page")
 RVIZ = _switch("rviz", "false", "start RViz with this package's display")
 VIEW = _switch("view", "true", "serve a page with the robot, the camera and what is imagined")
-PORT = Argument("port", "8080", "port of the page")
+PORT = Argument("port", "", "port of the page; empty: what config:= says, else 8080")
 CONFIG = Argument("config", "", "YAML file with parameters of the nodes, read after this "
                   "package's own files")
 USE_SIM_TIME = Argument("use_sim_time", "auto", "take the time from /clock, auto meaning with "

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from wm_ros.errors import UserError
-from wm_ros.launching.system import layout, shared_parameters, user_file
+from wm_ros.launching.system import shared_parameters, user_file, wanted_layout
 from wm_ros.paths import prefixes
 from wm_ros.sim.world_command import FILES, folder_of, write
 
@@ -68,7 +68,7 @@ def world_folder(room: str, value: Mapping[str, str]) -> Path:
             raise UserError(f"world:={value['world']} is not possible; it is a world of the "
                             f"{made}: start {made}.launch.py for it.")
         return folder
-    chosen = layout(room, value["instruction"], value["seed"], value["held_out"])
+    chosen = wanted_layout(room, value)
     folder = folder_of(room, chosen.task, chosen.seed, chosen.held_out)
     write(folder, room, chosen.task, chosen.seed, chosen.held_out, robot_name(value["config"]))
     return folder

@@ -17,6 +17,8 @@ from wm_ros.launching.arguments import seconds, whole_number
 from wm_ros.nodes.node_list import GAZEBO, PACKAGE, NodeSpec, nodes
 from wm_ros.paths import checkpoints, prefixes, share
 
+SEED, PORT = 101, 8080  # those of `wm demo`
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -37,6 +39,22 @@ def layout(room: str, instruction: str, seed: str, held_out: str = "true") -> La
                      held_out == "true")
     task, number = meant or ("", number)
     return Layout(room, task, number, held_out == "true")
+
+
+def wanted_layout(room: str, value: Mapping[str, str]) -> Layout:
+    """The layout of the launch arguments; what they leave open is as the user's parameter file
+    has it for the simulation, else as in `wm demo`.
+
+    :raises UserError: when there is no such layout
+    """
+    own = own_parameters(value["config"], "simulation")
+    seed = value["seed"] or str(own.get("seed", SEED))
+    held_out = value["held_out"]
+    if held_out == "auto":
+        held_out = str(own.get("held_out", True)).lower()
+    if "task" in own and not value["instruction"].strip():
+        return Layout(room, str(own["task"]), whole_number("seed", seed), held_out == "true")
+    return layout(room, value["instruction"], seed, held_out)
 
 
 def checkpoint(model: str) -> str:
@@ -73,13 +91,39 @@ def user_file(path: str) -> list[str]:
     if not any(isinstance(group, dict) and "ros__parameters" in group for group in groups):
         raise UserError(f"config:={path} is not possible; it needs node parameters, such as "
                         "`/**:` and below it `ros__parameters:` (see config/topics.yaml).")
+    mixed = _mixed(data)
+    if mixed:
+        raise UserError(f"config:={path} is not possible; {mixed} mixes numbers with and without "
+                        "a point: write 0.0 for 0, or ROS cannot read the file.")
     return [str(file)]
+
+
+def _mixed(data: Any, name: str = "") -> str:
+    """The parameter whose list holds whole numbers beside others, "" for none; ROS reads no such
+    list."""
+    if isinstance(data, list):
+        return name.split("ros__parameters.")[-1] if {int, float} <= set(map(type, data)) else ""
+    entries = data.items() if isinstance(data, dict) else ()
+    return next(filter(None, (_mixed(entry, f"{name}.{key}") for key, entry in entries)), "")
 
 
 def shared_parameters(file: str) -> dict[str, Any]:
     """What a parameter file sets for all nodes (below ``/**``)."""
     groups = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     return dict((groups.get("/**") or {}).get("ros__parameters") or {})
+
+
+def own_parameters(config: str, node: str) -> dict[str, Any]:
+    """What the user's parameter file sets for a node, its own entry before the one for all nodes.
+
+    :raises UserError: when the file cannot be read
+    """
+    found: dict[str, Any] = {}
+    for file in user_file(config):
+        groups = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        for name in ("/**", node, f"/{node}"):
+            found |= (groups.get(name) or {}).get("ros__parameters") or {}
+    return found
 
 
 def own_topics(config: str) -> dict[str, str]:
@@ -94,7 +138,7 @@ def own_topics(config: str) -> dict[str, str]:
         topics = {**(own.get("topics") or {}), **{key.removeprefix("topics."): name for key, name
                                                   in own.items() if key.startswith("topics.")}}
         changed |= {usual[key]: str(name) for key, name in topics.items()
-                    if key in usual and name != usual[key]}
+                    if key in usual and name and name != usual[key]}
     return changed
 
 
@@ -102,6 +146,15 @@ def real_time(value: Mapping[str, str]) -> bool:
     """Whether the nodes take their time from the machine and not from /clock."""
     wish = value["use_sim_time"]
     return wish == "false" or (wish == "auto" and value.get("sim") != "gazebo")
+
+
+def page_port(value: Mapping[str, str]) -> int:
+    """The page's port: the launch argument, else as the user's parameter file has it.
+
+    :raises UserError: when it is none
+    """
+    own = own_parameters(value["config"], "view").get("port", PORT)
+    return whole_number("port", value["port"] or str(own), 1)
 
 
 def system(room: str | None, value: Mapping[str, str]) -> list[NodeSpec]:
@@ -115,13 +168,13 @@ def system(room: str | None, value: Mapping[str, str]) -> list[NodeSpec]:
     view, rviz = (seen and value[name] == "true" for name in ("view", "rviz"))
     simulation: dict[str, Any] = {}
     if own:
-        chosen = layout(str(room), value["instruction"], value["seed"], value["held_out"])
+        chosen = wanted_layout(str(room), value)
         simulation = {"task": chosen.task, "seed": chosen.seed, "held_out": chosen.held_out}
     specs = nodes(room if own else None, view=view, rviz=rviz,
                   moveit=value["moveit"] == "move_group", **simulation)
     if room is not None and value["sim"] == "gazebo":
         specs.insert(0, GAZEBO)
-    more: dict[str, dict[str, Any]] = {"view": {"port": whole_number("port", value["port"], 1)}}
+    more: dict[str, dict[str, Any]] = {"view": {"port": page_port(value)}}
     folder = checkpoint(value["model"])
     if folder:
         more["imagination"] = {"checkpoint": folder}

@@ -17,6 +17,7 @@ from wm_ros.sim.gazebo_robot import JOINT_RATE
 from wm_ros.sim.schema import Scene
 from wm_ros.sim.solids import Solid, fixed_solids
 
+CAMERAS = ("scene", "wrist")
 CONTROL_RATE = 250  # Hz; two physics steps
 NOTE = "# Written by `python -m wm_ros.sim.gazebo_config` from the robot's YAML file.\n"
 Tree = dict[str, Any]
@@ -120,9 +121,13 @@ def _rounded(values: Any) -> Any:
 
 
 def parameters(folder: Path, room: str) -> Tree:
-    """Parameters of the nodes beside Gazebo: the robot as its controllers take it, the world."""
+    """Parameters of the nodes beside Gazebo: the robot as its controllers take it, the world, and
+    the names that Gazebo itself gives, whatever a user's real robot calls them."""
     folder = folder.resolve()
-    return {"/**": {"ros__parameters": {"robot": str(folder / "robot.yaml")}},
+    frames = {f"{camera}_camera": f"{camera}_camera_optical_frame" for camera in CAMERAS}
+    return {"/**": {"ros__parameters": {
+                "robot": str(folder / "robot.yaml"), "topics": {"joint_states": "/joint_states"},
+                "frames": {**frames, "wrench": ""}}},
             "gazebo": {"ros__parameters": {"room": room, "world": str(folder)}}}
 
 

@@ -13,9 +13,10 @@ HELP = "Show robot, room, cameras and imagination of the running nodes in a brow
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--port", type=int, default=8080, help="port of the page")
-    parser.add_argument("--host", default="127.0.0.1",
-                        help="address to serve it on; 0.0.0.0 lets others look and command too")
+    parser.add_argument("--port", type=int,
+                        help="port of the page (default: the parameters', 8080)")
+    parser.add_argument("--host", help="address to serve it on; 0.0.0.0 lets others look and "
+                        "command too (default: the parameters', 127.0.0.1)")
     parser.add_argument("--robot", default="",
                         help="robot by name or path of its YAML file (default: the parameters')")
     parser.add_argument("--config", type=Path, metavar="YAML",
@@ -28,9 +29,10 @@ def run(args: argparse.Namespace) -> int:
     from wm_ros.nodes import view_node
     from wm_ros.nodes.node_list import VIEW
     from wm_ros.robot import load_robot
-    if not 0 < args.port < 65536:
+    if args.port is not None and not 0 < args.port < 65536:
         raise UserError(f"--port {args.port} is not possible; choose one from 1 to 65535.")
-    given: dict[str, Any] = {"port": args.port, "host": args.host}
+    given: dict[str, Any] = {name: value for name, value in
+                             (("port", args.port), ("host", args.host)) if value is not None}
     if args.robot:
         load_robot(args.robot)
         given["robot"] = args.robot
