@@ -17,7 +17,7 @@ from rosbags.rosbag2 import StoragePlugin  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
-from wm_ros.bridge import times  # noqa: E402
+from wm_ros.bridge import commands, times  # noqa: E402
 from wm_ros.bridge.recorded import decode  # noqa: E402
 from wm_ros.cli import main  # noqa: E402
 from wm_ros.convert import episodes  # noqa: E402
@@ -29,7 +29,6 @@ from wm_ros.data.any_bag import AnyBag  # noqa: E402
 from wm_ros.data.bag import Raw, read_raw  # noqa: E402
 from wm_ros.data.episode import VECTOR_FEATURES, Episode  # noqa: E402
 from wm_ros.data.lerobot import Dataset, DatasetWriter  # noqa: E402
-from wm_ros.replay import commands  # noqa: E402
 
 TEST = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TEST / "data"))

@@ -15,11 +15,12 @@ pytest.importorskip("rclpy")
 pytest.importorskip("wm_ros.msg")
 from rosbags.rosbag2 import CompressionMode, StoragePlugin  # noqa: E402
 
+from wm_ros.bridge import commands  # noqa: E402
 from wm_ros.data.bag import Raw  # noqa: E402
 from wm_ros.data.topic_map import load_map  # noqa: E402
 from wm_ros.errors import UserError  # noqa: E402
 from wm_ros.motion.kinematics import Kinematics  # noqa: E402
-from wm_ros.replay import commands, plans  # noqa: E402
+from wm_ros.replay import plans  # noqa: E402
 from wm_ros.replay.player import UNJUDGED  # noqa: E402
 from wm_ros.robot import load_robot  # noqa: E402
 from wm_ros.world_model import ActionChunks, Imagination, State  # noqa: E402

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from wm_ros.errors import UserError
+from wm_ros.evaluation.expert_rate import run_expert
 from wm_ros.evaluation.statistics import wilson
 from wm_ros.motion.pose import Pose, top_down
 from wm_ros.sim import language
 from wm_ros.sim.env import TWIST, Disturbance, TaskEnv, make_scene
-from wm_ros.sim.expert_rate import run_expert
 from wm_ros.sim.experts.moves import CRUISE, TURN, Action, down, funnel, step, wrap, yaw_of
 from wm_ros.sim.experts.pick_place import grasp_of
 from wm_ros.sim.tasks import TASKS, task_class, tasks_of

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from wm_ros.bridge import observations, times
+from wm_ros.bridge.commands import SILENT, SOURCES, Commands
 from wm_ros.bridge.joints import JointStates
 from wm_ros.bridge.perception import Assembler
 from wm_ros.bridge.recorded import Undecoded, given_transforms, heard
@@ -32,7 +33,6 @@ from wm_ros.data.episode import (
 from wm_ros.data.topic_map import TopicMap
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose
-from wm_ros.replay.commands import SILENT, SOURCES, Commands
 
 LATE = 0.15  # s of commands that must have been read before a row is made
 LONGEST = 3000  # rows; what is longer becomes several episodes

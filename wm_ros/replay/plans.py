@@ -9,13 +9,13 @@ import numpy as np
 from moveit_msgs.msg import PlanningScene
 
 from wm_ros.bridge import chunks
+from wm_ros.bridge.commands import Commands
 from wm_ros.errors import UserError
 from wm_ros.motion.plan import Request
 from wm_ros.motion.planner import Planner
 from wm_ros.motion.pose import Pose, distance
 from wm_ros.nodes.motion_scene import SceneKeeper
 from wm_ros.nodes.parameters import PLANNING, SAFETY
-from wm_ros.replay.commands import Commands
 from wm_ros.robot import RobotConfig
 
 _DEFAULTS = {p.name: p.default for p in (*PLANNING, *SAFETY)}

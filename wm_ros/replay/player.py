@@ -20,6 +20,7 @@ import numpy as np
 
 from wm_ros.bridge import observations, proposals
 from wm_ros.bridge.chunks import Chunk
+from wm_ros.bridge.commands import SILENT, Commands
 from wm_ros.bridge.joints import JointStates
 from wm_ros.bridge.perception import Assembler, Perception, sensor_names
 from wm_ros.bridge.recorded import Heard, Undecoded, given_transforms, heard
@@ -28,7 +29,6 @@ from wm_ros.data.topic_map import TopicMap
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose
 from wm_ros.nodes.parameters import IMAGINATION
-from wm_ros.replay.commands import SILENT, Commands
 from wm_ros.replay.futures import compare
 from wm_ros.replay.plans import WouldBe, difference, recorded_chunk
 from wm_ros.report.run_log import RunLog

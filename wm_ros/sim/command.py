@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _measure(tasks: list[str], args: argparse.Namespace) -> int:
-    from wm_ros.sim.expert_rate import row, run_expert
+    from wm_ros.evaluation.expert_rate import row, run_expert
 
     split, seeds = ("held_out" if args.held_out else "train"), range(args.seeds or 20)
     worst = 1.0
