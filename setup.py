@@ -36,7 +36,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["wm_ros", "wm_ros.*"]),
-    package_data={"wm_ros": ["**/*.html", "**/*.css", "**/*.js", "py.typed"]},
+    package_data={"wm_ros": ["py.typed"]},
     data_files=data_files(),
     install_requires=["numpy>=1.26,<2.3", "PyYAML"],
     entry_points={"console_scripts": ["wm = wm_ros.cli:main"]},

@@ -8,6 +8,7 @@ import pytest
 from hand import above, go, grasp_pose, half_turn, kinematics, simulator
 
 from wm_ros.motion.pose import Pose, distance, top_down
+from wm_ros.sim.robot_model import GRIPPER
 from wm_ros.sim.shapes import yaw_of
 
 
@@ -86,7 +87,7 @@ def test_the_gripper_limits_its_force_and_reports_its_width():
     sim.set_gripper_target(0.0, max_effort=15.0)
     sim.advance(0.8)
     assert sim.gripper_width == pytest.approx(0.028, abs=2e-3)
-    assert abs(sim.gripper_effort) <= 15.01
+    assert abs(sim.data.actuator(GRIPPER).force[0]) <= 15.01
     sim.set_gripper_target(0.06)
     sim.advance(0.5)
     assert sim.gripper_width == pytest.approx(0.06, abs=2e-3)
@@ -153,7 +154,7 @@ def test_the_switch_has_two_stable_ends_and_lights_the_lamp():
     assert not sim.lamp_on
     dark = sim.render("overview").rgb.astype(float)
     for value, expected in ((-0.1, -0.45), (0.1, 0.45)):
-        sim.set_joint_value("lamp_switch", value)
+        sim.data.joint("lamp_switch").qpos[0] = value
         sim.advance(1.0)
         assert sim.joint_value("lamp_switch") == pytest.approx(expected, abs=0.02)
     assert sim.lamp_on

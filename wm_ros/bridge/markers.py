@@ -23,6 +23,7 @@ FURNITURE = ColorRGBA(r=0.72, g=0.62, b=0.48, a=1.0)
 HELD = ColorRGBA(r=0.58, g=0.25, b=0.60, a=1.0)
 WHITE = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
 GAP = 2  # pixels between two frames of a film strip
+ENLARGE = 2  # times, of the frames
 
 
 def success_colour(success: float, alpha: float = 1.0) -> ColorRGBA:
@@ -135,9 +136,9 @@ def header(frame: str, stamp: Time) -> Header:
     return Header(frame_id=frame, stamp=stamp)
 
 
-def film_strip(frames: np.ndarray, enlarge: int = 2) -> np.ndarray:
+def film_strip(frames: np.ndarray) -> np.ndarray:
     """(F, H, W, 3) uint8 frames side by side, oldest left -> (H', W', 3) uint8."""
-    large = frames.repeat(enlarge, axis=1).repeat(enlarge, axis=2)
+    large = frames.repeat(ENLARGE, axis=1).repeat(ENLARGE, axis=2)
     count, height, width = large.shape[:3]
     strip = np.zeros((height, count * width + (count - 1) * GAP, 3), np.uint8)
     for i, frame in enumerate(large):

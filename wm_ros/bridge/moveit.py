@@ -361,12 +361,11 @@ def to_object(obj: SceneObject, frame: str, geometry: bool = True) -> CollisionO
     return message
 
 
-def to_attached(held: Attached, robot: RobotConfig, geometry: bool = True
-                ) -> AttachedCollisionObject:
+def to_attached(held: Attached, robot: RobotConfig) -> AttachedCollisionObject:
     """Held object -> message."""
     return AttachedCollisionObject(
         link_name=held.link,
-        object=to_object(held.object, robot.attach_link, geometry),
+        object=to_object(held.object, robot.attach_link),
         touch_links=list(held.touch_links),
     )
 

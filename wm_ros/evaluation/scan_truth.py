@@ -25,7 +25,7 @@ from wm_ros.world_model.scene3d.view import View
 
 NEAR_THING = 0.012  # m; points that near to a movable thing are not static geometry
 FOUND = 0.05  # m between a thing and what was perceived of it
-ROUND, SQUARE = 0.1, 0.1  # relative differences of sides that count as none
+SQUARE = 0.1  # relative difference of sides that counts as none
 
 
 def distances(sim: Simulator, points: Array, kinds: Iterable[int]) -> Array:

@@ -36,9 +36,9 @@ def make_scene(robot: RobotConfig, name: str = "wm_ros") -> rc.Scene:
 class Kinematics:
     """Kinematics of the tool centre point in the base frame. Use one instance per thread."""
 
-    def __init__(self, robot: RobotConfig, scene: rc.Scene | None = None) -> None:
+    def __init__(self, robot: RobotConfig) -> None:
         self.robot = robot
-        self.scene = scene if scene is not None else make_scene(robot)
+        self.scene = make_scene(robot)
         group = self.scene.getJointGroupInfo(robot.srdf_group)
         self._index = np.asarray(self.scene.getJointPositionIndices(list(robot.arm_joints)))
         self._velocity_index = np.asarray(group.v_indices)
@@ -135,7 +135,6 @@ class Kinematics:
             q = self._solve(target, start)
             if q is None or not self._accept(q, collision):
                 continue
-            # A second run towards the seed slides along the redundancy, nearer to it.
             if best is None or np.linalg.norm(q - seed) < np.linalg.norm(best - seed):
                 best = q
         return best

@@ -176,7 +176,7 @@ class PlanningScene:
             self.scene.attached[id] = Attached(held, link, tuple(touch_links))
             self._insert(held, held=True)
 
-    def detach(self, id: str, q: Array, keep: bool = True) -> None:
+    def detach(self, id: str, q: Array) -> None:
         """Lets go of a held object, which stays where it is at joint angles q.
 
         :raises KeyError: if nothing of that id is held.
@@ -185,8 +185,7 @@ class PlanningScene:
             held = self.scene.attached[id].object
             frame = self._exact.attach_frame(np.asarray(q, dtype=np.float64))
             self.remove_object(id)
-            if keep:
-                self.add_object(replace(held, pose=frame.compose(held.pose)))
+            self.add_object(replace(held, pose=frame.compose(held.pose)))
 
     def held_pose(self, id: str, q: Array) -> Pose:
         """Pose of a held object in the base frame."""
@@ -261,11 +260,6 @@ class PlanningScene:
             if self._contacts.dirty:
                 self._contacts.rebuild(self.scene.objects, self.scene.attached, self._may_touch)
             return self._contacts.find(np.asarray(q, dtype=np.float64))
-
-    def recheck(self, trajectory: Trajectory, step: float = EXACT_RECHECK) -> bool:
-        """Whether the timed trajectory is free of collisions (True: free)."""
-        with self._lock:
-            return self._free(self._exact, trajectory, step)
 
     @staticmethod
     def _free(world: CollisionWorld, trajectory: Trajectory, step: float) -> bool:

@@ -64,8 +64,8 @@ class VisualizationNode(WmNode):
         for timer in self._drawing:
             self.destroy_timer(timer)
 
-    def _header(self, frame: str = "") -> Header:
-        return markers.header(frame or self.robot.base_link, times.stamp(self.now()))
+    def _header(self) -> Header:
+        return markers.header(self.robot.base_link, times.stamp(self.now()))
 
     # --- imagination
     def _hear_chunk(self, message: ActionChunk) -> None:

@@ -137,11 +137,6 @@ class Simulator:
         """Opening between the pads, m."""
         return self._servos.width
 
-    @property
-    def gripper_effort(self) -> float:
-        """Force of each finger, N; negative closes."""
-        return float(self.data.actuator_force[self._servos.grip])
-
     def hand_pose(self) -> Pose:
         return self._body_pose(self._touch.hand)
 
@@ -200,13 +195,6 @@ class Simulator:
     def joint_value(self, name: str) -> float:
         """Opening or depth in m, angle in rad, of a moving part of the furniture."""
         return float(self.data.qpos[self.model.joint(name).qposadr[0]])
-
-    def set_joint_value(self, name: str, value: float) -> None:
-        joint = self.model.joint(name)
-        self.data.qpos[joint.qposadr[0]] = np.clip(value, *joint.range)
-        self.data.qvel[joint.dofadr[0]] = 0.0
-        mujoco.mj_forward(self.model, self.data)
-        self._lamp()
 
     def hide(self, name: str) -> None:
         """Makes a visual mark (a stain's disc) vanish."""

@@ -2,7 +2,6 @@
 """The video family behind the common interface."""
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,15 +115,14 @@ class VideoWorldModel:
         return State(observation, memory)
 
     @torch.inference_mode()
-    def act(self, state: State, instruction: str, n: int = 1,
-            temperature: float = 0.0) -> ActionChunks:
-        """Propose ``n`` chunks; the first starts from noise of ``temperature``, none as it comes.
+    def act(self, state: State, instruction: str, n: int = 1) -> ActionChunks:
+        """Propose ``n`` chunks; the first starts without noise.
 
         :raises UserError: if the words resemble no task the model was trained on
         """
         context, words = self._context(state, instruction)
         # candidate 0 is the mode's best guess; the others spread out
-        spread = torch.linspace(temperature, 1.0, n, device=self.device)[:, None, None]
+        spread = torch.linspace(0.0, 1.0, n, device=self.device)[:, None, None]
         many, text = context.repeat(n), words.expand(n, -1)
         x = flow.euler(lambda a, t: self.network(many, text, a, t).action,
                        spread * self._noise(n, self.config.horizon, ACTION_DIM),
@@ -424,12 +422,6 @@ def load_tokeniser(folder: Path, device: str = "cpu") -> Tokeniser:
     tokeniser = Tokeniser(VideoConfig.from_dict(checkpoint.read_config(folder)["network"]))
     checkpoint.load_weights(tokeniser, Path(folder) / "tokeniser.safetensors")
     return tokeniser.to(device).eval()
-
-
-def fingerprint(folder: Path) -> str:
-    """Short checksum of the weights, for reports."""
-    data = (Path(folder) / "model.safetensors").read_bytes()
-    return f"{zlib.crc32(data):08x}"
 
 
 def _numpy(x: Tensor) -> np.ndarray:
