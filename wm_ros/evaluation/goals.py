@@ -9,46 +9,29 @@ over. The task's own predicate judges. Of the expert, only images are used.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 
 import numpy as np
 from torch import Tensor
 
 from wm_ros.evaluation.closed_loop import Outcome, follow, to_observation
+from wm_ros.evaluation.recorded import record
 from wm_ros.motion.pose import Pose
 from wm_ros.sim.env import TaskEnv
 from wm_ros.world_model.interface import Observation, State, new_room
 from wm_ros.world_model.jepa.model import JepaWorldModel
 
-EVERY = 5  # control steps from one goal to the next
+EVERY = 5  # control steps of the expert from one goal to the next
+EXECUTE = 5  # control steps followed of each plan
+TAIL = 8  # control steps after the expert's success that belong to its way
 PATIENCE = 3.0  # times that long a goal may take
 REACHED = 0.3  # distance, in units of the surprise's limit
 
 
-@dataclass
-class Demonstration:
-    """One expert's episode: what was seen at every control step, and what was done."""
-
-    seen: list[Observation] = field(repr=False)
-    done: list[tuple[np.ndarray, np.ndarray, float]] = field(repr=False)
-    success: bool = False
-
-
-def demonstrate(task: str, seed: int, split: str, image_size: int = 96,
-                tail: int = 8) -> Demonstration:
-    """Let the expert do the task; ``tail`` steps after success belong to it."""
+def demonstrate(task: str, seed: int, split: str, image_size: int) -> list[Observation]:
+    """What is seen at every control step while the expert does the task."""
     env = TaskEnv(task, seed, split, image_size=image_size)
-    seen, done, left = [], [], tail
     try:
-        expert = env.expert()
-        while env.steps < env.max_steps and left:
-            seen.append(to_observation(env.observe()))
-            pose, width = expert.act()
-            done.append((pose.position, pose.quaternion, width))
-            env.step((pose, width))
-            left -= env.success()
-        seen.append(to_observation(env.observe()))
-        return Demonstration(seen, done, env.success())
+        return record(env, tail=TAIL).seen
     finally:
         env.close()
 
@@ -56,9 +39,9 @@ def demonstrate(task: str, seed: int, split: str, image_size: int = 96,
 class Goals:
     """Latents of an expert's images, every so many control steps, and which of them is next."""
 
-    def __init__(self, model: JepaWorldModel, seen: list[Observation], every: int):
-        images = [*seen[every:-1:every], seen[-1]]
-        self.model, self.every = model, every
+    def __init__(self, model: JepaWorldModel, seen: list[Observation]):
+        images = [*seen[EVERY:-1:EVERY], seen[-1]]
+        self.model = model
         self.latents = model.encode(np.stack([o.scene_rgb for o in images]),
                                     np.stack([o.wrist_rgb for o in images]))
         self.at = self.since = 0
@@ -74,23 +57,19 @@ class Goals:
         while self.at + 1 < len(self.latents):
             here, following = self.model.distance(state, self.latents[self.at:self.at + 2])
             if (here > REACHED and here <= following
-                    and step - self.since < PATIENCE * self.every):
+                    and step - self.since < PATIENCE * EVERY):
                 break
             self.at, self.since = self.at + 1, step
         ends = self.model.config.block * np.arange(1, self.model.config.blocks + 1)
-        return self.latents[np.minimum(self.at + (ends - 1) // self.every,
+        return self.latents[np.minimum(self.at + (ends - 1) // EVERY,
                                        len(self.latents) - 1)]
 
 
 def run_goals(model: JepaWorldModel, task: str, seed: int, split: str = "held_out",
-              execute: int = 5, film: bool = False, every: int = EVERY) -> Outcome:
-    """Let the model do one task from goal images; stops at success or when time is over.
-
-    :param execute: control steps followed of each plan
-    :param every: control steps of the expert from one goal image to the next
-    """
+              film: bool = False) -> Outcome:
+    """Let the model do one task from goal images; stops at success or when time is over."""
     new_room(model)
-    goals = Goals(model, demonstrate(task, seed, split, model.spec.image_size).seen, every)
+    goals = Goals(model, demonstrate(task, seed, split, model.spec.image_size))
     env = TaskEnv(task, seed, split, image_size=model.spec.image_size)
     outcome = Outcome(task, seed, env.instruction, False, 0.0, 0.0)
     state = None
@@ -106,8 +85,8 @@ def run_goals(model: JepaWorldModel, task: str, seed: int, split: str = "held_ou
             # hand and fingers move together, as they do in the demonstrations
             follow(env, outcome, [
                 (Pose(position, quaternion), float(width)) for position, quaternion, width in zip(
-                    chunks.position[0, :execute], chunks.quaternion[0, :execute],
-                    chunks.gripper[0, :execute], strict=True)], film)
+                    chunks.position[0, :EXECUTE], chunks.quaternion[0, :EXECUTE],
+                    chunks.gripper[0, :EXECUTE], strict=True)], film)
         outcome.seconds, outcome.progress = env.steps * 0.1, env.progress()
     finally:
         env.close()

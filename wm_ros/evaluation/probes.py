@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wm_ros.evaluation.closed_loop import to_observation
+from wm_ros.evaluation.recorded import record
 from wm_ros.sim.env import TaskEnv
 from wm_ros.world_model.jepa.model import JepaWorldModel
 
@@ -28,23 +28,20 @@ def sample(model: JepaWorldModel, task: str, seed: int, split: str) -> dict[str,
     joints = [j for j, furniture in OPENINGS.items() if furniture in str(needs.furniture)]
     thing = next((o.name for o in env.scene.objects if o.required), None)
     rows: dict[str, list[Any]] = {}
-    images: list[tuple[np.ndarray, np.ndarray]] = []
     try:
-        expert = env.expert()
-        while env.steps < env.max_steps and not env.success():
-            if env.steps % STRIDE == 0:
-                o = to_observation(env.observe())
-                images.append((o.scene_rgb, o.wrist_rgb))
-                truth: dict[str, Any] = {"tcp": o.tcp_position, "gripper": [o.gripper]}
-                if thing is not None:
-                    truth["object"] = env.sim.object_pose(thing).position
-                truth |= {j: [env.sim.joint_value(j)] for j in joints}
-                for name, value in truth.items():
-                    rows.setdefault(name, []).append(value)
-            env.step(expert.act())
+        episode = record(env, STRIDE)
+        for seen, state in zip(episode.seen, episode.states, strict=True):
+            env.sim.set_state(state)
+            truth: dict[str, Any] = {"tcp": seen.tcp_position, "gripper": [seen.gripper]}
+            if thing is not None:
+                truth["object"] = env.sim.object_pose(thing).position
+            truth |= {j: [env.sim.joint_value(j)] for j in joints}
+            for name, value in truth.items():
+                rows.setdefault(name, []).append(value)
     finally:
         env.close()
-    z = model.encode(*(np.stack(camera) for camera in zip(*images, strict=True)))
+    z = model.encode(np.stack([seen.scene_rgb for seen in episode.seen]),
+                     np.stack([seen.wrist_rgb for seen in episode.seen]))
     return {"latent": z.cpu().numpy(), **{k: np.array(v) for k, v in rows.items()}}
 
 

@@ -27,10 +27,14 @@ class Recorded(NamedTuple):
                          spec.dt)
 
 
-def record(env: TaskEnv, every: int = 1) -> Recorded:
-    """Let the expert do the task, looking ``every`` so many steps."""
+def record(env: TaskEnv, every: int = 1, tail: int = 0) -> Recorded:
+    """Let the expert do the task, looking ``every`` so many steps, and ``tail`` looks longer."""
     episode, expert = Recorded([], [], []), env.expert()
-    while env.steps < env.max_steps and not env.success():
+    while env.steps < env.max_steps:
+        if env.success():
+            if not tail:
+                break
+            tail -= 1
         episode.states.append(env.sim.state())
         episode.seen.append(to_observation(env.observe()))
         for _ in range(every):
