@@ -30,12 +30,10 @@ def calibration(predicted: np.ndarray, happened: np.ndarray, bins: int = 10) -> 
 
 def auroc(score: np.ndarray, label: np.ndarray) -> float | None:
     """Area under the ROC curve (Mann and Whitney); None with one kind of label only."""
-    from scipy.stats import rankdata
+    from scipy.stats import mannwhitneyu
 
-    label = np.asarray(label) > 0.5
-    positive, negative = int(label.sum()), int((~label).sum())
-    if not positive or not negative:
+    score, label = np.asarray(score), np.asarray(label) > 0.5
+    if label.all() or not label.any():
         return None
-    ranks = rankdata(score)
-    return round(float((ranks[label].sum() - positive * (positive + 1) / 2)
-                       / (positive * negative)), 4)
+    u = mannwhitneyu(score[label], score[~label], method="asymptotic").statistic
+    return round(float(u) / (label.sum() * (~label).sum()), 4)
