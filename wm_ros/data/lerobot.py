@@ -32,7 +32,7 @@ from wm_ros.data.episode import (
     Episode,
 )
 from wm_ros.errors import UserError
-from wm_ros.files import write_text
+from wm_ros.files import whole, write_text
 
 # LeRobot looks frames up by a float32 time in the file with a tolerance of 0.1 ms; half a unit in
 # the last place of a float32 reaches that at about 1,000 s.
@@ -196,9 +196,8 @@ class DatasetWriter:
         for key in VIDEO_KEYS:
             target = self.root / layout.VIDEO_PATH.format(video_key=key, **at)
             target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(target.name + ".part")
-            video.join(part, [path / f"{key}.mp4" for path, _ in group], lengths, FPS)
-            os.replace(part, target)
+            with whole(target) as part:
+                video.join(part, [path / f"{key}.mp4" for path, _ in group], lengths, FPS)
         self._write_table(layout.EPISODES_PATH.format(**at), pa.Table.from_pylist(records))
         for path, _ in group:
             shutil.rmtree(path)
@@ -250,18 +249,15 @@ class DatasetWriter:
 
     def _write_data(self, path: Path, tables: list[pa.Table]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        with pq.ParquetWriter(part, layout.data_schema()) as writer:
+        with whole(path) as part, pq.ParquetWriter(part, layout.data_schema()) as writer:
             for table in tables:  # one row group per episode: an episode is read alone
                 writer.write_table(table)
-        os.replace(part, path)
 
     def _write_table(self, name: str, table: pa.Table) -> None:
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        pq.write_table(table, part)
-        os.replace(part, path)
+        with whole(path) as part:
+            pq.write_table(table, part)
 
     def _write_summary(self) -> int:
         """info.json and stats.json follow from the episode tables; returns the episode count."""

@@ -23,6 +23,7 @@ from wm_ros.evaluation.comparison import markdown, summarise, write_plot
 from wm_ros.evaluation.evaluate import Load, load_once
 from wm_ros.evaluation.folders import make_ready
 from wm_ros.evaluation.jobs import Workers
+from wm_ros.files import write_text
 from wm_ros.sim.tasks import task_names
 from wm_ros.training.progress import Progress
 from wm_ros.world_model.ensemble import parts
@@ -94,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
             "split", "seeds", "first_seed", "candidates", "execute", "precision")}}
     write_json(args.out / "compare.json", summary)
     text = markdown(summary)
-    (args.out / "compare.md").write_text(text + "\n")
+    write_text(args.out / "compare.md", text + "\n")
     write_plot(summary, args.out)
     print(f"{text}\n\nTable, plot and every number: {args.out}")
     return 0

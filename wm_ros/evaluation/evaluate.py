@@ -21,6 +21,7 @@ from wm_ros.evaluation.jobs import Workers
 from wm_ros.evaluation.page import write_page
 from wm_ros.evaluation.statistics import wilson
 from wm_ros.evaluation.unfinished import Unfinished
+from wm_ros.files import write_text
 from wm_ros.sim.tasks import TASKS, task_names
 from wm_ros.training.progress import Progress
 from wm_ros.world_model.ensemble import parts
@@ -115,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
         "candidates": args.candidates,
         "calibration": calibrate(outcomes, model.spec.horizon),
         "open_loop": open_loop.summarise(moments)}
-    (args.out / "eval.json").write_text(json.dumps(summary, indent=1))
+    write_text(args.out / "eval.json", json.dumps(summary, indent=1))
     if args.record:
         from wm_ros.evaluation.bench import commit, machine
         from wm_ros.evaluation.scores import record

@@ -17,6 +17,7 @@ from wm_ros.evaluation.arguments import AtLeast
 from wm_ros.evaluation.evaluate import load_once
 from wm_ros.evaluation.folders import make_ready
 from wm_ros.evaluation.jobs import Workers
+from wm_ros.files import write_text
 from wm_ros.report.plots import BLUE, GREEN, GREY, ORANGE, svg_of
 from wm_ros.sim.tasks import task_names
 from wm_ros.training.progress import Progress
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         summary["plan_ms"] = plan_times(model)
     if sampled:
         summary["probes"] = probes.probe(sampled[:len(fit)], sampled[len(fit):])
-    (args.out / "probe.json").write_text(json.dumps(summary | {"looks": rows}, indent=1))
+    write_text(args.out / "probe.json", json.dumps(summary | {"looks": rows}, indent=1))
     svg_of("surprise", lambda axes: picture(axes, rows), args.out)
     print(table(summary))
     print(f"\nPicture: {args.out / 'surprise.png'}; numbers: {args.out / 'probe.json'}")

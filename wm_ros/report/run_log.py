@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import threading
 from pathlib import Path
@@ -28,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from wm_ros.errors import UserError
-from wm_ros.files import write_text
+from wm_ros.files import whole, write_text
 
 
 class RunLog:
@@ -195,10 +194,8 @@ def _frames(rows: list[Any]) -> np.ndarray:
 
 
 def _save(path: Path, **arrays: Any) -> None:
-    part = path.with_name(path.name + ".part")
-    with open(part, "wb") as handle:
+    with whole(path) as part, open(part, "wb") as handle:
         np.savez_compressed(handle, **arrays)
-    os.replace(part, path)
 
 
 def _finite(value: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from wm_ros.errors import UserError
+from wm_ros.files import write_text
 from wm_ros.motion.pose import Array, Pose
 
 FORMAT = 1
@@ -176,9 +177,7 @@ def from_dict(data: dict[str, Any]) -> PerceivedScene:
 
 def save(scene: PerceivedScene, path: Path) -> None:
     """Write JSON atomically."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(to_dict(scene), indent=1))
-    partial.replace(path)
+    write_text(path, json.dumps(to_dict(scene), indent=1))
 
 
 def load(path: Path) -> PerceivedScene:

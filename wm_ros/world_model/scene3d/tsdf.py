@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import minimum_filter
 
 from wm_ros.errors import UserError
+from wm_ros.files import whole
 from wm_ros.motion.pose import Array
 from wm_ros.world_model.scene3d.view import View, surface
 
@@ -218,13 +219,12 @@ class Volume:
     def save(self, path: Path) -> None:
         """Write atomically (NumPy's npz, half precision)."""
         n = len(self.place)
-        partial = path.with_suffix(".partial.npz")
-        np.savez_compressed(
-            partial, low=self.low, blocks=self.blocks, voxel=self.voxel,
-            truncation=self.truncation, place=self.place,
-            sdf=self.sdf[:n].astype(np.float16), weight=self.weight[:n].astype(np.float16),
-            rgb=np.clip(self.rgb[:n], 0, 255).astype(np.uint8))
-        partial.replace(path)
+        with whole(path) as part, open(part, "wb") as file:
+            np.savez_compressed(
+                file, low=self.low, blocks=self.blocks, voxel=self.voxel,
+                truncation=self.truncation, place=self.place,
+                sdf=self.sdf[:n].astype(np.float16), weight=self.weight[:n].astype(np.float16),
+                rgb=np.clip(self.rgb[:n], 0, 255).astype(np.uint8))
 
     @classmethod
     def load(cls, path: Path) -> Volume:

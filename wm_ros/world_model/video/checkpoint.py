@@ -3,7 +3,6 @@
 renderer and text."""
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from wm_ros.errors import UserError
-from wm_ros.files import write_text
+from wm_ros.files import whole, write_text
 
 FORMAT = 1
 
@@ -64,9 +63,8 @@ def save_tensors(tensors: dict[str, Tensor], path: Path, dtype: torch.dtype | No
     path.parent.mkdir(parents=True, exist_ok=True)
     out = {k: (v.detach().to("cpu", dtype if dtype and v.is_floating_point() else v.dtype)
                .contiguous().clone()) for k, v in tensors.items()}
-    partial = path.with_suffix(".partial")
-    save_file(out, partial)
-    os.replace(partial, path)
+    with whole(path) as part:
+        save_file(out, part)
 
 
 def save_config(config: dict[str, Any], folder: Path) -> None:
