@@ -13,6 +13,7 @@ from rclpy.task import Future
 from wm_ros.bridge import joints, times
 from wm_ros.errors import UserError
 from wm_ros.nodes.base import WmNode
+from wm_ros.nodes.goal_end import end
 from wm_ros.nodes.simulation_loop import Loop
 from wm_ros.sim.controllers import Outcome, Tolerances, make_path, refusal
 
@@ -146,12 +147,7 @@ class ArmServer(_Server):
             self.node.get_logger().warning(f"trajectory refused: {refused.sentence}")
             return Follow(error_code=refused.code, error_string=refused.sentence)
         code, text = await self.wait(handle, running)
-        if handle.is_cancel_requested:
-            handle.canceled()
-        elif code == Follow.SUCCESSFUL:
-            handle.succeed()
-        else:
-            handle.abort()
+        end(handle, code == Follow.SUCCESSFUL)
         return Follow(error_code=code, error_string=text)
 
     def _checked(self, goal: FollowJointTrajectory.Goal) -> Callable[[], str]:
@@ -243,11 +239,6 @@ class GripperServer(_Server):
             return ""
         await self.take_over(running, start, False, False, 0.0, 0.0)
         reached, stalled, opening, force = await self.wait(handle, running)
-        if handle.is_cancel_requested:
-            handle.canceled()
-        elif reached or stalled:  # a gripper that holds something stalls: that is a success
-            handle.succeed()
-        else:
-            handle.abort()
+        end(handle, reached or stalled)  # a gripper that holds something stalls: a success
         return GripperCommand.Result(position=float(opening) * scale, effort=float(force),
                                      stalled=bool(stalled), reached_goal=bool(reached))
