@@ -44,6 +44,6 @@ def synthetic_episode(task: str = "put_mug_on_tray", seed: int = 0, rows: int = 
 
 
 def _cameras(numbers: np.ndarray) -> np.ndarray:
-    """Random calibrations and poses (rows, 16) as a camera may have them: focal lengths above 0."""
+    """Random calibrations and poses (rows, 16) with focal lengths above 0, as cameras have."""
     numbers[:, [0, 4]] = np.abs(numbers[:, [0, 4]]) + 0.1
     return numbers
