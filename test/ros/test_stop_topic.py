@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from rclpy.parameter import Parameter
@@ -68,6 +69,25 @@ def test_a_stop_is_repeated_for_a_while_and_not_after_a_release(
     monitor._insists_until = time.monotonic() - 0.01
     monitor._look()
     assert events == ["stop"] * 3
+
+
+def test_a_loss_is_noticed_on_a_machine_so_busy_that_heartbeats_are_never_fresh_at_once(
+        heard: tuple[MonitorNode, list[bool]]) -> None:
+    monitor, told = heard
+    present = True
+    monitor._watch.close()
+    monitor._watch = SimpleNamespace(  # type: ignore[assignment]
+        present=lambda *_: present, state=lambda _: "active", close=lambda: None,
+        silent=lambda names, seconds: list(names) if seconds < 0.7 or not present else [])
+    monitor._look()
+    assert told == []
+    present = False
+    monitor._look()
+    assert told == [True]
+    present = True
+    monitor._sees = lambda: True  # type: ignore[method-assign]
+    monitor._look()
+    assert told == [True], "what was lost is back only with a fresh word"
 
 
 def test_a_lost_press_of_a_reliable_button_comes_again(

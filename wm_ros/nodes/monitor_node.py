@@ -104,7 +104,8 @@ class MonitorNode(WmNode):
         present = self._watch.present(self._required, timeout)
         if self._complete and not present:
             self._lost(gone or [n for n in self._required if self._watch.state(n) != "active"])
-        if present and not self._watch.silent(self._required, RECENT):
+        # the last word of a node that was just lost is not old yet; without a loss it may be
+        if present and not (self._stopped and self._watch.silent(self._required, RECENT)):
             self._complete = True
             back = self.value("safety.resume_when_back") and self._sees()
             if self._stopped and not self._for_person and back:
