@@ -83,6 +83,28 @@ def test_cancel_stops_the_arm_at_once(system: Any) -> None:
     assert "cancel" in result.message.lower()
 
 
+def test_a_stop_at_the_controller_ends_the_instruction(system: Any) -> None:
+    """RViz's stop button and MoveGroupInterface.stop() come to the same."""
+    from action_msgs.srv import CancelGoal
+
+    from wm_ros.nodes.clients import cancel_all
+    system.ready()
+    system.do("go left")
+    arm = f"/{system.robot.controllers.arm}/follow_joint_trajectory/_action/cancel_goal"
+    controller = system.client.create_client(CancelGoal, arm)
+    assert controller.wait_for_service(5.0)
+    goal = system.moving("wander left")
+    limit = time.monotonic() + 5.0
+    while not goal.done and time.monotonic() < limit:  # it may find the arm between two motions
+        cancel_all(controller)
+        time.sleep(0.2)
+    result = goal.result(system.client.stop_flag, 5.0, "no result")[1]
+    assert not result.success and "Somebody stopped the motion" in result.message
+    ended = time.time()
+    assert stopped_after(system, ended) < 0.3
+    assert system.do("go left").success
+
+
 def test_person_can_stop_the_arm_and_must_resume_it(system: Any) -> None:
     from std_srvs.srv import Trigger
 
