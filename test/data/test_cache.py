@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -81,6 +82,25 @@ def test_the_cache_equals_the_data_sets(sets, tmp_path: Path, workers: int, monk
             assert np.array_equal(cache.frame_index[rows], np.arange(len(episode)))
             row += len(episode)
     assert row == len(cache) and cache.episodes == 9
+
+
+def die(part: Path, job: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+
+
+def hears_ctrl_c(part: Path, job: int) -> int:
+    return int(signal.getsignal(signal.SIGINT) != signal.SIG_IGN)
+
+
+def test_who_decodes_leaves_ctrl_c_to_its_parent_and_may_be_killed(tmp_path: Path,
+                                                                   monkeypatch) -> None:
+    jobs: list = [0] * 4
+    monkeypatch.setattr(caches, "_decode", hears_ctrl_c)
+    assert list(caches._run(tmp_path, jobs, 2)) == [0] * 4
+    monkeypatch.setattr(caches, "_decode", die)
+    with pytest.raises(UserError, match="ended from outside"):
+        list(caches._run(tmp_path, jobs, 2))
 
 
 def test_chunks_stay_inside_their_episode(sets, tmp_path: Path) -> None:

@@ -2,13 +2,22 @@
 """Processes that train together."""
 from __future__ import annotations
 
+import errno
+import os
+import signal
 import sys
 from pathlib import Path
 
+import pytest
 import torch
+from safetensors import SafetensorError
 
 sys.path.insert(0, str(Path(__file__).parent))
+from wm_ros.errors import UserError  # noqa: E402
 from wm_ros.training import parallel  # noqa: E402
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+LIKEWISE = SafetensorError("I/O error: No space left on device (os error 28)")
 
 
 def begin(out: Path) -> None:
@@ -18,6 +27,43 @@ def begin(out: Path) -> None:
     own = part.weight.detach().clone()
     parallel.alike(part)
     torch.save({"own": own, "agreed": part.weight.detach()}, out / f"{parallel.rank()}.pt")
+
+
+def fail(error: Exception) -> None:
+    """The last process fails while the others wait for it."""
+    if parallel.rank() == parallel.size() - 1:
+        raise error
+    parallel.barrier()
+
+
+def end() -> None:
+    """The last process is ended from outside."""
+    if parallel.rank() == parallel.size() - 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    parallel.barrier()
+
+
+@pytest.mark.parametrize(("processes", "error", "said"), [
+    (2, UserError("Collect more."), "^Collect more.$"), (1, FULL, "disk is full"),
+    (1, LIKEWISE, "disk is full"), (2, LIKEWISE, "disk is full")])
+def test_what_a_user_can_put_right_is_told_in_one_sentence(processes, error, said):
+    with pytest.raises(UserError, match=said):
+        parallel.launch(fail, processes, error)
+
+
+def test_a_mistake_of_the_program_keeps_its_traceback():
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        parallel.launch(fail, 2, ZeroDivisionError())
+
+
+def test_a_process_that_was_ended_from_outside_is_told_in_one_sentence():
+    with pytest.raises(UserError, match="fewer --processes"):
+        parallel.launch(end, 2)
+
+
+def test_no_more_processes_than_a_batch_is_enough_for(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert [parallel.enough(batch) for batch in (4, 48, 512)] == [1, 8, 64]
 
 
 def test_processes_begin_with_the_same_numbers(tmp_path):

@@ -21,6 +21,8 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -32,7 +34,7 @@ import pyarrow.parquet as pq
 from wm_ros.data import layout, video
 from wm_ros.data.episode import CAMERAS, DEPTH_KEY, VECTOR_FEATURES, VIDEO_KEYS
 from wm_ros.data.lerobot import Dataset, disk_errors, matrix
-from wm_ros.environment import end_with_parent
+from wm_ros.environment import begin_worker
 from wm_ros.errors import UserError
 
 VERSION = 1
@@ -249,10 +251,11 @@ def _fill(
     jobs = _jobs(data_sets, depth)
     amount = total * (len(CAMERAS) + (1 if depth else 0))
     done = 0
-    for count in _run(part, jobs, workers):
-        done += count
-        if progress is not None:
-            progress(done, amount)
+    with closing(_run(part, jobs, workers)) as counts:
+        for count in counts:
+            done += count
+            if progress is not None:
+                progress(done, amount)
     meta = {
         "version": VERSION,
         "fingerprint": mark,
@@ -339,10 +342,15 @@ def _run(part: Path, jobs: list[Job], workers: int) -> Any:
         for job in jobs:
             yield _decode(part, job)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), end_with_parent) as pool:
-        futures = [pool.submit(_decode, part, job) for job in jobs]
-        for future in as_completed(futures):
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), begin_worker)
+    try:
+        for future in as_completed([pool.submit(_decode, part, job) for job in jobs]):
             yield future.result()
+    except BrokenProcessPool:
+        raise UserError("A process that decodes was ended from outside, often for want of memory: "
+                        "run the command again.") from None
+    finally:  # Ctrl-C too: what waits is dropped, what runs takes seconds
+        pool.shutdown(cancel_futures=True)
 
 
 def _decode(part: Path, job: Job) -> int:

@@ -7,34 +7,58 @@ than threads that meet in every operator.
 from __future__ import annotations
 
 import os
+import re
+import signal
 import socket
+import traceback
 from collections.abc import Callable
 from datetime import timedelta
+from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from safetensors import SafetensorError
 from torch import nn
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
+from wm_ros.cli import explain
 from wm_ros.environment import end_with_parent
+from wm_ros.errors import UserError
+
+LONG = timedelta(days=1)  # the others may wait so for the first one, which prepares the data
+Failure = tuple[str | None, str]  # of a process: a sentence for the user, the traceback
+FEW = 6  # samples of a batch that a process should have, for shares of them are drawn
 
 
 def join() -> None:
-    """Meet the others if torchrun started us; whoever waits for the first one may wait long, for
-    it prepares the data."""
+    """Meet the others if torchrun started us."""
     if "RANK" not in os.environ or dist.is_initialized():
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo",
-                            timeout=timedelta(days=1))
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=LONG)
+
+
+def enough(batch: int) -> int:
+    """How many processes a CPU should train by: one a core, while a batch is enough for them."""
+    return max(1, min(os.cpu_count() or 1, batch // FEW))
 
 
 def launch(work: Callable[..., None], processes: int, *args: Any) -> None:
     """Run ``work(*args)`` in ``processes`` processes; here itself if it is one, or if
-    torchrun started us."""
+    torchrun started us.
+
+    :raises UserError: the first of them said so, the disk is full, or one was ended from outside
+    """
     if processes <= 1 or "RANK" in os.environ:
-        work(*args)
+        try:
+            work(*args)
+        except Exception as error:
+            if told := _sentence(error):
+                raise UserError(told) from error
+            raise
         return
     # glibc gives large blocks back to the kernel and gets them again, zeroed, at every step
     os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1:glibc.malloc.trim_threshold="
@@ -42,17 +66,46 @@ def launch(work: Callable[..., None], processes: int, *args: Any) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    torch.multiprocessing.spawn(_child, (processes, port, work, args), nprocs=processes)
+    failures: SimpleQueue[Failure] = get_context("spawn").SimpleQueue()
+    context = torch.multiprocessing.spawn(_child, (processes, port, failures, work, args),
+                                          nprocs=processes, join=False)
+    try:
+        while not context.join():
+            pass
+    except (ProcessRaisedException, ProcessExitedException):
+        told, trace = (None, "") if failures.empty() else failures.get()
+        if told:
+            raise UserError(told) from None
+        if any(process.exitcode == -signal.SIGKILL for process in context.processes):
+            raise UserError("A training process was ended from outside, often for want of "
+                            "memory: run the command again, perhaps with fewer "
+                            "--processes.") from None
+        if trace:
+            raise RuntimeError(f"A training process failed:\n{trace}") from None
+        raise
 
 
-def _child(rank: int, size: int, port: int, work: Callable[..., None], args: tuple) -> None:
+def _child(rank: int, size: int, port: int, failures: SimpleQueue[Failure],
+           work: Callable[..., None], args: tuple) -> None:
     end_with_parent()
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
+    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=size,
+                            timeout=LONG)
     try:
         work(*args)
+    except Exception as error:
+        # before the others lose this one, and fail for that
+        failures.put((_sentence(error), traceback.format_exc()))
+        raise
     finally:
         dist.destroy_process_group()
+
+
+def _sentence(error: Exception) -> str | None:
+    """What to tell of an error that is not the program's own, else None."""
+    if isinstance(error, SafetensorError) and (number := re.search(r"os error (\d+)", str(error))):
+        error = OSError(int(number[1]), os.strerror(int(number[1])))
+    return known[0] if (known := explain(error)) else None
 
 
 def rank() -> int:
@@ -63,6 +116,11 @@ def rank() -> int:
 def size() -> int:
     """How many processes train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def share(batch: int) -> int:
+    """How many of a batch's samples are this process's."""
+    return max(1, batch // size())
 
 
 def barrier() -> None:
