@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from wm_ros.data.lerobot import DatasetWriter
 from wm_ros.errors import UserError
 from wm_ros.training import jepa, train
 from wm_ros.training.jepa_batches import SequenceSampler
+from wm_ros.training.samples import samples
 from wm_ros.world_model import load_model
-from wm_ros.world_model.video.checkpoint import read_tensors
+from wm_ros.world_model.video.checkpoint import read_config, read_tensors
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,24 @@ def test_two_processes_train_one_model(data, tmp_path):
     args.processes = 2
     assert train.run(args) == 0
     assert load_model(tmp_path).spec.family == "jepa"
+
+
+def test_a_run_starts_from_another_checkpoint(data, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    train.run(arguments(data, first, "--steps", "2"))
+    again = ["--init", str(first), "--steps"]
+    train.run(arguments(data, second, *again, "1"))
+    before, after = (read_tensors(path / "model.safetensors") for path in (first, second))
+    moved = [float((after[k] - before[k]).abs().max()) for k in before
+             if not k.startswith("whiten") and k.endswith("weight")]
+    assert 0 < max(moved) < 0.02  # one step away from where it began
+    seen = [samples(read_config(path)) for path in (first, second)]
+    assert seen == [4 * 3 * 2, 4 * 3 * (2 + 1)], "with those of its start"
+    shutil.rmtree(first)  # a resumed run keeps what it began with
+    train.run(arguments(data, second, *again, "2"))
+    assert int(read_tensors(second / "state.safetensors")["step"]) == 2
+    with pytest.raises(UserError, match="another init"):
+        train.run(arguments(data, second, "--steps", "3"))
 
 
 def test_the_family_alone_finds_its_configuration():

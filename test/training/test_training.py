@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shutil
 import sys
 from pathlib import Path
 
@@ -20,15 +21,17 @@ from wm_ros.data.cache import build_cache  # noqa: E402
 from wm_ros.data.lerobot import DatasetWriter  # noqa: E402
 from wm_ros.errors import UserError  # noqa: E402
 from wm_ros.paths import config  # noqa: E402
-from wm_ros.training import losses, train  # noqa: E402
+from wm_ros.training import losses, parallel, train  # noqa: E402
 from wm_ros.training.batches import Sampler, disturbed, key_rows, next_switch  # noqa: E402
 from wm_ros.training.config import load  # noqa: E402
-from wm_ros.training.state import same_run  # noqa: E402
+from wm_ros.training.samples import samples  # noqa: E402
+from wm_ros.training.sides import of_tasks, split  # noqa: E402
+from wm_ros.training.state import check_run, note_run  # noqa: E402
 from wm_ros.world_model import load_model  # noqa: E402
 from wm_ros.world_model.geometry import quaternion_to_matrix  # noqa: E402
 from wm_ros.world_model.video import flow  # noqa: E402
 from wm_ros.world_model.video.checkpoint import read_config, read_tensors  # noqa: E402
-from wm_ros.world_model.video.network import Prediction  # noqa: E402
+from wm_ros.world_model.video.network import Prediction, VideoNetwork  # noqa: E402
 from wm_ros.world_model.video.way import POINTS  # noqa: E402
 
 
@@ -84,6 +87,12 @@ def test_a_run_that_was_stopped_goes_on_and_ships_a_checkpoint(data, tmp_path):
     model = load_model(tmp_path)
     assert set(model.tasks) == {"put_mug_on_tray", "open_drawer"}
     assert not list(tmp_path.glob("*.partial"))
+    # where its time is over before the last step, nothing is drawn that would be drawn anew
+    drawn = (tmp_path / "renderer.safetensors").read_bytes()
+    assert train.run(arguments(data, tmp_path, processes=1, steps=30, minutes=0)) == 0
+    assert int(read_tensors(tmp_path / "state.safetensors")["step"]) == 10
+    assert (tmp_path / "renderer.safetensors").read_bytes() == drawn
+    assert read_config(tmp_path)["training"]["step"] == 9
 
 
 def test_a_run_starts_from_another_checkpoint_and_keeps_the_meaning_of_its_actions(data, tmp_path):
@@ -98,6 +107,8 @@ def test_a_run_starts_from_another_checkpoint_and_keeps_the_meaning_of_its_actio
     after = read_tensors(second / "model.safetensors")
     far = max(float((after[k].float() - before[k].float()).abs().max()) for k in before)
     assert 0 < far < 0.02  # one step away from where it began
+    assert samples(read_config(first)) == 8 * (3 + 3)
+    assert samples(read_config(second)) == 8 * (3 + 3) + 8 * (1 + 3), "with those of its start"
     # going on does not begin anew
     train.run(arguments(data, second, processes=1, steps=2, init=str(first)))
     assert int(read_tensors(second / "state.safetensors")["step"]) == 2
@@ -136,6 +147,7 @@ def test_foresight_alone_leaves_what_acts_as_it_was(data, tmp_path):
     now = read_config(tmp_path / "b")
     assert now["phrases"] == card["phrases"] and now["scales"]["success"] == [0.5, 0.1]
     assert (now["training"]["step"], now["training"]["foresight_step"]) == (1, 2)
+    assert samples(now) == samples(card) + 8 * 2
     before, after = (read_tensors(tmp_path / x / "model.safetensors") for x in "ab")
     moved = {k for k in before if not torch.equal(before[k], after[k])}
     network = load_model(tmp_path / "b").network
@@ -167,10 +179,62 @@ def test_a_checkpoint_of_another_size_is_no_start(data, tmp_path):
     train.run(arguments(data, tmp_path / "a", processes=1, steps=1))
     with pytest.raises(UserError, match="another size"):
         train.run(arguments(data, tmp_path / "b", init=str(tmp_path / "a"), config="video_small"))
+    assert not (tmp_path / "b").exists(), "a command that is refused spoils no folder"
+    with pytest.raises(UserError, match="takes jepa"):
+        train.run(arguments(data, tmp_path / "b", init=str(tmp_path / "a"), config="jepa_tiny"))
+    (tmp_path / "a" / "text.safetensors").unlink()
+    with pytest.raises(UserError, match="has no text.safetensors"):
+        train.run(arguments(data, tmp_path / "b", init=str(tmp_path / "a")))
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("family", ["video", "jepa"])
+def test_the_cache_of_another_run_is_left_alone(data, tmp_path, family):
+    build_cache(data, tmp_path / "cache", depth=family == "video")
+    more = DatasetWriter(tmp_path / "more")
+    more.commit(episode("open_drawer", 10))
+    with more.lock():
+        more.merge()
+    note_run(tmp_path, {"family": family, "data": "these"})
+    before = (tmp_path / "cache" / "meta.json").read_text()
+    with pytest.raises(UserError, match="another"):
+        train.run(arguments(tmp_path / "more", tmp_path, config=f"{family}_tiny"))
+    assert (tmp_path / "cache" / "meta.json").read_text() == before
+
+
+def test_data_without_a_demonstration_are_refused_before_anything_is_trained(tmp_path):
+    writer = DatasetWriter(tmp_path / "set")
+    for seed in range(4):
+        one = episode("open_drawer", seed)
+        one.success = seed == 2  # which is held back
+        writer.commit(one)
+    with writer.lock():
+        writer.merge()
+    with pytest.raises(UserError, match="demonstrations"):
+        train.run(arguments(tmp_path / "set", tmp_path / "out"))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["cache"]
+
+
+def test_a_short_chunk_with_one_frame_is_trained_too(data, tmp_path):
+    tiny = yaml.safe_load(config("models", "video_tiny.yaml").read_text())
+    tiny["network"] |= {"horizon": 4, "frame_steps": [2]}
+    (tmp_path / "short.yaml").write_text(yaml.safe_dump(tiny))
+    train.run(arguments(data, tmp_path / "a", processes=1, steps=1,
+                        config=str(tmp_path / "short.yaml")))
+    spec = load_model(tmp_path / "a").spec
+    assert (spec.horizon, spec.frame_steps) == (4, (2,))
+
+
+@pytest.mark.parametrize("steps", [[], [8, 4], [0, 8], [8, 8], [8, 17], 8, [4.5]])
+def test_imagined_frames_lie_within_the_chunk(tmp_path, steps):
+    (tmp_path / "bad.yaml").write_text(yaml.safe_dump(
+        {"family": "video", "network": {"frame_steps": steps}}))
+    with pytest.raises(UserError, match="frame_steps must"):
+        load(str(tmp_path / "bad.yaml"))
 
 
 def test_an_episode_keeps_its_side_when_data_are_added(data, cache, tmp_path):
-    training, validation = train.split(cache, 0.3)
+    training, validation = split(cache, 0.3)
     assert not set(training) & set(validation) and len(training) + len(validation) == len(cache)
     held = {(cache.task[r], cache.arrays["episode_seed"][cache.episode_index[r]])
             for r in validation}
@@ -181,8 +245,17 @@ def test_an_episode_keeps_its_side_when_data_are_added(data, cache, tmp_path):
         more.merge()
     both = build_cache([data, tmp_path / "more"], tmp_path / "c", depth=True)
     now = {(both.task[r], both.arrays["episode_seed"][both.episode_index[r]])
-           for r in train.split(both, 0.3)[1]}
+           for r in split(both, 0.3)[1]}
     assert both.tasks == cache.tasks and {h for h in now if h[1] < 10} <= held
+
+
+def test_a_layout_that_is_in_two_sets_is_on_one_side(data, tmp_path):
+    shutil.copytree(data, tmp_path / "again")
+    both = build_cache([data, tmp_path / "again"], tmp_path / "c", depth=True)
+    training, validation = (
+        {(both.task[r], both.arrays["episode_seed"][both.episode_index[r]]) for r in side}
+        for side in split(both, 1e-9))
+    assert len(validation) == len(both.tasks) and not training & validation
 
 
 def test_two_processes_train_one_model(data, tmp_path):
@@ -303,6 +376,33 @@ def test_moments_at_which_the_hand_has_yet_to_turn_are_drawn_often(cache, monkey
     assert (sampler(cache).draw(60) < 3).sum() < 20
 
 
+def test_however_many_processes_share_a_batch_every_part_is_learnt(cache, monkeypatch):
+    monkeypatch.setattr(Sampler, "_unturned", lambda self, rows: rows[:3])
+    small = load("video_small")[2]
+    monkeypatch.setattr(parallel, "size", lambda: small.batch)
+    assert train.foreseeing(small) == 1
+    assert train.foreseeing(dataclasses.replace(small, video_share=0.0)) == 0
+    s = sampler(cache, turning=0.4)
+    alone = np.concatenate([s.draw(1) for _ in range(400)])
+    assert 0.35 < (alone < 3).mean() < 0.6, "the share holds in the mean"
+
+
+def test_care_is_taken_only_around_key_poses_that_are_to_come(cache):
+    s = with_latents(cache)
+    network, batch = VideoNetwork(s.config), s.batch(np.arange(0, len(cache), 7), augment=False)
+    there = torch.zeros_like(batch.key_position)
+    there[::2] = 9.0
+
+    def action(position: torch.Tensor, valid: float) -> float:
+        torch.manual_seed(0)
+        known = torch.full_like(batch.key_valid, valid)
+        return float(losses.losses(network, batch._replace(
+            key_position=position, key_valid=known), 1, 0)["action"].detach())
+
+    away = torch.full_like(there, 9.0)
+    assert action(there, 0.0) == action(away, 0.0) == action(away, 1.0) != action(there, 1.0)
+
+
 def test_a_batch_holds_what_was_recorded(cache):
     s = sampler(cache)
     first = int(cache.arrays["episode_start"][0])
@@ -323,13 +423,13 @@ def test_mistyped_settings_get_one_sentence(tmp_path):
 
 
 def test_every_task_keeps_an_episode_for_validation(cache):
-    training, validation = train.split(cache, 1e-9)
+    training, validation = split(cache, 1e-9)
     for task in range(len(cache.tasks)):
-        mine = train.of_tasks(cache, [task], validation)
+        mine = of_tasks(cache, [task], validation)
         assert cache.success[mine].all() and not cache.failure[mine].any()
-        assert len(train.of_tasks(cache, [task], training))
+        assert len(of_tasks(cache, [task], training))
     with pytest.raises(UserError, match="too few episodes"):
-        train.of_tasks(cache, [0], validation[:0])
+        of_tasks(cache, [0], validation[:0])
 
 
 @pytest.mark.parametrize("family", ["video", "jepa"])
@@ -353,12 +453,31 @@ def test_a_checkpoint_without_its_run_is_never_replaced(data, tmp_path):
 
 def test_a_folder_goes_on_with_its_own_run_alone(tmp_path):
     now = {"family": "video", "network": {"frame_steps": (8, 16)}, "data": "a"}
-    same_run(tmp_path, now)
-    same_run(tmp_path, now)
+    for _ in range(2):
+        check_run(tmp_path, now)
+        note_run(tmp_path, now)
     with pytest.raises(UserError, match="another family"):
-        same_run(tmp_path, now | {"family": "twin"})
+        check_run(tmp_path, now | {"family": "twin"})
     with pytest.raises(UserError, match="another data"):
-        same_run(tmp_path, now | {"data": "b"})
+        check_run(tmp_path, now | {"data": "b"})
+    check_run(tmp_path, now | {"init": ""})  # noted before it was asked
+    with pytest.raises(UserError, match="another init"):
+        check_run(tmp_path, now | {"init": "video"})
+
+
+@pytest.mark.parametrize("text", [
+    "network: {}", "family: video", "family: vidoe\nnetwork: {}", "family: jepa\nnetwork: 3",
+    "family: jepa\nnetwork: {}\ntraining: [1]", "family: [", "", "- 3"])
+def test_a_file_that_is_no_model_configuration_gets_one_sentence(data, tmp_path, text):
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(UserError, match="is no model configuration"):
+        train.run(arguments(data, tmp_path / "out", config=str(tmp_path / "bad.yaml")))
+
+
+@pytest.mark.parametrize("family", ["video", "jepa"])
+def test_a_seed_is_no_negative_number(data, tmp_path, family):
+    with pytest.raises(UserError, match="seed must be"):
+        train.run(arguments(data, tmp_path / "out", config=f"{family}_tiny", seed=-1))
 
 
 @pytest.mark.parametrize(("line", "said"), [

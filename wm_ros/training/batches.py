@@ -156,7 +156,8 @@ class Sampler:
 
     def draw(self, n: int) -> np.ndarray:
         """(n,) random rows."""
-        few = round(self._turning_share * n)
+        # rounded up or down at random: the share holds in the mean, however few a process draws
+        few = int(self._turning_share * n + self.random.random()) if self._turning_share else 0
         groups = self.random.choice(len(self._by_task), size=n - few, p=self._share)
         return np.array([*(self._by_task[g][self.random.integers(len(self._by_task[g]))]
                            for g in groups), *self.random.choice(self._turning, few)])

@@ -12,6 +12,8 @@ from wm_ros.errors import UserError
 from wm_ros.paths import config as config_path
 from wm_ros.world_model.video.config import VideoConfig
 
+FAMILIES = ("video", "twin", "jepa")
+
 
 class Schedule(Protocol):
     """What the training of every family is told."""
@@ -65,12 +67,19 @@ class TrainingConfig:
             raise UserError(f"{wrong[0]} must be at least 1.")
         if self.steps < 0 or self.foresight_steps < 0:
             raise UserError("steps and foresight_steps cannot be negative.")
+        check_seed(self.seed)
         if any(not w > 0 for w in self.task_weights.values()):
             raise UserError("task_weights must be above 0; leave tasks out with --tasks.")
         if (not 0 <= self.video_share <= 1 or not 0 <= self.unlabelled < 1
                 or not 0 <= self.turning < 1 or not 0 < self.validation_share < 1):
             raise UserError("video_share, unlabelled, turning and validation_share are shares of "
                             "1.")
+
+
+def check_seed(seed: int) -> None:
+    """:raises UserError: if numbers cannot be drawn from it"""
+    if seed < 0:
+        raise UserError("seed must be at least 0.")
 
 
 def find(name: str) -> Path:
@@ -84,6 +93,24 @@ def find(name: str) -> Path:
         known = sorted(p.stem for p in config_path("models").glob("*.yaml"))
         raise UserError(f"There is no model configuration {name!r}; known are {', '.join(known)}.")
     return path
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The ``family``, ``network`` and ``training`` of a configuration file.
+
+    :raises UserError: it is none
+    """
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError):
+        values = None
+    values = {"training": {}} | (values if isinstance(values, dict) else {})
+    if values.get("family") not in FAMILIES or not all(
+            isinstance(values.get(block), dict) for block in ("network", "training")):
+        raise UserError(f"{path} is no model configuration: it needs a family "
+                        f"({', '.join(FAMILIES)}) and the settings of its network, as "
+                        "config/models/video_small.yaml has them.")
+    return values
 
 
 def numbers(settings: type, values: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -111,10 +138,11 @@ def load(name: str, **overrides: Any) -> tuple[str, VideoConfig, TrainingConfig]
     :raises UserError: if there is none of that name or it has an unknown setting
     """
     path = find(name)
-    values = yaml.safe_load(path.read_text())
-    training = values.get("training", {})
+    values = read(path)
+    training = values["training"]
     if unknown := set(training) - {f.name for f in fields(TrainingConfig)}:
         raise UserError(f"Unknown training setting {sorted(unknown)[0]!r} in {path}.")
     settings = TrainingConfig(**numbers(TrainingConfig, training, path))
     settings = replace(settings, **{k: v for k, v in overrides.items() if v is not None})
-    return values["family"], VideoConfig.from_dict(values["network"]), settings
+    network = VideoConfig.from_dict(numbers(VideoConfig, values["network"], path))
+    return values["family"], network, settings

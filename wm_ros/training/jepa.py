@@ -5,29 +5,30 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor, nn
 
 from wm_ros.data.cache import META, EpisodeCache, build_cache, check_size, fingerprint, load_cache
 from wm_ros.errors import UserError
-from wm_ros.training import parallel
-from wm_ros.training.config import find, numbers
+from wm_ros.training import beginning, parallel
+from wm_ros.training.beginning import INITIAL, WEIGHTS, begun
+from wm_ros.training.config import check_seed, find, numbers, read
 from wm_ros.training.jepa_batches import Sequences, SequenceSampler
 from wm_ros.training.jepa_calibration import calibrate
 from wm_ros.training.progress import Progress
+from wm_ros.training.sides import check_rows, choose, of_tasks, split
 from wm_ros.training.state import (
     STATE,
     Pace,
     check_folder,
+    check_run,
     load_state,
-    same_run,
+    note_run,
     save_state,
 )
 from wm_ros.world_model.jepa.actions import STEP_DIM
@@ -36,7 +37,7 @@ from wm_ros.world_model.jepa.encoder import Encoder
 from wm_ros.world_model.jepa.predictor import Predictor
 from wm_ros.world_model.jepa.sigreg import sigreg
 from wm_ros.world_model.jepa.surprise import Calibration
-from wm_ros.world_model.video.checkpoint import save_config, save_tensors
+from wm_ros.world_model.video.checkpoint import load_weights, save_config, save_tensors
 
 DEFAULT = "jepa_small"
 
@@ -66,11 +67,12 @@ class JepaTraining:
             raise UserError("length must be at least 2: the second latent is what is predicted.")
         if not 0 < self.validation_share < 1:
             raise UserError("validation_share is a share of 1.")
+        check_seed(self.seed)
 
 
 def config_name(args: argparse.Namespace) -> str | None:
     """The jepa configuration that the arguments of ``wm train`` ask for, if they do."""
-    asked = yaml.safe_load(find(args.config).read_text())["family"] == "jepa"
+    asked = read(find(args.config))["family"] == "jepa"
     if args.family == "jepa" and not asked:
         return DEFAULT  # --config was left at the default of another family
     return args.config if asked and args.family in (None, "jepa") else None
@@ -82,13 +84,13 @@ def load(name: str, **overrides: Any) -> tuple[JepaConfig, JepaTraining]:
     :raises UserError: if there is none of that name or it has an unknown setting
     """
     path = find(name)
-    values = yaml.safe_load(path.read_text())
-    training = values.get("training", {})
+    values = read(path)
+    training = values["training"]
     if unknown := set(training) - {f.name for f in fields(JepaTraining)}:
         raise UserError(f"Unknown training setting {sorted(unknown)[0]!r} in {path}.")
     settings = replace(JepaTraining(**numbers(JepaTraining, training, path)),
                        **{k: v for k, v in overrides.items() if v is not None})
-    return JepaConfig.from_dict(values["network"]), settings
+    return JepaConfig.from_dict(numbers(JepaConfig, values["network"], path)), settings
 
 
 def fits(folder: Path, sources: list[Path]) -> bool:
@@ -98,8 +100,8 @@ def fits(folder: Path, sources: list[Path]) -> bool:
     return load_cache(folder).fingerprint == fingerprint(sources, depth=True)
 
 
-def run(args: argparse.Namespace, name: str) -> int:
-    """``wm train`` for this family."""
+def run(args: argparse.Namespace, name: str, until: float) -> int:
+    """``wm train`` for this family; ``until``: see :func:`work`."""
     network, settings = load(name, steps=args.steps, seed=args.seed)
     cuda = args.device == "cuda" or (args.device == "auto" and torch.cuda.is_available())
     processes = args.processes or (1 if cuda else os.cpu_count() or 1)
@@ -108,15 +110,21 @@ def run(args: argparse.Namespace, name: str) -> int:
     if parallel.rank() == 0:
         check_folder(args.out)
         check_size(args.data, network.image_size)
-        if not fits(cache_folder, args.data):
+        source = beginning.source(args.init, args.out, ("jepa",), network, (WEIGHTS,))
+        there = fits(cache_folder, args.data)
+        this = {"family": "jepa", "network": network.to_dict(), "init": args.init,
+                "data": fingerprint(args.data, depth=there)}
+        check_run(args.out, this)
+        if not there:
             with Progress("decode", unit="frames") as bar:
                 build_cache(args.data, cache_folder, progress=bar.update)
-        args.out.mkdir(parents=True, exist_ok=True)
-        same_run(args.out, {"family": "jepa", "network": network.to_dict(),
-                            "data": load_cache(cache_folder).fingerprint})
+        check_rows(load_cache(cache_folder), args.tasks, settings.validation_share, imitate=False)
+        note_run(args.out, this)
+        if source:
+            beginning.keep(source, args.out, (WEIGHTS,))
     parallel.barrier()
     parallel.launch(work, processes, args.out, cache_folder, network, settings, args.tasks,
-                    "cuda" if cuda else "cpu", args.minutes)
+                    "cuda" if cuda else "cpu", until)
     return 0
 
 
@@ -153,20 +161,23 @@ def losses(model: Jepa, batch: Sequences, settings: JepaTraining) -> dict[str, T
 
 
 def work(out: Path, cache_folder: Path, network: JepaConfig, settings: JepaTraining, tasks: str,
-         device_name: str, minutes: float) -> None:
-    """One training process."""
-    from wm_ros.training.train import choose, of_tasks, split
+         device_name: str, until: float) -> None:
+    """One training process.
 
+    :param until: s of the monotonic clock when to save and stop
+    """
     torch.manual_seed(settings.seed + parallel.rank())
     device, cache = torch.device(device_name), load_cache(cache_folder)
     chosen = choose(cache, tasks)
     train_rows, held_rows = (of_tasks(cache, chosen, rows)
                              for rows in split(cache, settings.validation_share))
     model = Jepa(network).to(device)
+    if begun(out):
+        begin(model, network, out / INITIAL / WEIGHTS)
     parallel.alike(model)
     sampler = SequenceSampler(cache, train_rows, network, settings.length,
                               settings.seed * 1000 + parallel.rank(), settings.recolour)
-    step = optimise(model, sampler, settings, out, device, minutes)
+    step = optimise(model, sampler, settings, out, device, until)
     if parallel.rank() == 0:
         model.eval()
         scale, scores = calibrate(model.encoder, model.predictor, network, cache, held_rows,
@@ -175,8 +186,15 @@ def work(out: Path, cache_folder: Path, network: JepaConfig, settings: JepaTrain
                scores, step)
 
 
+def begin(model: Jepa, network: JepaConfig, weights: Path) -> None:
+    """Fill the model with a checkpoint's weights; its scale of surprise is measured anew."""
+    parts = nn.ModuleDict(dict(model.named_children()))
+    parts.register_buffer("whiten", torch.zeros(network.latent, network.latent))
+    load_weights(parts, weights)
+
+
 def optimise(model: Jepa, sampler: SequenceSampler, settings: JepaTraining, out: Path,
-             device: torch.device, minutes: float) -> int:
+             device: torch.device, until: float) -> int:
     """The training loop; returns the last step."""
     from wm_ros.training.loop import learning_rate, make_optimizer
 
@@ -187,7 +205,7 @@ def optimise(model: Jepa, sampler: SequenceSampler, settings: JepaTraining, out:
     seeds = (settings.seed, parallel.rank(), step)
     sampler.random = np.random.default_rng(seeds)
     sampler.torch_random.manual_seed(hash(seeds) % 2**32)
-    pace = Pace(settings.steps, time.monotonic() + 60 * minutes, every=60)
+    pace = Pace(settings.steps, until, every=60)
     with Progress("train", settings.steps, quiet=parallel.rank() > 0, start=step) as bar:
         while step < settings.steps:
             for group in optimizer.param_groups:
@@ -213,10 +231,13 @@ def export(out: Path, network: JepaConfig, settings: JepaTraining, cache: Episod
            tasks: list[str], model: Jepa, scale: Calibration, scores: dict[str, float],
            step: int) -> None:
     """Write the files that ship: weights and the surprise's scale, config.yaml."""
-    save_tensors({**model.state_dict(), "whiten": scale.whiten}, out / "model.safetensors")
+    save_tensors({**model.state_dict(), "whiten": scale.whiten}, out / WEIGHTS)
+    frames = step * settings.sequences * settings.length * parallel.size()
     save_config({"family": "jepa", "network": network.to_dict(), "tasks": tasks,
                  "scales": {"surprise": scale.limit},
-                 "training": asdict(settings) | {"step": step, "episodes": cache.episodes,
+                 "training": asdict(settings) | {"step": step,
+                                                 "samples": beginning.seen_before(out) + frames,
+                                                 "episodes": cache.episodes,
                                                  "frames": len(cache),
                                                  "data": cache.fingerprint},
                  "validation": scores}, out)

@@ -145,7 +145,7 @@ def train(locator: Locator, sampler: Sampler, settings: TrainingConfig, state: P
     # a resumed run must not see the batches of its start again
     random = np.random.default_rng((settings.seed, parallel.rank(), step))
     sampler.random = random
-    fixed, share = sided(sampler.cache), max(1, settings.locator_batch // parallel.size())
+    fixed, share = sided(sampler.cache), parallel.share(settings.locator_batch)
     pace = Pace(settings.locator_steps, until)
     with Progress("locator", settings.locator_steps, quiet=parallel.rank() > 0,
                   start=step) as bar:

@@ -37,7 +37,7 @@ def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, st
     sampler.random = np.random.default_rng((settings.seed, parallel.rank(), first))
     weights = {"video": settings.video_weight, "joint": 0.25 * settings.video_weight,
                "value": settings.value_weight, "now": settings.value_weight}
-    share = max(1, settings.batch // parallel.size())
+    share = parallel.share(settings.batch)
     pace = Pace(settings.steps, until)
     step, machine = first, MachineShare(best_dtype(device), device)
     with Progress(title, settings.steps, quiet=parallel.rank() > 0, start=first) as bar:

@@ -34,6 +34,7 @@ def losses(network: VideoNetwork, batch: Batch, draws: int, some: int,
     predicted = network(context.repeat(draws), text, noisy, level)
     # millimetres decide where the fingers close or open
     near = torch.exp(-(batch.key_position[:, 0].norm(dim=1) / CLOSE).square())
+    near = near * batch.key_valid[:, 0]
     trust = batch.valid * (batch.imitate * (1 + CARE * near))[:, None]
     trust = trust.repeat_interleave(draws, 0)
     out["action"] = _masked((predicted.action.float() - velocity).square(), trust[..., None])
@@ -55,7 +56,7 @@ def foresight_losses(network: VideoNetwork, batch: Batch) -> dict[str, Tensor]:
     """
     with torch.no_grad():
         context = network.observe(*batch.inputs, batch.text)
-    half = len(batch.text) // 2
+    half = max(1, len(batch.text) // 2)
     out = _video_losses(network, part(batch, slice(half)), context.first(half))
     latents = foresee(network, context, batch.text, batch.executed, batch.present, batch.way)
     known = batch.labelled[:, None, None, None]

@@ -27,7 +27,7 @@ def train(renderer: Renderer, tokeniser: Tokeniser, cache: EpisodeCache, latents
     :param imagine: what the network foresees at every second row, for the other half is drawn
         from true latents with noise; and the tool's way at all rows
     """
-    steps, batch = settings.renderer_steps, max(1, settings.tokeniser_batch // parallel.size())
+    steps, batch = settings.renderer_steps, parallel.share(settings.tokeniser_batch)
     random = np.random.default_rng((settings.seed, 2, parallel.rank()))
     parallel.alike(renderer)
     optimizer = torch.optim.AdamW(renderer.parameters(), 2e-3, weight_decay=0.0, fused=True)

@@ -28,20 +28,24 @@ def check_folder(out: Path) -> None:
                         "another --out, and begin from its weights with --init.")
 
 
-def same_run(out: Path, now: dict[str, Any]) -> None:
-    """Note in ``out`` what a run is of, or hold it against what its beginning noted.
+def check_run(out: Path, now: dict[str, Any]) -> None:
+    """Hold what a run is of against what its beginning noted in ``out``, if it did.
 
     :raises UserError: the folder is of a run of something else
     """
-    path = out / RUN
-    now = json.loads(json.dumps(now))
-    if path.exists():
-        before = json.loads(path.read_text())
-        if other := [name for name in now if before.get(name) != now[name]]:
-            raise UserError(f"{out} is of a run with another {other[0]}: choose another --out; "
-                            "--init begins from the weights of a finished one.")
-    else:
-        write_text(path, json.dumps(now, indent=1) + "\n")
+    if not (out / RUN).exists():
+        return
+    before, now = json.loads((out / RUN).read_text()), json.loads(json.dumps(now))
+    if other := [name for name in now if before.get(name, "") != now[name]]:
+        raise UserError(f"{out} is of a run with another {other[0]}: choose another --out; "
+                        "--init begins from the weights of a finished one.")
+
+
+def note_run(out: Path, now: dict[str, Any]) -> None:
+    """Note in ``out`` what a run is of, once nothing is left to refuse."""
+    if not (out / RUN).exists():
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(out / RUN, json.dumps(now, indent=1) + "\n")
 
 
 class Ema:

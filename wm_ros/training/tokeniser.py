@@ -20,7 +20,7 @@ def train(tokeniser: Tokeniser, cache: EpisodeCache, rows: np.ndarray, steps: in
           seed: int, device: torch.device, report: Callable[[int, float], None]) -> None:
     """Fit to scene images of ``rows``; sets the latents' mean and deviation at the end."""
     random = np.random.default_rng((seed, parallel.rank()))
-    batch = max(1, batch // parallel.size())
+    batch = parallel.share(batch)
     sample = np.sort(np.random.default_rng(seed).choice(rows, min(len(rows), 512), replace=False))
     tokeniser.fit_linear(to_unit(torch.from_numpy(cache.scene[sample]).to(device)))
     parallel.alike(tokeniser)
@@ -51,6 +51,8 @@ def encode_all(tokeniser: Tokeniser, cache: EpisodeCache, path: Path, device: to
     shape = (len(cache), config_tokens, channels)
     try:
         out = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
+        with open(partial, "r+b") as file:  # a full disk shows now, not as a crash later
+            os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
         for start in range(0, len(cache), 128):
             images = torch.from_numpy(np.array(cache.scene[start:start + 128])).to(device)
             with autocast(device):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import shutil
 import time
 import zlib
@@ -17,19 +16,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wm_ros.data.cache import EpisodeCache, build_cache, check_size, load_cache
+from wm_ros.data.cache import EpisodeCache, build_cache, check_size, fingerprint, load_cache
 from wm_ros.errors import UserError
-from wm_ros.training import foresight, jepa, locating, parallel
+from wm_ros.training import beginning, foresight, jepa, locating, parallel
 from wm_ros.training import renderer as rendering
 from wm_ros.training import tokeniser as tokenising
 from wm_ros.training.batches import POSITION, QUATERNION, Sampler
+from wm_ros.training.beginning import INITIAL, WEIGHTS, begun
 from wm_ros.training.config import TrainingConfig, load
 from wm_ros.training.loop import optimise
 from wm_ros.training.losses import losses
 from wm_ros.training.progress import Progress
-from wm_ros.training.state import FORESIGHT, STATE, check_folder, same_run
+from wm_ros.training.sides import check_rows, choose, demonstrations, of_tasks, split
+from wm_ros.training.state import FORESIGHT, STATE, check_folder, check_run, note_run
 from wm_ros.training.validation import validate
-from wm_ros.world_model.loading import find
 from wm_ros.world_model.text import TextEncoder, normalise
 from wm_ros.world_model.video.checkpoint import (
     load_weights,
@@ -45,8 +45,9 @@ from wm_ros.world_model.video.renderer import Renderer
 from wm_ros.world_model.video.tokeniser import Tokeniser
 
 HELP = "Train a world model on collected episodes; stop with Ctrl-C, go on with the same command."
+TEXT = "text.safetensors"
+TOKENISER = "tokeniser.safetensors"
 RENDERER = "renderer.safetensors"
-INITIAL = "initial"  # folder in OUT that keeps what a run began from
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,48 +66,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="train on these tasks of the data alone, names with commas")
     parser.add_argument("--cache", type=Path, help="where decoded data goes (default OUT/cache)")
     parser.add_argument("--processes", type=int, default=0,
-                        help="processes that train together on a CPU (default: one a core); for "
-                        "several GPUs start it by torchrun --nproc-per-node")
+                        help="processes that train together on a CPU (default: one a core, while "
+                        f"each has {parallel.FEW} samples a step); for several GPUs start it by "
+                        "torchrun --nproc-per-node")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"),
                         help="auto: the GPU where there is one")
     parser.add_argument("--steps", type=int, help="overrides training.steps of the config")
     parser.add_argument("--seed", type=int, help="overrides training.seed")
     parser.add_argument("--minutes", type=float, default=math.inf,
-                        help="save and stop after so long; the same command goes on")
+                        help="save and stop so long after the start; the same command goes on "
+                        "(the short stages of tokeniser and renderer are not stopped for it, and "
+                        "begin anew after a Ctrl-C)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    until = time.monotonic() + 60 * args.minutes
     if (name := jepa.config_name(args)) is not None:
-        return jepa.run(args, name)
+        return jepa.run(args, name, until)
     family, network, settings = load(args.config, steps=args.steps, seed=args.seed)
     family = args.family or family
     cuda = args.device == "cuda" or (args.device == "auto" and torch.cuda.is_available())
     if settings.steps == 0 and not args.init:
         raise UserError("A network of no steps knows nothing: begin from one that was trained, "
                         "with --init.")
-    processes = args.processes or (1 if cuda else os.cpu_count() or 1)
+    processes = args.processes or (1 if cuda else parallel.enough(settings.batch))
     cache_folder = args.cache or args.out / "cache"
     parallel.join()
     if parallel.rank() == 0:
         check_folder(args.out)
         check_size(args.data, network.image_size)
+        source = beginning.source(args.init, args.out, ("video", "twin"), network,
+                                  (WEIGHTS, TEXT, TOKENISER))
+        this = {"family": family, "network": network.to_dict(), "init": args.init,
+                "data": fingerprint(args.data, depth=True)}
+        check_run(args.out, this)
         with Progress("decode", unit="frames") as bar:
-            build_cache(args.data, cache_folder, depth=True, progress=bar.update)
-        args.out.mkdir(parents=True, exist_ok=True)
-        same_run(args.out, {"family": family, "network": network.to_dict(), "init": args.init,
-                            "data": load_cache(cache_folder).fingerprint})
-        if args.init:
-            begin_from(find(args.init), args.out, network)
+            cache = build_cache(args.data, cache_folder, depth=True, progress=bar.update)
+        check_rows(cache, args.tasks, settings.validation_share,
+                   imitate=settings.steps + settings.locator_steps > 0)
+        note_run(args.out, this)
+        if source:
+            begin_from(source, args.out)
     parallel.barrier()
     parallel.launch(work, processes, args.out, cache_folder, family, network, settings,
-                    args.tasks, "cuda" if cuda else "cpu", args.minutes)
+                    args.tasks, "cuda" if cuda else "cpu", until)
     return 0
 
 
 def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
-         settings: TrainingConfig, tasks: str, device_name: str, minutes: float) -> None:
-    """One training process."""
+         settings: TrainingConfig, tasks: str, device_name: str, until: float) -> None:
+    """One training process.
+
+    :param until: s of the monotonic clock when to save and stop
+    """
     torch.manual_seed(settings.seed + parallel.rank())
     device, cache = torch.device(device_name), load_cache(cache_folder)
     chosen = choose(cache, tasks)
@@ -114,6 +127,9 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     # the same whatever tasks are chosen
     codec = initial_codec(out) or fit_codec(cache, every_row[0], network)
     training_rows, validation_rows = (of_tasks(cache, chosen, rows) for rows in every_row)
+    model = VideoNetwork(network).to(device)
+    # what the locator finds is an input once it has learnt
+    still = [model.encoder.locator, *(_part(model, name) for name in settings.frozen)]
     text = embed(cache, out)
     tokeniser, latents = prepare_tokeniser(out, cache_folder, cache, network, settings,
                                            training_rows, device)
@@ -124,25 +140,29 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
                        settings.task_weights, turning)
 
     checker = Sampler(cache, validation_rows, network, codec, text, latents, 1)
-    model = VideoNetwork(network).to(device)
-    if (out / INITIAL / "model.safetensors").exists():
-        load_weights(model, out / INITIAL / "model.safetensors")
+    if begun(out):
+        load_weights(model, out / INITIAL / WEIGHTS)
     parallel.alike(model)
-    until = time.monotonic() + 60 * minutes
-    locator = model.encoder.locator
-    good = training_rows[cache.success[training_rows] & ~cache.failure[training_rows]]
-    if not locating.train(locator, sampling(good, None, settings.turning), settings,
+    good = demonstrations(cache, training_rows)
+    if not locating.train(model.encoder.locator, sampling(good, None, settings.turning), settings,
                           out / "locator.safetensors", device, until):
+        stopped()
         return
-    for part in (locator, *(_part(model, name) for name in settings.frozen)):
-        part.requires_grad_(False)  # what the locator finds is an input from here on
-    share = round(max(1, settings.batch // parallel.size()) * settings.video_share)
+    for part in still:
+        part.requires_grad_(False)
+    some = foreseeing(settings)
     step = optimise(model, sampling(training_rows, latents, settings.turning), settings,
                     out / STATE, device, until, "train",
-                    lambda batch: losses(model, batch, settings.draws, share, family != "twin"))
+                    lambda batch: losses(model, batch, settings.draws, some, family != "twin"))
+    if step < settings.steps:
+        stopped()
+        return
     sampler, foresaw = sampling(training_rows, latents, 0.0), 0
-    if family != "twin" and settings.foresight_steps and step >= settings.steps:
+    if family != "twin" and settings.foresight_steps:
         foresaw = foresight.train(model, sampler, settings, out, step, device, until)
+        if foresaw < settings.foresight_steps:
+            stopped()
+            return
     model.eval().requires_grad_(False)
     if family == "twin" and parallel.rank() == 0:  # it draws nothing, but a checkpoint is whole
         save_tensors(dict(Renderer(network).state_dict()), out / RENDERER, torch.float16)
@@ -151,8 +171,23 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     if parallel.rank() == 0:
         scores = validate(model, checker, tokeniser, renderer, device)
         export(out, family, network, settings, cache, chosen, codec, model, scores,
-               {"step": step, "foresight_step": foresaw})
+               {"step": step, "foresight_step": foresaw,
+                "samples": beginning.seen_before(out)
+                + (step + foresaw) * parallel.share(settings.batch) * parallel.size()})
         print(json.dumps(scores, indent=1))
+
+
+def stopped() -> None:
+    """Tell that the time is over before the last step."""
+    if parallel.rank() == 0:
+        print("The time is over before the last step; the same command goes on from here.")
+
+
+def foreseeing(settings: TrainingConfig) -> int:
+    """Rows of a process's share of a batch that learn what chunks lead to: one at least, where
+    there are to be any."""
+    few = round(parallel.share(settings.batch) * settings.video_share)
+    return max(1, few) if settings.video_share else 0
 
 
 def _part(model: nn.Module, name: str) -> nn.Module:
@@ -164,78 +199,20 @@ def _part(model: nn.Module, name: str) -> nn.Module:
                         "such as encoder.scene.") from None
 
 
-def begin_from(source: Path, out: Path, network: VideoConfig) -> None:
-    """Copy what a run starts from, once: a resumed run keeps what it began with.
-
-    The tokeniser stays as it is; the action's scales do too, so that the weights keep their
-    meaning.
-
-    :raises UserError: if the checkpoint is another family's or size
-    """
-    config = read_config(source)
-    if config["family"] not in ("video", "twin"):
-        raise UserError(f"{source} is of family {config['family']!r}: --init takes video or twin.")
-    if VideoConfig.from_dict(config["network"]) != network:
-        raise UserError(f"{source} has another size than the configuration: name the one that it "
-                        "was trained with.")
-    kept = out / INITIAL
-    if (kept / "config.yaml").exists():
-        return
-    kept.mkdir(parents=True, exist_ok=True)
-    for name in ("model.safetensors", "text.safetensors"):
-        shutil.copy(source / name, kept)
-    if not (out / "tokeniser.safetensors").exists():
-        shutil.copy(source / "tokeniser.safetensors", out)
-    shutil.copy(source / "config.yaml", kept)  # last: it says that the rest is whole
+def begin_from(source: Path, out: Path) -> None:
+    """Copy what a run starts from. The tokeniser stays as it is; the action's scales do too, so
+    that the weights keep their meaning."""
+    if not (out / TOKENISER).exists():
+        shutil.copy(source / TOKENISER, out)
+    beginning.keep(source, out, (WEIGHTS, TEXT))
 
 
 def initial_codec(out: Path) -> ActionCodec | None:
     """The scales of the checkpoint that the run began from, if it did."""
-    if not (out / INITIAL / "config.yaml").exists():
+    if not begun(out):
         return None
     scales = read_config(out / INITIAL)["scales"]
     return ActionCodec(torch.tensor(scales["position"]), torch.tensor(scales["rotation"]))
-
-
-def split(cache: EpisodeCache, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rows for training and for validation, by whole episodes.
-
-    An episode's side hangs on its task and seed, so that it stays when data are added and a
-    fine-tuned model is judged by what the first training did not see either. Every task of which
-    there are two episodes has one in validation that shows how it is done.
-
-    :raises UserError: if there is nothing to hold back, or nothing else
-    """
-    task, seed = cache.arrays["episode_task"], cache.arrays["episode_seed"]
-    shown = cache.arrays["episode_success"] & ~cache.arrays["episode_failure"]
-    rank = np.array([zlib.crc32(f"0 {cache.tasks[t]} {s}".encode()) / 2**32
-                     for t, s in zip(task, seed, strict=True)])
-    held = rank < share
-    for mine in (np.flatnonzero(task == t) for t in np.unique(task)):
-        able = mine[shown[mine]]
-        if len(mine) > 1 and len(able) and not held[able].any():
-            held[able[rank[able].argmin()]] = True
-    if held.all() or not held.any():
-        raise UserError("These episodes are too few to train on and to hold one back: collect "
-                        "more with `wm collect`.")
-    return cache.rows_of(np.flatnonzero(~held)), cache.rows_of(np.flatnonzero(held))
-
-
-def of_tasks(cache: EpisodeCache, chosen: list[int], rows: np.ndarray) -> np.ndarray:
-    """Those of ``rows`` that belong to the chosen tasks. :raises UserError: if none does"""
-    rows = rows[np.isin(cache.task[rows], chosen)]
-    if not len(rows):
-        raise UserError("The chosen tasks have too few episodes to train on and to hold one "
-                        "back: collect more with `wm collect`.")
-    return rows
-
-
-def choose(cache: EpisodeCache, tasks: str) -> list[int]:
-    """Indices of the named tasks. :raises UserError: if the data have none of that name"""
-    names = cache.tasks if tasks == "all" else tasks.split(",")
-    if missing := [n for n in names if n not in cache.tasks]:
-        raise UserError(f"The data hold no task {missing[0]!r}, but {', '.join(cache.tasks)}.")
-    return [cache.tasks.index(n) for n in names]
 
 
 def embed(cache: EpisodeCache, out: Path) -> Tensor:
@@ -260,7 +237,7 @@ def prepare_tokeniser(out: Path, cache_folder: Path, cache: EpisodeCache, networ
                       settings: TrainingConfig, rows: np.ndarray,
                       device: torch.device) -> tuple[Tokeniser, np.ndarray]:
     """Load or train the tokeniser; map or compute the latents of all frames."""
-    path = out / "tokeniser.safetensors"
+    path = out / TOKENISER
     tokeniser = Tokeniser(network).to(device)
     if not path.exists():
         with Progress("tokeniser", settings.tokeniser_steps, quiet=parallel.rank() > 0) as bar:
@@ -310,19 +287,19 @@ def export(out: Path, family: str, network: VideoConfig, settings: TrainingConfi
 
     Where what acts learnt nothing, its words, tasks and calibration stay as they were.
     """
-    save_tensors(dict(model.state_dict()), out / "model.safetensors", torch.bfloat16)
+    save_tensors(dict(model.state_dict()), out / WEIGHTS, torch.bfloat16)
     if settings.steps == 0:
         card = read_config(out / INITIAL)
         card.pop("format")
-        shutil.copy(out / INITIAL / "text.safetensors", out)
+        shutil.copy(out / INITIAL / TEXT, out)
         card["scales"] |= {"surprise": scores["surprise_95"], "doubt": scores["doubt_99"]}
-        card["training"] |= {"foresight_step": steps["foresight_step"]}
+        card["training"] |= {name: steps[name] for name in ("foresight_step", "samples")}
         save_config(card | {"validation": scores}, out)
         return
     rows = np.isin(cache.arrays["episode_task"], chosen)
     words = np.unique(cache.arrays["episode_instruction"][rows])
     text = TextEncoder().encode([cache.instructions[i] for i in words])
-    save_tensors({"embeddings": text}, out / "text.safetensors")
+    save_tensors({"embeddings": text}, out / TEXT)
     save_config({
         "family": family, "network": network.to_dict(),
         "tasks": [cache.tasks[i] for i in chosen],

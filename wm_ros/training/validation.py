@@ -40,20 +40,22 @@ def validate(model: VideoNetwork, sampler: Sampler, tokeniser: Tokeniser, render
     doubts: list[float] = []
     generator = torch.Generator().manual_seed(0)
     scale = sampler.codec.position_scale.to(device)  # m
+    middle = max(0, sampler.config.horizon // 2 - 1)
     for _ in range(max(1, n // 32)):
         rows = sampler.draw(32)
         batch = move(sampler.batch(rows, augment=False), device)
         chunk, latents, context, read = _sample(model, batch, generator)
         done += ((context.now[:, 0] > 0) == (batch.now[:, 0] > 0.5)).float().tolist()
-        good = (batch.valid[:, 7] * batch.imitate).bool()
+        good = (batch.valid[:, middle] * batch.imitate).bool()
         known, poses = (batch.imitate * batch.key_valid[:, 0]).bool(), context.key_poses
         off = (poses.refined - batch.key_position)[:, 0].norm(dim=1) * POINT_SCALE * 1000
         missed += off[known].tolist()
         wrong = known & lies_wrong(batch.key_position[:, 0], batch.key_turn[:, 0])
         headings += between(poses.turn[:, 0], batch.key_turn[:, 0])[wrong].tolist()
-        off = (chunk[:, 7, :3] - batch.action[:, 7, :3]).norm(dim=1)
-        distance += (off * scale[7] * 1000)[good].tolist()
-        gripper += ((chunk[:, 7, 6] > 0) == (batch.action[:, 7, 6] > 0))[good].float().tolist()
+        there, told = chunk[:, middle], batch.action[:, middle]
+        off = (there - told)[:, :3].norm(dim=1)
+        distance += (off * scale[middle] * 1000)[good].tolist()
+        gripper += ((there[:, 6] > 0) == (told[:, 6] > 0))[good].float().tolist()
         errors += worst_still(latents - batch.video, batch.way).flatten().tolist()
         back = (read - batch.executed)[..., :3] * scale[:, None]
         doubts += back.norm(dim=2).mean(1)[batch.labelled.bool()].tolist()

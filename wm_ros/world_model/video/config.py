@@ -47,6 +47,13 @@ class VideoConfig:
             raise UserError(f"width {self.width} must be a multiple of heads {self.heads}.")
         if self.image_size % 16 or self.image_size // self.latent_side != 16:
             raise UserError("image_size must be 16 times latent_side.")
+        rising = (isinstance(self.frame_steps, tuple) and self.frame_steps
+                  and all(isinstance(k, int) for k in self.frame_steps)
+                  and list(self.frame_steps) == sorted(set(self.frame_steps)))
+        if not rising or self.frame_steps[0] < 1 or self.frame_steps[-1] > self.horizon:
+            raise UserError(f"frame_steps must be whole numbers that rise within 1 to horizon "
+                            f"{self.horizon}, such as [{max(1, self.horizon // 2)}, "
+                            f"{self.horizon}].")
 
     @property
     def latent_tokens(self) -> int:

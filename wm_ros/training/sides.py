@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which rows of the data are trained on, and which are held back."""
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+from wm_ros.data.cache import EpisodeCache
+from wm_ros.errors import UserError
+
+
+def split(cache: EpisodeCache, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Rows for training and for validation, by whole layouts.
+
+    An episode's side hangs on its task and seed, so that it stays when data are added and a
+    fine-tuned model is judged by what the first training did not see either; all episodes of one
+    layout are on the same side. Every task of which there are two layouts has one in validation
+    that shows how it is done.
+
+    :raises UserError: if there is nothing to hold back, or nothing else
+    """
+    task, seed = cache.arrays["episode_task"], cache.arrays["episode_seed"]
+    shown = cache.arrays["episode_success"] & ~cache.arrays["episode_failure"]
+    rank = np.array([zlib.crc32(f"0 {cache.tasks[t]} {s}".encode()) / 2**32
+                     for t, s in zip(task, seed, strict=True)])
+    held = rank < share
+    for mine in (np.flatnonzero(task == t) for t in np.unique(task)):
+        able = mine[shown[mine]]
+        if len(np.unique(rank[mine])) > 1 and len(able) and not held[able].any():
+            held[mine[rank[mine] == rank[able].min()]] = True
+    if held.all() or not held.any():
+        raise UserError("These episodes are too few to train on and to hold one back: collect "
+                        "more with `wm collect`.")
+    return cache.rows_of(np.flatnonzero(~held)), cache.rows_of(np.flatnonzero(held))
+
+
+def of_tasks(cache: EpisodeCache, chosen: list[int], rows: np.ndarray) -> np.ndarray:
+    """Those of ``rows`` that belong to the chosen tasks. :raises UserError: if none does"""
+    rows = rows[np.isin(cache.task[rows], chosen)]
+    if not len(rows):
+        raise UserError("The chosen tasks have too few episodes to train on and to hold one "
+                        "back: collect more with `wm collect`.")
+    return rows
+
+
+def choose(cache: EpisodeCache, tasks: str) -> list[int]:
+    """Indices of the named tasks. :raises UserError: if the data have none of that name"""
+    names = cache.tasks if tasks == "all" else tasks.split(",")
+    if missing := [n for n in names if n not in cache.tasks]:
+        raise UserError(f"The data hold no task {missing[0]!r}, but {', '.join(cache.tasks)}.")
+    return [cache.tasks.index(n) for n in names]
+
+
+def demonstrations(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
+    """Those of ``rows`` at which an episode shows how its task is done."""
+    return rows[cache.success[rows] & ~cache.failure[rows]]
+
+
+def check_rows(cache: EpisodeCache, tasks: str, share: float, imitate: bool) -> None:
+    """Look before anything is trained.
+
+    :param imitate: whether anything is to be learnt that only demonstrations show
+    :raises UserError: the data lack the tasks, episodes of both sides, or demonstrations
+    """
+    chosen = choose(cache, tasks)
+    training, _ = (of_tasks(cache, chosen, rows) for rows in split(cache, share))
+    if imitate and not len(demonstrations(cache, training)):
+        raise UserError("None of the episodes to train on shows its task done: collect "
+                        "demonstrations with `wm collect`.")
