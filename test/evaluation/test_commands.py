@@ -129,11 +129,13 @@ def test_calibrate_tells_its_numbers_and_writes_them(model: Path, monkeypatch, c
     assert read_config(model)["scales"]["success"] == [0.7, -2.0]
 
 
-def test_imagine_writes_a_strip_and_its_errors(model: Path, tmp_path: Path) -> None:
+def test_imagine_writes_a_strip_and_its_errors(model: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
     assert main(["imagine", TASK, "--model", str(model), "--looks", "1", "--out", str(out)]) == 0
     (look,) = json.loads((out / "imagined.json").read_text())["looks"]
     assert 0 < look["imagined_db"] <= 60 and (out / "imagined.png").stat().st_size > 1000
+    told = capsys.readouterr().out
+    assert "now, imagined after 0.8 s, what then happened, imagined after 1.6 s" in told
 
 
 def test_bench_measures_a_model_and_a_part_that_fails_does_not_end_the_others(

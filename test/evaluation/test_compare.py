@@ -101,6 +101,14 @@ def test_the_table_shows_rates_pairs_costs_and_what_a_family_cannot_do(tmp_path)
     assert (tmp_path / "out" / "compare.png").is_file()
 
 
+def test_samples_are_those_that_the_weights_have_seen():
+    told = {"step": 10, "batch": 48, "foresight_step": 2}
+    assert costs.training({"training": told})["samples"] == 576
+    assert costs.training({"training": told | {"samples": 9000}})["samples"] == 9000
+    assert "samples" not in costs.training({"training": {"step": 10}})
+    assert costs.training({}) == {}
+
+
 def test_models_that_cannot_be_told_apart_or_found_get_one_sentence(tmp_path):
     folder = checkpoint(tmp_path / "video")
     with pytest.raises(UserError, match="name them apart"):

@@ -11,6 +11,7 @@ import numpy as np
 
 from wm_ros.errors import UserError
 from wm_ros.evaluation.closed_loop import to_observation
+from wm_ros.training.samples import samples
 from wm_ros.world_model.interface import (
     ActionChunks,
     Imagination,
@@ -111,13 +112,10 @@ def latency(models: Mapping[str, WorldModel], task: str, rounds: int = 20,
 
 def training(card: Mapping[str, Any]) -> dict[str, Any]:
     """What a checkpoint's config.yaml says of its training; empty where nothing was trained."""
-    told = card.get("training") or {}
+    told, seen = card.get("training") or {}, samples(card)
     cost = {key: told[key] for key in ("step", "batch", "episodes", "frames", "hours")
             if key in told}
-    if "step" in told and "batch" in told:
-        steps = int(told["step"]) + int(told.get("foresight_step", 0))
-        cost["samples"] = steps * int(told["batch"])
-    return cost
+    return cost if seen is None else cost | {"samples": seen}
 
 
 def _peak() -> float:

@@ -16,6 +16,7 @@ from wm_ros.evaluation.arguments import AtLeast
 from wm_ros.evaluation.closed_loop import to_observation
 from wm_ros.evaluation.folders import make_ready
 from wm_ros.evaluation.psnr import psnr
+from wm_ros.files import write_text
 from wm_ros.motion.pose import Pose
 from wm_ros.sim.env import TaskEnv
 from wm_ros.world_model import load_model
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     looks: list[tuple[Observation, np.ndarray, float]] = []
     width = float(env.robot.gripper.open_width)
     errors: list[dict[str, Any]] = []
-    state = None
+    state, first = None, model.spec.frame_steps[0]
     for _ in range(args.looks):
         state = model.observe(to_observation(env.observe()), state)
         chunks = model.act(state, env.instruction)
@@ -58,13 +59,13 @@ def run(args: argparse.Namespace) -> int:
                             "video.")
         present = state.observation.scene_rgb
         looks.append((state.observation, env.sim.state(), width))
-        width = float(chunks.gripper[0, model.spec.frame_steps[0] - 1])
-        for k in range(model.spec.frame_steps[0]):  # as imagined, without waiting for a grip
+        width = float(chunks.gripper[0, first - 1])
+        for k in range(first):  # as imagined, without waiting for a grip
             env.step((Pose(chunks.position[0, k], chunks.quaternion[0, k]),
                       float(chunks.gripper[0, k])))
         real = env.observe().scene_rgb
         rows.append(np.concatenate([present, imagined.frames[0, 0], real,
-                                    imagined.frames[0, 1]], 1))
+                                    *imagined.frames[0, 1:]], 1))
         errors.append({"imagined_db": psnr(imagined.frames[0, 0], real),
                        "copied_db": psnr(present, real),
                        "success": float(imagined.success[0]),
@@ -75,16 +76,17 @@ def run(args: argparse.Namespace) -> int:
     if args.ways:
         save(ways(model, env, looks, args.ways), args.out / "ways.png")
     env.close()
-    (args.out / "imagined.json").write_text(json.dumps(
+    write_text(args.out / "imagined.json", json.dumps(
         {"task": args.task, "instruction": env.instruction, "seed": args.seed,
          "looks": errors}, indent=1))
-    print(f"\"{env.instruction}\": {args.out / 'imagined.png'} shows, from left: now, imagined "
-          "after 0.8 s, what then happened, imagined after 1.6 s")
+    soon, *later = (f"imagined after {k * model.spec.dt:.2g} s" for k in model.spec.frame_steps)
+    print(f"\"{env.instruction}\": {args.out / 'imagined.png'} shows, from left: now, "
+          + ", ".join([soon, "what then happened", *later]))
     for e in errors:
         print(f"  imagined {e['imagined_db']:.1f} dB, copying the present {e['copied_db']:.1f} dB")
     if args.ways:
         print(f"{args.out / 'ways.png'} shows, for each look, now and the hand going other ways: "
-              "above as imagined after 0.8 s, below as it then happens")
+              f"above as {soon}, below as it then happens")
     return 0
 
 
