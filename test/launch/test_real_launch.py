@@ -360,7 +360,7 @@ class Launched:
 SCRIPTED = '''
 import sys
 from pathlib import Path
-sys.path.insert(0, {ros!r})
+sys.path[:0] = [{ros!r}, {tests!r}]
 from launch import LaunchDescription
 from conftest import specs
 from wm_ros.launching.actions import bring_up, command, later
@@ -391,7 +391,7 @@ def scripted(tmp_path: Path) -> Iterator[Launched]:
     file = tmp_path / "scripted.launch.py"
     patient = tmp_path / "patient.yaml"
     patient.write_text(PATIENT)
-    file.write_text(SCRIPTED.format(ros=str(ROS), tmp=str(tmp_path), patient=str(patient)))
+    file.write_text(SCRIPTED.format(ros=str(ROS), tests=str(ROS.parent), tmp=str(tmp_path), patient=str(patient)))
     launched = Launched(tmp_path / "log", file)
     try:
         yield launched
