@@ -154,7 +154,14 @@ def test_an_image_of_another_size_or_without_depth_is_refused(model):
 
 def test_pushes_tell_how_heavy_a_thing_is(model):
     """The twin with a heavier thing stands for the world."""
-    from wm_ros.world_model.scene3d.identify import Trial, identify, mean_push
+    from wm_ros.world_model.scene3d.identify import (
+        Trial,
+        holds,
+        identified,
+        mean_push,
+        replay,
+        updated,
+    )
     from wm_ros.world_model.scene3d.perceived import empty
     from wm_ros.world_model.scene3d.twin import Twin
 
@@ -172,6 +179,10 @@ def test_pushes_tell_how_heavy_a_thing_is(model):
     trial = Trial(guess, o.q, 0.0, given.position[0], given.quaternion[0], given.gripper[0],
                   0.1, real.poses[0, -1, 0, :3] - real.poses[0, 0, 0, :3], way,
                   mean_push(real.force[0], way))
-    found = identify("box", [trial], model.robot)
+    told = replay("box", trial, model.robot)
+    assert holds([told, replace(told)]) and not holds([told])  # one push is no proof
+    found = identified(guess.thing("box"), [told])
     assert found.misfit <= found.misfit_before
     assert found.weight_of_friction == pytest.approx(0.375 * 0.6 * 9.81, rel=0.4)
+    learned = updated(guess, "box", found).thing("box")
+    assert learned.pushed and learned.mass == found.mass and learned.friction == found.friction

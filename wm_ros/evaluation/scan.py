@@ -15,6 +15,7 @@ import yaml
 from wm_ros.errors import UserError
 from wm_ros.evaluation.arguments import AtLeast
 from wm_ros.evaluation.folders import make_ready
+from wm_ros.files import write_text
 
 HELP = "Scan a room with the arm's camera into a 3D model, and export it."
 #: a task whose layouts stand for the room
@@ -39,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="add the noise of a consumer depth camera")
     parser.add_argument("--splats", action="store_true", help="write splats.ply too")
     parser.add_argument("--pushes", action=AtLeast, least=0, default=0, metavar="N",
-                        help="push N times after each scan and compare with the twin's forecast")
+                        help="push N times after each scan, compare with the twin's forecast, and "
+                        "keep friction and mass from them where they foretell pushes better")
     parser.add_argument("--out", type=Path, default=Path("out/scan"),
                         help="folder for the report")
 
@@ -71,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         if pushes:
             total["pushes_all"] = push_summary(pushes)
             print(push_line(total["pushes_all"]))
-        _write(args.out / "summary.json", total)
+        write_text(args.out / "summary.json", json.dumps(total, indent=1))
         print(f"{args.out / 'summary.json'} has all of it")
     return 0
 
@@ -134,13 +136,16 @@ def scan_one(args: argparse.Namespace, task: str, seed: int, folder: Path
         log = Scanner(env.sim, mapper, args.size, args.seconds, rng).run()
         scene = mapper.perceive()
         errors = judge(env.sim, mapper.volume, scene, Region())
+        pushes: list[dict[str, Any]] = []
+        if args.pushes:
+            pushes, scene = trials(env.sim, scene, args.pushes, seed)
         mapper.volume.save(folder / "map.npz")
         perceived.save(scene, folder / "scene.json")
         config = {"format": 1, "family": "scene3d", "network": {}, "robot": env.robot.name,
                   "image_size": 96, "map": "map.npz", "scene": "scene.json",
                   "wrist": {"position": list(wrist.position),
                             "quaternion": list(wrist.quaternion), "fovy": wrist.fovy}}
-        (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
         export.write_meshes(mapper.volume, folder)
         shutil.rmtree(folder / "meshes", ignore_errors=True)
         export.write_world(scene, mapper.volume, folder)
@@ -157,34 +162,52 @@ def scan_one(args: argparse.Namespace, task: str, seed: int, folder: Path
             "fuse_cpu_rate": 1.0 / float(np.mean(log.fuse_cpu_seconds)),
             "errors": asdict(errors)}
         if args.pushes:
-            result["pushes"] = trials(env.sim, scene, args.pushes, seed)
-            print(push_line(push_summary(result["pushes"])) if result["pushes"] else
-                  "Nothing here could be pushed.", flush=True)
-        _write(folder / "result.json", result)
+            result["pushes"] = pushes
+            result["identified"] = {t.name: {"friction": t.friction, "mass": t.mass}
+                                    for t in scene.things if t.pushed}
+            print(push_line(push_summary(pushes)) if pushes else "Nothing here could be pushed.",
+                  flush=True)
+        write_text(folder / "result.json", json.dumps(result, indent=1))
     finally:
         mapper.close()
         env.close()
     return result, errors
 
 
-def push_summary(pushes: list[dict[str, Any]]) -> dict[str, float]:
-    """Spread of the forecasts' errors, m; ``still`` is what forecasting no motion would give."""
+def push_summary(pushes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Spread of the forecasts' errors, m; ``still`` is what forecasting no motion would give.
+
+    ``identified`` is about the pushes of things that were pushed more than once: the errors (of
+    the pushing force in N) ``before``, and with friction and mass from the thing's other pushes.
+    """
     error = np.array([p["error"] for p in pushes])
     moved = np.array([p["moved"] for p in pushes])
-    return {"pushes": len(pushes), "median": float(np.median(error)),
-            "p25": float(np.percentile(error, 25)), "p75": float(np.percentile(error, 75)),
-            "p90": float(np.percentile(error, 90)), "still_median": float(np.median(moved))}
+    out: dict[str, Any] = {"pushes": len(pushes), "median": float(np.median(error)),
+           "p25": float(np.percentile(error, 25)), "p75": float(np.percentile(error, 75)),
+           "p90": float(np.percentile(error, 90)), "still_median": float(np.median(moved))}
+    known = [p for p in pushes if p["error_identified"] is not None]
+    if known:
+        before, after, force_before, force = (
+            np.array([p[name] for p in known]) for name in
+            ("error", "error_identified", "force_error", "force_error_identified"))
+        out["identified"] = {
+            "pushes": len(known),
+            "median_before": float(np.median(before)), "median": float(np.median(after)),
+            "p90_before": float(np.percentile(before, 90)), "p90": float(np.percentile(after, 90)),
+            "force_before": float(np.median(force_before)), "force": float(np.median(force))}
+    return out
 
 
-def push_line(s: dict[str, float]) -> str:
-    """The summary in a line of text."""
-    return (f"{s['pushes']:.0f} pushes: forecast off by {1e3 * s['median']:.1f} mm median "
+def push_line(s: dict[str, Any]) -> str:
+    """The summary in a line or two of text."""
+    text = (f"{s['pushes']:.0f} pushes: forecast off by {1e3 * s['median']:.1f} mm median "
             f"(quartiles {1e3 * s['p25']:.1f} to {1e3 * s['p75']:.1f}, p90 "
             f"{1e3 * s['p90']:.1f}); things moved {1e3 * s['still_median']:.0f} mm median")
-
-
-def _write(path: Path, data: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(data, indent=1))
-    partial.replace(path)
+    if "identified" in s:
+        i = s["identified"]
+        text += (f"\n{i['pushes']} of them with friction and mass from the thing's other pushes: "
+                 f"pushing force off by {i['force']:.2f} N median instead of "
+                 f"{i['force_before']:.2f}, forecast by {1e3 * i['median']:.1f} mm median (p90 "
+                 f"{1e3 * i['p90']:.1f}) instead of {1e3 * i['median_before']:.1f} (p90 "
+                 f"{1e3 * i['p90_before']:.1f})")
+    return text

@@ -8,6 +8,7 @@ known better than its factors. Candidates are rolled out together, one model eac
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -16,11 +17,12 @@ import numpy as np
 from wm_ros.motion.kinematics import Kinematics
 from wm_ros.motion.pose import Array
 from wm_ros.robot import RobotConfig
-from wm_ros.world_model.scene3d.perceived import PerceivedScene
+from wm_ros.world_model.scene3d.perceived import PerceivedScene, Thing
 from wm_ros.world_model.scene3d.twin import Twin
 
 FRICTIONS = (0.3, 0.45, 0.6, 0.8, 1.05)
 MASS_SCALES = (0.25, 0.5, 1.0, 1.6, 2.5)
+GRID = tuple(product(FRICTIONS, MASS_SCALES))
 MOVE_NOISE = 0.004  # m, of a displacement
 FORCE_NOISE = 0.25  # relative, of a mean pushing force
 LEAST_FORCE = 0.1  # N
@@ -34,7 +36,7 @@ class Trial:
     :param position: (H, 3) tool poses with ``quaternion`` (H, 4) and ``width`` (H,), each ``dt``
         s after the one before
     :param displacement: (3,) of the thing's middle, m
-    :param force: mean force of the hand on the thing along the push while pushing, N, or None
+    :param force: mean force of the hand on the thing along the push while pushing, N
     :param direction: (2,) of the push
     """
 
@@ -47,7 +49,21 @@ class Trial:
     dt: float
     displacement: Array
     direction: Array
-    force: float | None = None
+    force: float
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A trial in the twin, once for each friction and mass of ``GRID`` and last as perceived.
+
+    :param moved: (len(GRID) + 1, 3) displacement of the thing's middle, m
+    :param force: (len(GRID) + 1,) as the trial's, N
+    :param misfit: (len(GRID) + 1,) sum of squared errors in units of the noise
+    """
+
+    moved: Array
+    force: Array
+    misfit: Array
 
 
 @dataclass(frozen=True)
@@ -73,39 +89,50 @@ def mean_push(force: Array, direction: Array) -> float:
     return float(along[pushing[0]:pushing[-1] + 1].mean()) if len(pushing) else 0.0
 
 
-def identify(name: str, trials: list[Trial], robot: RobotConfig,
-             kinematics: Kinematics | None = None, threads: int = 2) -> Estimate:
-    """Best of a grid of frictions and masses for the thing ``name``."""
-    grid = list(product(FRICTIONS, MASS_SCALES))
-    thing = trials[0].scene.thing(name)
-    misfit, before = np.zeros(len(grid)), 0.0
-    for trial in trials:
-        twin = Twin(trial.scene, robot, trial.q, trial.gripper, kinematics, threads)
-        try:
-            models = []
-            for friction, scale in [*grid, (thing.friction, 1.0)]:
-                model = copy.copy(twin.sim.model)
-                Twin.set_contact(model, name, friction, scale)
-                models.append(model)
-            n = len(models)
-            position, quaternion, width = (np.repeat(a[None], n, axis=0) for a in (
-                trial.position, trial.quaternion, trial.width))
-            told = twin.roll(position, quaternion, width, trial.dt, models,
-                             forces=trial.force is not None)
-            i = twin.names.index(name)
-        finally:
-            twin.close()
-        moved = told.poses[:, -1, i, :3] - told.poses[:, 0, i, :3]
-        error = (np.linalg.norm(moved - trial.displacement, axis=1) / MOVE_NOISE) ** 2
-        if trial.force is not None:
-            force = np.array([mean_push(f, trial.direction) for f in told.force])
-            ratio = np.log(np.maximum(force, LEAST_FORCE) / max(trial.force, LEAST_FORCE))
-            error += (ratio / FORCE_NOISE) ** 2
-        misfit += error[:-1]
-        before += float(error[-1])
-    best = int(misfit.argmin())
-    friction, scale = grid[best]
-    return Estimate(friction, thing.mass * scale, float(misfit[best]), before)
+def replay(name: str, trial: Trial, robot: RobotConfig, kinematics: Kinematics | None = None,
+           threads: int = 2) -> Replay:
+    """Rolls one push of the thing ``name`` out for every candidate."""
+    twin = Twin(trial.scene, robot, trial.q, trial.gripper, kinematics, threads)
+    try:
+        models = []
+        for friction, scale in (*GRID, (trial.scene.thing(name).friction, 1.0)):
+            model = copy.copy(twin.sim.model)
+            Twin.set_contact(model, name, friction, scale)
+            models.append(model)
+        position, quaternion, width = (np.repeat(a[None], len(models), axis=0) for a in (
+            trial.position, trial.quaternion, trial.width))
+        told = twin.roll(position, quaternion, width, trial.dt, models, forces=True)
+        i = twin.names.index(name)
+    finally:
+        twin.close()
+    moved = told.poses[:, -1, i, :3] - told.poses[:, 0, i, :3]
+    force = np.array([mean_push(f, trial.direction) for f in told.force])
+    ratio = np.log(np.maximum(force, LEAST_FORCE) / max(trial.force, LEAST_FORCE))
+    misfit = ((np.linalg.norm(moved - trial.displacement, axis=1) / MOVE_NOISE) ** 2
+              + (ratio / FORCE_NOISE) ** 2)
+    return Replay(moved, force, misfit)
+
+
+def best(replays: Sequence[Replay]) -> int:
+    """The row of ``GRID`` that fits these trials of one thing best."""
+    return int(np.sum([r.misfit[:-1] for r in replays], axis=0).argmin())
+
+
+def holds(replays: Sequence[Replay]) -> bool:
+    """Whether what the other pushes tell foretells each push better than what was perceived."""
+    if len(replays) < 2:
+        return False
+    rows = [best([r for r in replays if r is not one]) for one in replays]
+    return sum(float(one.misfit[row] - one.misfit[-1])
+               for one, row in zip(replays, rows, strict=True)) < 0
+
+
+def identified(thing: Thing, replays: Sequence[Replay]) -> Estimate:
+    """Best of the grid for a thing, from the trials in which it was pushed."""
+    row = best(replays)
+    friction, scale = GRID[row]
+    return Estimate(friction, thing.mass * scale, sum(float(r.misfit[row]) for r in replays),
+                    sum(float(r.misfit[-1]) for r in replays))
 
 
 def updated(scene: PerceivedScene, name: str, estimate: Estimate) -> PerceivedScene:
