@@ -53,7 +53,7 @@ def test_a_run_that_was_stopped_goes_on_and_ships_a_checkpoint(data, tmp_path):
     model = load_model(tmp_path)
     assert model.spec.family == "jepa" and len(model.tasks) == 2
     assert model.calibration.limit > 0
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob("*.part*"))
 
 
 def test_two_processes_train_one_model(data, tmp_path):

@@ -86,7 +86,7 @@ def test_a_run_that_was_stopped_goes_on_and_ships_a_checkpoint(data, tmp_path):
     assert int(read_tensors(tmp_path / "state.safetensors")["step"]) == 9
     model = load_model(tmp_path)
     assert set(model.tasks) == {"put_mug_on_tray", "open_drawer"}
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob("*.part*"))
     # where its time is over before the last step, nothing is drawn that would be drawn anew
     drawn = (tmp_path / "renderer.safetensors").read_bytes()
     assert train.run(arguments(data, tmp_path, processes=1, steps=30, minutes=0)) == 0
