@@ -391,7 +391,8 @@ def scripted(tmp_path: Path) -> Iterator[Launched]:
     file = tmp_path / "scripted.launch.py"
     patient = tmp_path / "patient.yaml"
     patient.write_text(PATIENT)
-    file.write_text(SCRIPTED.format(ros=str(ROS), tests=str(ROS.parent), tmp=str(tmp_path), patient=str(patient)))
+    file.write_text(SCRIPTED.format(ros=str(ROS), tests=str(ROS.parent), tmp=str(tmp_path),
+                                    patient=str(patient)))
     launched = Launched(tmp_path / "log", file)
     try:
         yield launched

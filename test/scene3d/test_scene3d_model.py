@@ -152,6 +152,27 @@ def test_an_image_of_another_size_or_without_depth_is_refused(model):
         model.observe(blind)
 
 
+def test_what_moves_by_itself_in_the_twin_is_not_foretold_to_move(model):
+    """A shape that does not stand as the thing does falls, with or without the arm."""
+    from wm_ros.world_model.scene3d.perceived import empty
+    from wm_ros.world_model.scene3d.twin import Twin
+
+    state = model.observe(observation())
+    given = push(model, state)
+    falling = Solid("box", (0.05, 0.05, 0.05), Pose.of((0.3, -0.4, 0.3)))
+    twin = Twin(replace(empty(), things=(
+        Thing("box", Solid("box", (0.08, 0.05, 0.06), Pose.of(BOX_AT)), (1, 0, 0), 0.1, 0.6, 0.0,
+              99),
+        Thing("falling", falling, (1, 0, 0), 0.1, 0.6, 0.0, 99))),
+        model.robot, state.observation.q, 0.0)
+    futures = twin.roll(given.position[:1], given.quaternion[:1], given.gripper[:1], 0.1)
+    idle = np.stack([twin.poses(s) for s in twin.idle(16, 0.1)])
+    twin.close()
+    assert np.ptp(futures.poses[0, :, 1, 2]) > 0.1  # it falls
+    moved = futures.moved(0, 16, idle)
+    assert len(moved) == 17 and np.abs(moved[:, :2] - BOX_AT[:2]).max() < 0.15  # the pushed one
+
+
 def test_pushes_tell_how_heavy_a_thing_is(model):
     """The twin with a heavier thing stands for the world."""
     from wm_ros.world_model.scene3d.identify import (

@@ -28,12 +28,14 @@ TURNED = 0.1  # rad from which on a thing has moved
 
 @dataclass(frozen=True)
 class Picture:
-    """rgb (H, W, 3) uint8, robot (H, W): pixels of the arm; depth (H, W) m along the axis, NaN
-    where neither picture nor map say what the arm or a thing hid."""
+    """rgb (H, W, 3) uint8; robot, held (H, W): pixels of the arm, and of what it holds from the
+    start; depth (H, W) m along the axis, NaN where neither picture nor map say what the arm or a
+    thing hid."""
 
     rgb: NDArray[np.uint8]
     depth: NDArray[np.float32]
     robot: NDArray[np.bool_]
+    held: NDArray[np.bool_]
 
 
 class Imagery:
@@ -54,33 +56,44 @@ class Imagery:
         self._thing = np.array([b in things for b in number])
         self._robot = np.array([b not in things and b not in static for b in number])
         twin.show(twin.start)
+        self._held = np.isin(number, [m.body(name).id for name in twin.held()])
         self._body, self._depth, _ = self._look()
-        d = twin.sim.data
-        self._at, self._turn = d.xpos.copy(), d.xmat.reshape(-1, 3, 3).copy()
+        self._at, self._turn = self._bodies()
 
     def _look(self) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.uint8]]:
         frame = self.twin.sim.render(EYE, depth=True, size=self._size)
         assert frame.depth is not None
         return self.twin.sim.visible_bodies(EYE, self._size), frame.depth, frame.rgb
 
-    def _moved(self) -> NDArray[np.bool_]:
-        """(bodies,): whether each is elsewhere, or turned, against the twin's start."""
+    def _bodies(self) -> tuple[Array, Array]:
+        """Positions (bodies, 3), m, and rotations (bodies, 3, 3) of what the twin shows."""
         d = self.twin.sim.data
-        turn = d.xmat.reshape(-1, 3, 3)
-        cosine = 0.5 * (np.einsum("nij,nij->n", turn, self._turn) - 1)
-        way = np.linalg.norm(d.xpos - self._at, axis=1)
+        return d.xpos.copy(), d.xmat.reshape(-1, 3, 3).copy()
+
+    def _moved(self, idle_at: Array, idle_turn: Array) -> NDArray[np.bool_]:
+        """(bodies,): whether each is elsewhere, or turned, than it is while the arm idles."""
+        at, turn = self._bodies()
+        cosine = 0.5 * (np.einsum("nij,nij->n", turn, idle_turn) - 1)
+        way = np.linalg.norm(at - idle_at, axis=1)
         return np.asarray((way > MOVED) | (cosine < np.cos(TURNED)))
 
     def _pixels(self, body: NDArray[np.int64], which: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return np.asarray(which[np.maximum(body, 0)] & (body >= 0))
 
-    def draw(self, state: Array) -> Picture:
-        """One future state of the twin."""
+    def draw(self, state: Array, idle: Array) -> Picture:
+        """One future state of the twin.
+
+        :param idle: the state at the same time if the arm stayed as it is; what moves there, too,
+            was not moved
+        """
         twin, view = self.twin, self.present
+        twin.show(idle)
+        idling = self._bodies()
         twin.show(state)
         mujoco.mj_camlight(twin.sim.model, twin.sim.data)
         body, depth, shaded = self._look()
-        alive = self._robot | (self._thing & self._moved())  # what rests stays as it is seen
+        # what rests stays as it is seen
+        alive = self._robot | (self._thing & self._moved(*idling))
         then, now = self._pixels(body, alive), self._pixels(self._body, alive)
         rgb, out_depth = view.rgb.copy(), view.depth.astype(np.float32).copy()
         # what the arm or a thing hid and will not hide any more
@@ -92,7 +105,8 @@ class Imagery:
         if then.any():
             rgb[then] = self._carried(then, body, depth, shaded)
             out_depth[then] = depth[then]
-        return Picture(rgb, out_depth, self._pixels(body, self._robot))
+        return Picture(rgb, out_depth, self._pixels(body, self._robot),
+                       self._pixels(body, self._held))
 
     def _rays(self, where: NDArray[np.bool_]) -> Array:
         return np.asarray(self.present.rays()[where].astype(np.float64))
@@ -105,7 +119,7 @@ class Imagery:
         turn = d.xmat.reshape(-1, 3, 3)
         local = np.einsum("nji,nj->ni", turn[b], at - d.xpos[b])
         before = np.einsum("nij,nj->ni", self._turn[b], local) + self._at[b]
-        u, v, z, inside = _project(self.present, before)
+        u, v, z, inside = project(self.present, before)
         out = shaded[then].copy()
         seen = inside & (self._body[v, u] == b) & (
             np.abs(self._depth[v, u] - z) < SAME_SURFACE)
@@ -126,7 +140,7 @@ class Imagery:
         out_depth[bare] = np.where(known, depth[bare], np.nan)
 
 
-def _project(view: View, points: Array) -> tuple[NDArray[np.int64], NDArray[np.int64], Array,
+def project(view: View, points: Array) -> tuple[NDArray[np.int64], NDArray[np.int64], Array,
                                                  NDArray[np.bool_]]:
     """Pixel u, v, depth of points (n, 3) of the base frame, and which lie in the picture."""
     p = Pose.inverse(view.pose).apply(points)

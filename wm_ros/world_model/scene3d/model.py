@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wm_ros.errors import UserError
 from wm_ros.motion.kinematics import Kinematics
-from wm_ros.motion.pose import Pose
+from wm_ros.motion.pose import Array, Pose
 from wm_ros.robot import load_robot
 from wm_ros.sim.schema import Camera
 from wm_ros.world_model.checks import check_chunks, check_finite, check_geometry
@@ -27,15 +27,17 @@ from wm_ros.world_model.scene3d.imagery import Imagery, Picture
 from wm_ros.world_model.scene3d.mapper import Mapper
 from wm_ros.world_model.scene3d.perceived import PerceivedScene
 from wm_ros.world_model.scene3d.surface import LEAST_WEIGHT
-from wm_ros.world_model.scene3d.surprise import unexplained
+from wm_ros.world_model.scene3d.surprise import in_hand, lost, unexplained
 from wm_ros.world_model.scene3d.tsdf import Volume
-from wm_ros.world_model.scene3d.twin import Futures, Twin
+from wm_ros.world_model.scene3d.twin import SQUEEZE, Futures, Twin
 from wm_ros.world_model.scene3d.view import View
 from wm_ros.world_model.video.checkpoint import read_config
 
 SEEN_ONCE = 0.1  # weight after one good look, which has to do where there is no scan
 LIMIT = 10.0  # differing pixels of a 96 x 96 picture that are one unit of surprise
 LATE = 0.25  # s
+SHUT = 0.004  # m, opening of fingers that hold nothing
+RELEASED = 0.003  # m by which fingers open that let go
 
 
 class Scene3DWorldModel:
@@ -122,24 +124,28 @@ class Scene3DWorldModel:
         twin = Twin(scene, self.robot, o.q, o.gripper, self._kinematics, self.threads)
         try:
             futures = twin.roll(chunks.position, chunks.quaternion, chunks.gripper, chunks.dt)
+            idle = twin.idle(chunks.position.shape[1], chunks.dt)
+            resting = np.stack([twin.poses(state) for state in idle])
             steps = [s for s in self.spec.frame_steps if s <= chunks.position.shape[1]]
             drawer = Imagery(twin, self.mapper.volume, self._masked(o))
             drawn = len(chunks) if render else 1
-            pictures = [[drawer.draw(futures.states[i, s]) for s in steps] for i in range(drawn)]
+            pictures = [[drawer.draw(futures.states[i, s], idle[s]) for s in steps]
+                        for i in range(drawn)]
         finally:
             twin.close()
         times = np.asarray(steps) * chunks.dt
         frames = np.stack([[p.rgb for p in row] for row in pictures]) if render else None
         tool = np.concatenate([o.tcp_position[None], chunks.position[0]])
-        passed = [np.concatenate([tool[:s + 1], futures.moved(0, s)]) for s in steps]
+        passed = [np.concatenate([tool[:s + 1], futures.moved(0, s, resting)]) for s in steps]
         state.memory["imagined"] = (o.stamp, times, pictures, passed)
+        state.memory["carried"] = self._carried(o, scene)
         state.memory["futures"] = futures
         return Imagination(frames, times, futures.poses[:, steps].astype(np.float32),
                            _judged(chunks.success, futures), chunks.progress, chunks.uncertainty)
 
     def surprise(self, state: State, observation: Observation) -> float:
-        """How much of the measured depth differs from the foretold one away from the hand; 1 is
-        the limit. Colours and light play no part.
+        """How much of the measured depth differs from the foretold one away from the hand, or
+        shows that what the hand carried is gone; 1 is the limit. Colours and light play no part.
 
         0 where nothing was imagined for about this moment.
         """
@@ -151,8 +157,20 @@ class Scene3DWorldModel:
             return 0.0
         told: Picture = pictures[0][int(late.argmin())]
         way = np.concatenate([passed[int(late.argmin())], observation.tcp_position[None]])
-        pixels = unexplained(told, self._masked(observation), way)
+        seen = self._masked(observation)
+        pixels = unexplained(told, seen, way)
+        if observation.gripper < state.observation.gripper + RELEASED:
+            tool = Pose.of(observation.tcp_position, observation.tcp_quaternion)
+            pixels += max(lost(tool.apply(state.memory["carried"]), seen),
+                          lost(seen.surface(told.depth, told.held & ~told.robot), seen))
         return pixels * (96 / observation.scene_depth.shape[0]) ** 2 / LIMIT
+
+    def _carried(self, o: Observation, scene: PerceivedScene) -> Array:
+        """(N, 3) m, tool frame: what is seen in a hand that is neither open nor shut."""
+        if not SHUT < o.gripper < self.robot.gripper.open_width - SQUEEZE:
+            return np.empty((0, 3))
+        return in_hand(self._masked(o), Pose.of(o.tcp_position, o.tcp_quaternion), o.gripper,
+                       scene.height)
 
     # -- inside ------------------------------------------------------------------------------
     def _masked(self, o: Observation) -> View:

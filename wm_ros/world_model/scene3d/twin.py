@@ -50,10 +50,13 @@ class Futures:
     reached: Array
     force: Array
 
-    def moved(self, candidate: int, step: int) -> Array:
-        """(N, 3) m: where the things that move by more than ``MOVED`` are until ``step``."""
+    def moved(self, candidate: int, step: int, idle: Array) -> Array:
+        """(N, 3) m: where the things that are moved by more than ``MOVED`` are until ``step``.
+
+        :param idle: (H + 1, T, 7) where they are while the arm stays as it is
+        """
         way = self.poses[candidate, :step + 1, :, :3]
-        far = np.linalg.norm(way - way[0], axis=2).max(0) > MOVED
+        far = np.linalg.norm(way - idle[:step + 1, :, :3], axis=2).max(0) > MOVED
         return np.asarray(way[:, far].reshape(-1, 3))
 
 
@@ -91,20 +94,20 @@ class Twin:
             self._settle(q, gripper, gripper)
             return
         self._settle(q, gripper, max(gripper - SQUEEZE, 0.0))
-        if not self._held():
+        if not self.held():
             self._settle(q, gripper, gripper)
 
     def _near(self, q: Array) -> bool:
         tool = self.kinematics.fk(q).position
         return any(np.linalg.norm(t.solid.pose.position - tool) < NEAR for t in self.scene.things)
 
-    def _held(self) -> bool:
-        """Whether a thing touches both fingers."""
+    def held(self) -> list[str]:
+        """Names of the things that touch both fingers in the state that is shown."""
         m, d = self.sim.model, self.sim.data
         pairs = {frozenset(m.geom_bodyid[pair].tolist()) for pair in d.contact.geom}
         fingers = [m.jnt_bodyid[m.joint(name).id] for name in self.robot.finger_joints]
-        return any(all(frozenset((body, finger)) in pairs for finger in fingers)
-                   for body in self._bodies)
+        return [name for name, body in zip(self.names, self._bodies, strict=True)
+                if all(frozenset((body, finger)) in pairs for finger in fingers)]
 
     def _settle(self, q: Array, gripper: float, told: float) -> None:
         """:param told: opening that the fingers are commanded to, m"""
@@ -191,10 +194,7 @@ class Twin:
         force = np.zeros((n, kept.shape[1], 3))
         for i in range(n):
             for k in range(kept.shape[1]):
-                self.show(kept[i, k])
-                d = self.sim.data
-                poses[i, k, :, :3] = d.xpos[self._bodies]
-                poses[i, k, :, 3:] = d.xquat[self._bodies][:, [1, 2, 3, 0]]
+                poses[i, k] = self.poses(kept[i, k])
                 touched[i] += self.sim.robot_furniture_contacts() > 0
         if forces:
             for i in range(n):
@@ -202,6 +202,23 @@ class Twin:
                                             models[i] if models else self.sim.model)
         self.show(self.start)
         return Futures(kept, poses, touched, np.array([r for _, r in made]), force)
+
+    def idle(self, steps: int, dt: float) -> Array:
+        """(steps + 1, S) states, ``dt`` s apart, while the arm stays as it is.
+
+        What moves here moves because the shape that was fitted to it does not stand as the thing
+        does: it is no forecast.
+        """
+        per = round(dt / TIMESTEP)
+        control = np.repeat(self.sim.data.ctrl[None, None], steps * per, axis=1)
+        states, _ = self._rolling.rollout(self.sim.model, self._data, self.start[None], control)
+        return np.concatenate([self.start[None], states[0, per - 1::per]])
+
+    def poses(self, state: Array) -> Array:
+        """(T, 7) of the things in a state, which is shown: position m, quaternion x y z w."""
+        self.show(state)
+        d = self.sim.data
+        return np.concatenate([d.xpos[self._bodies], d.xquat[self._bodies][:, [1, 2, 3, 0]]], 1)
 
     def _forces(self, states: Array, control: Array, per: int, model: mujoco.MjModel) -> Array:
         """Mean force (H, 3) on the hand in each step of a rollout (H * per, S), base frame."""

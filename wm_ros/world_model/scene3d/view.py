@@ -46,6 +46,10 @@ class View:
         out[..., 0], out[..., 1] = u, v[:, None]
         return out
 
+    def surface(self, depth: NDArray[np.floating], where: NDArray[np.bool_]) -> Array:
+        """(N, 3) m, base frame: what lies at depths (H, W) in the pixels ``where`` (H, W)."""
+        return self.pose.apply(self.rays()[where].astype(np.float64) * depth[where, None])
+
     def points(self) -> NDArray[np.float32]:
         """(H, W, 3) in the optical frame, m; zero where the depth is unknown."""
         with np.errstate(invalid="ignore"):
