@@ -23,7 +23,7 @@ MAY: dict[str, set[str]] = {
     "data": {"sim"},
     "view": {"motion", "sim"},
     "bridge": {"motion", "sim", "data", "view", "world_model/scene3d"},
-    "training": {"world_model", "data", "cli"},  # cli: the sentence for an error
+    "training": {"world_model", "data"},
     "evaluation": {"world_model", "world_model/scene3d", "motion", "sim", "data", "training",
                    "report"},
     "nodes": {"bridge", "world_model", "motion", "sim", "data", "report", "view"},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import errno
 import importlib
 import math
 import os
@@ -13,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wm_ros import __version__, environment
-from wm_ros.errors import UserError
+from wm_ros.errors import explain
 
 # A command is a module with HELP: str, add_arguments(parser) and run(args) -> int.
 COMMANDS = {
@@ -38,10 +37,6 @@ COMMANDS = {
     "convert": "wm_ros.convert.command",
     "report": "wm_ros.report.command",
 }
-
-# a file or folder that the user named is not theirs to use, or not what it should be
-UNUSABLE = (PermissionError, NotADirectoryError, FileExistsError, IsADirectoryError)
-
 
 def help_line(module: str) -> str:
     """The HELP text of a command, read from its source so that nothing heavy is imported."""
@@ -101,25 +96,6 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
         sub.formatter_class = _Help
         sub.set_defaults(run=module.run)
     return parser
-
-
-def explain(error: BaseException) -> tuple[str, int] | None:
-    """One sentence and an exit status for errors that are not the program's own, else None."""
-    if isinstance(error, UserError):
-        return str(error), 2
-    if isinstance(error, KeyboardInterrupt):
-        return str(error) or "Stopped.", 130
-    if isinstance(error, ModuleNotFoundError):
-        return (f"The Python module {error.name} is missing; run `make setup`, or beside a ROS "
-                "installation what the README names, to install everything that wm_ros needs.", 2)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        where = f" ({error.filename})" if error.filename else ""
-        return f"The disk is full{where}; free some space and run the command again.", 2
-    if isinstance(error, OSError) and error.filename is not None and (
-            isinstance(error, UNUSABLE) or error.errno == errno.EROFS):
-        return (f"{error.filename} cannot be used ({error.strerror}): name another place, or put "
-                "that right.", 2)
-    return None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

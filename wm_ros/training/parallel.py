@@ -23,9 +23,8 @@ from safetensors import SafetensorError
 from torch import nn
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
-from wm_ros.cli import explain
 from wm_ros.environment import end_with_parent
-from wm_ros.errors import UserError
+from wm_ros.errors import UserError, explain
 
 LONG = timedelta(days=1)  # the others may wait so for the first one, which prepares the data
 Failure = tuple[str | None, str]  # of a process: a sentence for the user, the traceback
