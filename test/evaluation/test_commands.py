@@ -72,12 +72,9 @@ def test_ctrl_c_ends_eval_within_seconds_and_the_same_command_goes_on(
             time.sleep(0.05)
         began = time.monotonic()
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers hear it too
-        try:
-            told = process.communicate(timeout=8)[1]
-        except subprocess.TimeoutExpired:  # once it was lost; nobody knows where
-            os.killpg(process.pid, signal.SIGINT)
-            told = process.communicate(timeout=60)[1]
-    assert process.returncode == 130 and time.monotonic() - began < 20
+        told = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, told
+    assert time.monotonic() - began < 20
     assert told.splitlines()[-1] == "wm: Stopped; the same command goes on from here."
     assert "Traceback" not in told
     kept = list(out.glob("unfinished/*/*.json"))

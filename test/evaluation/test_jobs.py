@@ -2,6 +2,7 @@
 """Work in other processes ends when its command ends."""
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -28,6 +29,17 @@ def test_an_exception_ends_what_runs_and_drops_what_waits(error: type[BaseExcept
     assert time.monotonic() - began < 20
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+
+
+def test_a_dropped_ctrl_c_counts_at_the_next_answer() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), Workers(1) as workers:
+        answers = workers.answers([(abs, -1), (abs, -2)])
+        next(answers)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        next(answers)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_process_that_was_ended_from_outside_is_told_in_one_sentence() -> None:

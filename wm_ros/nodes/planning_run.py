@@ -149,6 +149,8 @@ class Run:
         self._width = body.width_now()
         #: the last times from an observation's stamp to its plan (s)
         self._took = deque([settings.lead], maxlen=9)
+        #: the last times from a motion's planned end to going on after it (s)
+        self._arrived_late = deque([0.0], maxlen=9)
         self._deadline = body.now() + settings.time_limit
 
     def execute(self) -> str:
@@ -208,6 +210,8 @@ class Run:
             arrived = self._finish(goal, ends, segment.path.duration)
             self._unchecked = self._unchecked and not arrived
             segment.stamps["ended"] = self.body.now()
+            if arrived:
+                self._arrived_late.append(segment.stamps["ended"] - ends)
             late = segment.grip is not None and self._too_old(segment, segment.path.duration)
             if not arrived or late:  # look again from where the arm is now
                 self._trace(segment)
@@ -235,10 +239,12 @@ class Run:
     def _prepare(self, ends: float, start: np.ndarray) -> Segment | None:
         """The next segment while the arm still moves; None leaves it to the end of the motion.
 
-        The observation is chosen so that the plan is ready when the arm arrives: not later, or the
-        arm would wait; not earlier, or the plan would rest on old images.
+        The observation is chosen so that the plan is ready when the arm is told to have arrived:
+        not later, or the arm would wait; not earlier, or the plan would rest on old images. What
+        went on soonest after a motion did not wait for its plan, but for that word alone.
         """
-        look = ends - statistics.median(self._took) - EARLY
+        told = ends + min(self._arrived_late)
+        look = told - statistics.median(self._took) - EARLY
         self._sleep_until(look - 0.02)
         try:
             return self._next(start, look, ends)
