@@ -64,7 +64,6 @@ class Body(Protocol):
 COMPLETE = 0.999  # share of a way from which on it counts as whole
 AHEAD = 0.1  # s that the stamp of images may lie in the future; clocks differ by a little
 MARGIN = 3.0  # s that a motion may take longer yet; 1 s more than MoveIt allows, which says why
-EARLY = 0.02  # s by which the next look is early; its image comes up to a period later
 STILL = 2e-3  # rad in 0.05 s: an arm that moves less stands still
 WHY = 0.3  # s in which whoever stopped a motion may say why
 BEGINNING = 1e-3  # m of a way; where not even this much is free, the arm touches something now
@@ -244,7 +243,7 @@ class Run:
         went on soonest after a motion did not wait for its plan, but for that word alone.
         """
         told = ends + min(self._arrived_late)
-        look = told - statistics.median(self._took) - EARLY
+        look = told - statistics.median(self._took)
         self._sleep_until(look - 0.02)
         try:
             return self._next(start, look, ends)
