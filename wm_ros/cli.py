@@ -38,6 +38,7 @@ COMMANDS = {
     "report": "wm_ros.report.command",
 }
 
+
 def help_line(module: str) -> str:
     """The HELP text of a command, read from its source so that nothing heavy is imported."""
     source = Path(__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py")

@@ -118,6 +118,14 @@ def test_surprise_is_zero_without_imagination_and_grows_when_a_thing_is_moved(mo
     assert model.surprise(state, observation(stamp=5.0)) == 0.0
 
 
+def test_a_future_surprises_after_other_looks_too(model):
+    state = model.observe(observation())
+    model.imagine(state, chunks(1), "")
+    gone = observation(stamp=0.8, things=False)
+    at_once = model.surprise(state, gone)
+    assert model.surprise(model.observe(observation(stamp=0.4), state), gone) == at_once > 1.0
+
+
 def test_colours_and_light_do_not_surprise(model):
     state = model.observe(observation())
     model.imagine(state, chunks(1), "")

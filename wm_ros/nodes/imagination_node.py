@@ -22,6 +22,7 @@ from wm_ros.errors import UserError
 from wm_ros.msg import ActionChunk, ImaginedRollout, ModelStatus, Observation, Surprise
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
+from wm_ros.nodes.goal_end import end
 from wm_ros.nodes.parameters import IMAGINATION, TOPICS
 from wm_ros.srv import Propose
 from wm_ros.world_model.deciding import Decider
@@ -291,12 +292,7 @@ class ImaginationNode(WmNode):
             result = await self.in_worker(self._imagine_body, handle)
         except UserError as error:
             result = Imagine.Result(success=False, message=str(error))
-        if handle.is_cancel_requested:
-            handle.canceled()
-        elif result.success:
-            handle.succeed()
-        else:
-            handle.abort()
+        end(handle, result.success)
         return result
 
     def _imagine_body(self, handle: Any) -> Imagine.Result:

@@ -18,6 +18,7 @@ from wm_ros.msg import Surprise
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
 from wm_ros.nodes.clients import StopFlag, Stopped
+from wm_ros.nodes.goal_end import end
 from wm_ros.nodes.moveit_body import MoveItBody, make_body
 from wm_ros.nodes.parameters import PLANNING, SAFETY, TOPICS
 from wm_ros.nodes.planning_run import Report, Run, Settings
@@ -129,12 +130,7 @@ class PlanningNode(WmNode):
             success=success, message=message, stage=report.stage,
             chunks_executed=int(report.chunks), duration=self.now() - started,
             predicted_success=float(report.predicted))
-        if handle.is_cancel_requested:
-            handle.canceled()
-        elif success:
-            handle.succeed()
-        else:
-            handle.abort()
+        end(handle, success)
         return result
 
     def _watch_cancel(self, handle: Any, stop: StopFlag) -> None:
@@ -170,8 +166,8 @@ class PlanningNode(WmNode):
         return Run(self.body, self._settings(request), str(request.instruction), stop, tell)
 
     def _settings(self, request: Any) -> Settings:
-        low, high = (np.array(self.value(f"safety.workspace_{end}"), dtype=float)
-                     for end in ("min", "max"))
+        low, high = (np.array(self.value(f"safety.workspace_{side}"), dtype=float)
+                     for side in ("min", "max"))
         limit = float(request.time_limit)
         return Settings(
             time_limit=limit if limit > 0 else self.number("time_limit"),  # also where it is NaN

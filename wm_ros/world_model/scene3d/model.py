@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,17 @@ LIMIT = 10.0  # differing pixels of a 96 x 96 picture that are one unit of surpr
 LATE = 0.25  # s
 SHUT = 0.004  # m, opening of fingers that hold nothing
 RELEASED = 0.003  # m by which fingers open that let go
+
+
+class _Foretold(NamedTuple):
+    """The future of the first chunk, and what is needed to be surprised by what then happens."""
+
+    stamp: float  # s, when it begins
+    times: NDArray[np.floating]  # s after it, of the pictures
+    pictures: list[Picture]
+    passed: list[Array]  # (N, 3) m each: where the tool, and what it moves, have been by then
+    opening: float  # m, of the fingers when it begins
+    carried: Array  # (N, 3) m, tool frame, see :meth:`Scene3DWorldModel._carried`
 
 
 class Scene3DWorldModel:
@@ -137,8 +148,9 @@ class Scene3DWorldModel:
         frames = np.stack([[p.rgb for p in row] for row in pictures]) if render else None
         tool = np.concatenate([o.tcp_position[None], chunks.position[0]])
         passed = [np.concatenate([tool[:s + 1], futures.moved(0, s, resting)]) for s in steps]
-        state.memory["imagined"] = (o.stamp, times, pictures, passed)
-        state.memory["carried"] = self._carried(o, scene)
+        state.memory["imagined"] = _Foretold(
+            o.stamp, times, pictures[0], passed, o.gripper,
+            self._carried(o, drawer.present, scene.height))
         state.memory["futures"] = futures
         return Imagination(frames, times, futures.poses[:, steps].astype(np.float32),
                            _judged(chunks.success, futures), chunks.progress, chunks.uncertainty)
@@ -151,30 +163,32 @@ class Scene3DWorldModel:
         """
         if "imagined" not in state.memory:
             return 0.0
-        stamp, times, pictures, passed = state.memory["imagined"]
-        late = np.abs(times - (observation.stamp - stamp))
+        future: _Foretold = state.memory["imagined"]
+        late = np.abs(future.times - (observation.stamp - future.stamp))
         if not len(late) or late.min() > LATE:
             return 0.0
-        told: Picture = pictures[0][int(late.argmin())]
-        way = np.concatenate([passed[int(late.argmin())], observation.tcp_position[None]])
-        seen = self._masked(observation)
+        nearest = int(late.argmin())
+        told, seen = future.pictures[nearest], self._masked(observation)
+        way = np.concatenate([future.passed[nearest], observation.tcp_position[None]])
         pixels = unexplained(told, seen, way)
-        if observation.gripper < state.observation.gripper + RELEASED:
+        if observation.gripper < future.opening + RELEASED:
             tool = Pose.of(observation.tcp_position, observation.tcp_quaternion)
-            pixels += max(lost(tool.apply(state.memory["carried"]), seen),
+            pixels += max(lost(tool.apply(future.carried), seen),
                           lost(seen.surface(told.depth, told.held & ~told.robot), seen))
         return pixels * (96 / observation.scene_depth.shape[0]) ** 2 / LIMIT
-
-    def _carried(self, o: Observation, scene: PerceivedScene) -> Array:
-        """(N, 3) m, tool frame: what is seen in a hand that is neither open nor shut."""
-        if not SHUT < o.gripper < self.robot.gripper.open_width - SQUEEZE:
-            return np.empty((0, 3))
-        return in_hand(self._masked(o), Pose.of(o.tcp_position, o.tcp_quaternion), o.gripper,
-                       scene.height)
 
     # -- inside ------------------------------------------------------------------------------
     def _masked(self, o: Observation) -> View:
         return self.mapper.masked(_view(o), o.q, o.gripper)
+
+    def _carried(self, o: Observation, view: View, table: float) -> Array:
+        """(N, 3) m, tool frame: what is seen in a hand that is neither open nor shut.
+
+        :param view: of ``o``, the arm's own pixels marked;  ``table`` its height, m
+        """
+        if not SHUT < o.gripper < self.robot.gripper.open_width - SQUEEZE:
+            return np.empty((0, 3))
+        return in_hand(view, Pose.of(o.tcp_position, o.tcp_quaternion), o.gripper, table)
 
     def _check(self, o: Observation) -> None:
         check_finite({"joint positions": o.q, "tool pose": o.tcp_position,

@@ -83,8 +83,7 @@ class ExportedNetwork:
 
 def ready(weights: Path) -> bool:
     """Whether ONNX Runtime and the graphs of these weights, made by this code, are there."""
-    return (importlib.util.find_spec("onnxruntime") is not None
-            and all((_folder(weights) / f"{name}.onnx").is_file() for name in GRAPHS))
+    return importlib.util.find_spec("onnxruntime") is not None and _complete(_folder(weights))
 
 
 def prepare(model: VideoNetwork, weights: Path) -> Path:
@@ -95,7 +94,7 @@ def prepare(model: VideoNetwork, weights: Path) -> Path:
     """
     _need("onnxruntime")
     folder = _folder(weights)
-    if ready(weights):
+    if _complete(folder):
         return folder
     _need("onnx", "onnxscript")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -117,6 +116,10 @@ def _folder(weights: Path) -> Path:
         mark = zlib.crc32(Path(str(module.__file__)).read_bytes(), mark)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "wm_ros" / "onnx" / f"{mark:08x}"
+
+
+def _complete(folder: Path) -> bool:
+    return all((folder / f"{name}.onnx").is_file() for name in GRAPHS)
 
 
 def _need(*modules: str) -> None:
