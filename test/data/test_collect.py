@@ -68,6 +68,23 @@ def test_a_model_that_drives_is_corrected_and_never_imitated(tmp_path: Path) -> 
         assert np.allclose(e.executed[drove, 7], 0.02, atol=1e-5)
 
 
+def test_a_hand_that_explores_takes_turns_with_the_expert(tmp_path: Path) -> None:
+    settings = Settings(perturb=0.0, failures=0.0, explore=1.0)
+    collect(tmp_path / "set", ["a"], 2, settings, 1, env="fake_env:FakeEnv")
+    data = Dataset(tmp_path / "set")
+    ways = []
+    for i in range(2):
+        e = data.episode(i)
+        strolled = np.abs(e.executed - e.action).max(1) > 1e-4
+        assert e.perturbed and not e.deliberate_failure
+        assert strolled[:8].all() and not strolled.all()
+        assert np.allclose(e.action[:, 0], e.state[:, 8] + 0.02, atol=1e-5)  # always the expert's
+        step = e.executed[:, :3] - e.state[:, 8:11]
+        assert np.linalg.norm(step, axis=1).max() < 0.0221
+        ways.append(step[0])
+    assert not np.allclose(*ways)
+
+
 def test_corrections_without_a_model_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="belong together"):
         Settings(perturb=0.2, corrected=0.5)
@@ -105,7 +122,8 @@ def test_a_set_without_episodes_takes_other_settings_and_an_older_one_goes_on(
     collect(folder, ["a"], 1, CLEAN, 1, env="fake_env:FakeEnv")
     summary = json.loads((folder / "collect.json").read_text())
     assert summary["settings"] == asdict(CLEAN)
-    del summary["settings"]["corrected"], summary["settings"]["model"]  # of before they existed
+    for later in ("corrected", "model", "explore"):  # of before they existed
+        del summary["settings"][later]
     (folder / "collect.json").write_text(json.dumps(summary))
     assert collect(folder, ["a"], 2, CLEAN, 1, env="fake_env:FakeEnv")["episodes"] == 2
 

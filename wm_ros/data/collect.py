@@ -39,13 +39,14 @@ class Settings:
     robot: str = "panda"
     corrected: float = 0.0
     model: str = ""
+    explore: float = 0.0
 
     def __post_init__(self) -> None:
-        shares = (self.perturb, self.failures, self.corrected)
+        shares = (self.perturb, self.failures, self.corrected, self.explore)
         if not (all(0 <= share <= 1 for share in shares) and sum(shares) <= 1 + 1e-9):
-            raise UserError(f"--perturb {self.perturb:g}, --failures {self.failures:g} and "
-                            f"--corrected {self.corrected:g} are shares: 0 to 1, and 1 at most "
-                            "together.")
+            raise UserError(f"--perturb {self.perturb:g}, --failures {self.failures:g}, "
+                            f"--corrected {self.corrected:g} and --explore {self.explore:g} are "
+                            "shares: 0 to 1, and 1 at most together.")
         if bool(self.model) != (self.corrected > 0):
             raise UserError("--corrected and --model belong together: the share of episodes in "
                             "which the model drives in turns with the expert, and which model.")
@@ -66,6 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "recovers (default 0.5)")
     parser.add_argument("--failures", type=float, default=0.1, metavar="SHARE",
                         help="share of episodes spoiled on purpose (default 0.1)")
+    parser.add_argument("--explore", type=float, default=0.0, metavar="SHARE",
+                        help="share of episodes in which the hand strolls about in turns with "
+                        "the expert, so that a model that plans by predicting knows more than "
+                        "the experts' ways (default 0)")
     parser.add_argument("--corrected", type=float, default=0.0, metavar="SHARE",
                         help="share of episodes in which a model drives in turns with the "
                         "expert, who corrects it (default 0)")
@@ -77,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     settings = Settings(args.perturb, args.failures, args.image_size, corrected=args.corrected,
-                        model=args.model)
+                        model=args.model, explore=args.explore)
     if args.episodes < 1 or args.workers < 1 or args.seed0 < 0:
         raise UserError("--episodes and --workers must be at least 1 and --seed0 at least 0.")
     from wm_ros.sim.tasks import task_names
@@ -206,7 +211,8 @@ def _episode(root: Path, task: str, seed: int, settings: Settings, env: str,
              driver: str) -> dict[str, Any]:
     """One episode, in a worker."""
     about = {"task": task, "seed": seed}
-    kind = kind_of(task, seed, settings.perturb, settings.failures, settings.corrected)
+    kind = kind_of(task, seed, settings.perturb, settings.failures, settings.corrected,
+                   settings.explore)
     try:
         model = _class(driver)(settings.model) if kind == "corrected" else None
         made = _class(env)(

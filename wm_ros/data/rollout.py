@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One episode of an expert: as it is, pushed off its way, spoiled on purpose, or taking turns with
-a model that it corrects."""
+a model that it corrects or with a hand that explores."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ import numpy as np
 
 from wm_ros.data.episode import Episode, EpisodeBuilder
 
-TURN = {"model": (8, 40), "expert": (16, 32)}  # control steps that each drives before the other
+TURN = {"driver": (8, 40), "expert": (16, 32)}  # control steps that each drives before the other
+TAKEN_IN_TURNS = ("corrected", "explored")
 TAIL = 10  # control steps recorded after success: the expert retreats and rests
+LOW = 0.08  # m: a hand that strolls does not go down from here
 Change = Callable[[Any, Any, float], tuple[Any, float]]  # (obs, action's pose, width) -> executed
 
 
 def kind_of(task: str, seed: int, perturb: float, failures: float,
-            corrected: float = 0.0) -> str:
+            corrected: float = 0.0, explore: float = 0.0) -> str:
     """Which kind of episode a seed gives; the same for every run of a collection."""
     u = np.random.default_rng([seed, *task.encode()]).random()
-    for kind, share in (("failure", failures), ("perturbed", perturb), ("corrected", corrected)):
+    for kind, share in (("failure", failures), ("perturbed", perturb), ("corrected", corrected),
+                        ("explored", explore)):
         if u < share:
             return kind
         u -= share
@@ -33,14 +36,18 @@ def rollout(env: Any, task: str, seed: int, kind: str, driver: Any = None) -> Ep
     In perturbed episodes the recorded action is the expert's while the executed one drifts off
     (DART, arXiv 1703.09327). In corrected ones a model drives in turns with the expert, whose
     action is recorded all the time: what to do where the model's own mistakes lead (DAgger,
-    arXiv 1011.0686; in turns as in HG-DAgger, arXiv 1810.02890). In failures both are the
-    spoiled ones.
+    arXiv 1011.0686; in turns as in HG-DAgger, arXiv 1810.02890). In explored ones it takes turns
+    with a hand that strolls about: what a model that predicts must know of places and touches
+    where no expert goes. In failures both are the spoiled ones.
 
     :param driver: see `wm_ros.evaluation.driver.ModelDriver`; needed for corrected episodes
     """
     rng = np.random.default_rng([seed, 31, *task.encode()])
     expert = env.expert()
-    change = _turns(rng, driver, env.instruction) if kind == "corrected" else _change(kind, rng)
+    if kind == "explored":
+        driver = Stroll(rng)
+    change = (_turns(rng, driver, env.instruction) if kind in TAKEN_IN_TURNS
+              else _change(kind, rng))
     limit = env.max_steps
     if kind == "failure":
         limit = min(limit, int(rng.integers(40, 90)))
@@ -60,7 +67,7 @@ def rollout(env: Any, task: str, seed: int, kind: str, driver: Any = None) -> Ep
         instruction=env.instruction,
         seed=seed,
         success=bool(env.success()),
-        perturbed=kind in ("perturbed", "corrected"),
+        perturbed=kind in ("perturbed", *TAKEN_IN_TURNS),
         deliberate_failure=kind == "failure",
         room=getattr(getattr(env, "task", None), "room", ""),
     )
@@ -83,17 +90,17 @@ def _change(kind: str, rng: np.random.Generator) -> Change:
 
 
 def _turns(rng: np.random.Generator, driver: Any, instruction: str) -> Change:
-    """The model drives some steps, then the expert, and so on; the model begins."""
+    """The driver drives some steps, then the expert, and so on; the driver begins."""
     who, left, told = "expert", 0, 0.08
 
     def change(obs: Any, pose: Any, width: float) -> tuple[Any, float]:
         nonlocal who, left, told
         if left == 0:
-            who = "model" if who == "expert" else "expert"
+            who = "driver" if who == "expert" else "expert"
             left = int(rng.integers(*TURN[who]))
             driver.take_over()
         left -= 1
-        if who == "model":
+        if who == "driver":
             pose, width = driver(obs, instruction, told)
         told = width
         return pose, width
@@ -130,26 +137,48 @@ def _early_release(rng: np.random.Generator) -> Change:
     return change
 
 
+class Stroll:
+    """A hand that strolls about: straight pieces of random way, turn and opening.
+
+    A driver as :class:`wm_ros.evaluation.driver.ModelDriver` is, that looks at nothing.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self.take_over()
+
+    def take_over(self) -> None:
+        """Begin a new piece at the next step."""
+        self.left = 0
+
+    def __call__(self, obs: Any, instruction: str, width: float) -> tuple[Any, float]:
+        """The next pose and width."""
+        from wm_ros.sim.experts.moves import CLOSED, CRUISE, OPEN, TURN, down
+        from wm_ros.sim.shapes import yaw_of
+
+        rng, tcp = self.rng, obs.tcp
+        if self.left == 0:
+            self.left = int(rng.integers(4, 14))
+            self.step = rng.normal(size=3)
+            self.step *= rng.uniform(0.25, 1.0) * CRUISE / np.linalg.norm(self.step)
+            if tcp.position[2] < LOW:
+                self.step[2] = abs(self.step[2])
+            self.turn = rng.uniform(-TURN, TURN) if rng.random() < 0.5 else 0.0
+            self.width = float(rng.choice([CLOSED, OPEN]))
+        self.left -= 1
+        return tcp._replace(position=np.asarray(tcp.position) + self.step,
+                            quaternion=down(yaw_of(tcp.quaternion) + self.turn)), self.width
+
+
 def _wander(rng: np.random.Generator) -> Change:
     """From some moment on the hand strolls about; the fingers do as they like."""
-    start = int(rng.integers(5, 30))
-    count, left, grip = 0, 0, 0.08
-    step: Any = np.zeros(3)
+    start, stroll = int(rng.integers(5, 30)), Stroll(rng)
+    count = 0
 
     def change(obs: Any, pose: Any, width: float) -> tuple[Any, float]:
-        nonlocal count, left, step, grip
+        nonlocal count
         count += 1
-        if count < start:
-            return pose, width
-        if left == 0:
-            left = int(rng.integers(4, 14))
-            step = rng.normal(size=3)
-            step *= rng.uniform(0.005, 0.022) / np.linalg.norm(step)
-            grip = float(rng.choice([0.0, 0.08]))
-            if obs.tcp.position[2] < 0.08:
-                step[2] = abs(step[2])
-        left -= 1
-        return obs.tcp._replace(position=np.asarray(obs.tcp.position) + step), grip
+        return (pose, width) if count < start else stroll(obs, "", width)
 
     return change
 
