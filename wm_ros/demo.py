@@ -39,11 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="seed of the held-out layout (default 101)")
     parser.add_argument("--runs", type=int, default=1, help="so many runs with seeds in a row")
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder of the report")
-    parser.add_argument("--model", default="", help="checkpoint folder (default: the shipped one)")
+    parser.add_argument("--model", default="", help="checkpoint name or folder (default: the shipped one)")
     parser.add_argument("--headless", action="store_true", help="no page in the browser")
     parser.add_argument("--candidates", type=int, default=0,
-                        help="chunks to choose from each time; 0: as many as the imagination "
-                        "node's n_candidates says, which is one")
+                        help="chunks to choose from each time; 0: the planning node's "
+                        "n_candidates, which is one")
     parser.add_argument("--time-limit", type=float, default=60.0, help="seconds for one run")
     parser.add_argument("--port", type=int, default=8080, help="port of the page")
     parser.add_argument("--no-bag", action="store_true", help="record no bag")

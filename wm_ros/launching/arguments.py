@@ -49,7 +49,8 @@ SIM = Argument("sim", "mujoco", "what the arm lives in: this package's own simul
 MOVEIT = Argument("moveit", "embedded", "who plans motions: this package's own planner behind "
                   "MoveIt's interfaces, or MoveIt's move_group",
                   ("embedded", "move_group"))
-MODEL = Argument("model", "", "folder of the trained world model; empty: the one that ships")
+MODEL = Argument("model", "", "name or folder of the trained world model; empty: the one that "
+                 "ships")
 INSTRUCTION = Argument("instruction", "", "what to do as soon as everything is ready, in plain "
                        "words; empty: wait for goals on /wm/execute_instruction")
 TIME_LIMIT = Argument("time_limit", "60", "seconds for the instruction")
