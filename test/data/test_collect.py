@@ -76,7 +76,7 @@ def test_a_hand_that_explores_takes_turns_with_the_expert(tmp_path: Path) -> Non
     for i in range(2):
         e = data.episode(i)
         strolled = np.abs(e.executed - e.action).max(1) > 1e-4
-        assert e.perturbed and not e.deliberate_failure
+        assert e.perturbed and e.deliberate_failure  # nothing to imitate
         assert strolled[:8].all() and not strolled.all()
         assert np.allclose(e.action[:, 0], e.state[:, 8] + 0.02, atol=1e-5)  # always the expert's
         step = e.executed[:, :3] - e.state[:, 8:11]

@@ -19,7 +19,7 @@ from typing import Any
 
 from wm_ros.data import layout
 from wm_ros.data.lerobot import DatasetWriter, disk_errors, read_episode_rows
-from wm_ros.data.rollout import kind_of, rollout
+from wm_ros.data.rollout import SPOILED, kind_of, rollout
 from wm_ros.environment import begin_worker
 from wm_ros.errors import UserError
 from wm_ros.sim.schema import TALLEST
@@ -70,7 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--explore", type=float, default=0.0, metavar="SHARE",
                         help="share of episodes in which the hand strolls about in turns with "
                         "the expert, so that a model that plans by predicting knows more than "
-                        "the experts' ways (default 0)")
+                        "the experts' ways; never imitated (default 0; all shares are 1 at most "
+                        "together)")
     parser.add_argument("--corrected", type=float, default=0.0, metavar="SHARE",
                         help="share of episodes in which a model drives in turns with the "
                         "expert, who corrects it (default 0)")
@@ -309,7 +310,7 @@ class _Display:
             self.console.print(f"{done['task']} seed {done['seed']}: {done['error']}")
         else:
             self.frames += done["frames"]
-            if done["kind"] != "failure":
+            if done["kind"] not in SPOILED:
                 self.demonstrations += 1
                 self.good += done["success"]
         seconds = max(time.monotonic() - self.started, 1e-9)

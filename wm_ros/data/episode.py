@@ -49,7 +49,8 @@ class Episode:
         perturbation was added. Policies learn from `action`, dynamics from `executed`
     :param progress: float32 (T,): the task's own measure of progress, 0 to 1
     :param perturbed: the executed actions had noise in some segments (the recorded ones have not)
-    :param deliberate_failure: the actions were spoiled on purpose: never imitate them
+    :param deliberate_failure: the actions were spoiled on purpose, or a hand strolled about in
+        turns with the expert: never imitate them, whatever came of it
     """
 
     task: str

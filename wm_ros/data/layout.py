@@ -198,7 +198,8 @@ def card(info: dict[str, Any], rows: list[dict[str, Any]], converted: bool = Fal
          else "Collected in simulation by scripted experts (`wm collect`)")
         + f", in LeRobot's layout {CODEBASE_VERSION}. `action` is what the expert wanted; "
         "`executed_action` is what the arm was told, which differs while an episode is perturbed. "
-        "Deliberate failures are there to learn how things move, not to be imitated.",
+        "Deliberate failures, strolls among them, are there to learn how things move, not to be "
+        "imitated.",
         "",
         "| task | episodes | successful demonstrations | perturbed | deliberate failures |",
         "|---|---|---|---|---|",

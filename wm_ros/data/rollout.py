@@ -13,8 +13,9 @@ from wm_ros.data.episode import Episode, EpisodeBuilder
 
 TURN = {"driver": (8, 40), "expert": (16, 32)}  # control steps that each drives before the other
 TAKEN_IN_TURNS = ("corrected", "explored")
+SPOILED = ("failure", "explored")  # never to be imitated
 TAIL = 10  # control steps recorded after success: the expert retreats and rests
-LOW = 0.08  # m: a hand that strolls does not go down from here
+LOW = 0.08  # m: a hand that strolls goes no further down from here
 Change = Callable[[Any, Any, float], tuple[Any, float]]  # (obs, action's pose, width) -> executed
 
 
@@ -38,7 +39,9 @@ def rollout(env: Any, task: str, seed: int, kind: str, driver: Any = None) -> Ep
     action is recorded all the time: what to do where the model's own mistakes lead (DAgger,
     arXiv 1011.0686; in turns as in HG-DAgger, arXiv 1810.02890). In explored ones it takes turns
     with a hand that strolls about: what a model that predicts must know of places and touches
-    where no expert goes. In failures both are the spoiled ones.
+    where no expert goes. Such an episode has twice the time, and nothing in it is to be imitated:
+    where a stroll led says nothing of where the expert would have gone. In failures both actions
+    are the spoiled ones.
 
     :param driver: see `wm_ros.evaluation.driver.ModelDriver`; needed for corrected episodes
     """
@@ -48,7 +51,7 @@ def rollout(env: Any, task: str, seed: int, kind: str, driver: Any = None) -> Ep
         driver = Stroll(rng)
     change = (_turns(rng, driver, env.instruction) if kind in TAKEN_IN_TURNS
               else _change(kind, rng))
-    limit = env.max_steps
+    limit = env.max_steps * (2 if kind == "explored" else 1)
     if kind == "failure":
         limit = min(limit, int(rng.integers(40, 90)))
     rows = EpisodeBuilder()
@@ -68,7 +71,7 @@ def rollout(env: Any, task: str, seed: int, kind: str, driver: Any = None) -> Ep
         seed=seed,
         success=bool(env.success()),
         perturbed=kind in ("perturbed", *TAKEN_IN_TURNS),
-        deliberate_failure=kind == "failure",
+        deliberate_failure=kind in SPOILED,
         room=getattr(getattr(env, "task", None), "room", ""),
     )
 
@@ -161,11 +164,11 @@ class Stroll:
             self.left = int(rng.integers(4, 14))
             self.step = rng.normal(size=3)
             self.step *= rng.uniform(0.25, 1.0) * CRUISE / np.linalg.norm(self.step)
-            if tcp.position[2] < LOW:
-                self.step[2] = abs(self.step[2])
             self.turn = rng.uniform(-TURN, TURN) if rng.random() < 0.5 else 0.0
             self.width = float(rng.choice([CLOSED, OPEN]))
         self.left -= 1
+        if tcp.position[2] < LOW:
+            self.step[2] = abs(self.step[2])
         return tcp._replace(position=np.asarray(tcp.position) + self.step,
                             quaternion=down(yaw_of(tcp.quaternion) + self.turn)), self.width
 

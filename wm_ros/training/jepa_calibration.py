@@ -21,12 +21,15 @@ REPEATS = 2  # recolourings of every held-out frame, so that colours do not surp
 def calibrate(encoder: Encoder, predictor: Predictor, config: JepaConfig, cache: EpisodeCache,
               rows: np.ndarray, device: torch.device, most: int = 120
               ) -> tuple[Calibration, dict[str, float]]:
-    """Whitening and limit of the surprise, and open-loop scores.
+    """Whitening and limit of the surprise, and open-loop scores, of what is normal: episodes
+    that were spoiled on purpose are left out where there are others.
 
     ``predicted``: mean squared error of the next latent; ``copied``: of taking the present one
     for it; ``predicted_far`` and ``copied_far``: at the end of a plan; ``std``: of the latents
     (1 is what SIGReg asks for).
     """
+    normal = rows[~cache.failure[rows]]
+    rows = normal if len(normal) else rows
     episodes = np.unique(cache.episode_index[rows])  # they lie task by task
     episodes = episodes[np.linspace(0, len(episodes) - 1, min(most, len(episodes))).astype(int)]
     sampler = SequenceSampler(cache, rows, config, 2, 0)

@@ -30,7 +30,8 @@ def validate(model: VideoNetwork, sampler: Sampler, tokeniser: Tokeniser, render
     answers to whether the task is done; ``imagined_db`` and ``copied_db``: PSNR at the last
     imagined frame; ``surprise_95``: what 95 % of the largest latent errors clear of the tool
     stay under; ``doubt_99``: likewise, the distance (m) of the executed way from the one that
-    inverse dynamics reads off the frames imagined under it.
+    inverse dynamics reads off the frames imagined under it; neither of episodes that were spoiled
+    on purpose.
     """
     model.eval()
     distance, gripper, imagined, copied, errors = [], [], [], [], []
@@ -56,9 +57,10 @@ def validate(model: VideoNetwork, sampler: Sampler, tokeniser: Tokeniser, render
         off = (there - told)[:, :3].norm(dim=1)
         distance += (off * scale[middle] * 1000)[good].tolist()
         gripper += ((there[:, 6] > 0) == (told[:, 6] > 0))[good].float().tolist()
-        errors += worst_still(latents - batch.video, batch.way).flatten().tolist()
+        normal = torch.from_numpy(~sampler.cache.failure[rows]).to(device)
+        errors += worst_still(latents - batch.video, batch.way)[normal].flatten().tolist()
         back = (read - batch.executed)[..., :3] * scale[:, None]
-        doubts += back.norm(dim=2).mean(1)[batch.labelled.bool()].tolist()
+        doubts += back.norm(dim=2).mean(1)[batch.labelled.bool() & normal].tolist()
         last = sampler.cache.future(rows, sampler.config.frame_steps[-1])
         true, present = _images(sampler, last), _images(sampler, rows)
         drawn = renderer(latents[:, -1], batch.present, to_unit(present).to(device),
