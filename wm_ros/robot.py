@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ import numpy as np
 import yaml
 
 from wm_ros.errors import UserError
-from wm_ros.motion.pose import Array, Pose
+from wm_ros.motion.pose import Array, Pose, distance
+from wm_ros.motion.urdf import link_poses
 from wm_ros.paths import config, robot_data
+
+SAME_TOOL = 1e-4  # m and rad, between the robot's file and its URDF
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,29 @@ def load_robot(name: str = "panda") -> RobotConfig:
         if not file.is_file():
             raise UserError(f"{path} names {file} as its {key}, but there is no such file; give a "
                             "path from where the robot's file lies, or package://.")
+    _check_tool(path, robot)
     return robot
+
+
+def _check_tool(path: Path, robot: RobotConfig) -> None:
+    """The tool's link in the URDF, where MoveIt plans, must be where everybody else means it."""
+    hand, tool = robot.hand_link, robot.tcp_link
+    try:
+        urdf = ElementTree.parse(robot.urdf_path).getroot()
+        found = link_poses(urdf, hand).get(tool)
+    except (ElementTree.ParseError, TypeError, ValueError) as error:
+        raise UserError(f"{robot.urdf_path} is not a plain URDF: {error}.") from error
+    if urdf.find(f"link[@name='{tool}']") is None:
+        return  # it is added where tcp_offset says
+    if found is None:
+        raise UserError(f"{path}: no fixed joints lead from its hand_link {hand} to its tcp_link "
+                        f"{tool}; name links that are fixed to each other, or a tcp_link that the "
+                        "URDF does not have.")
+    if max(distance(found, robot.tcp_offset)) > SAME_TOOL:
+        position, quaternion = ([round(float(v), 6) for v in part] for part in found)
+        raise UserError(f"{path}: tcp_offset is not where its URDF has the tcp_link {tool}; write "
+                        f"position {position} and quaternion {quaternion} there, or name a "
+                        "tcp_link that the URDF does not have.")
 
 
 def parse_robot(data: dict[str, Any]) -> RobotConfig:

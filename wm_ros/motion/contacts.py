@@ -10,8 +10,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from wm_ros.motion.planner_urdf import planner_urdf
 from wm_ros.motion.pose import Array
 from wm_ros.motion.shapes import Box, Cylinder, SceneObject, Shape, Sphere
+from wm_ros.motion.urdf import base_in_root
 from wm_ros.paths import package_dirs
 from wm_ros.robot import RobotConfig
 
@@ -58,7 +60,9 @@ class ContactFinder:
     def __init__(self, robot: RobotConfig) -> None:
         self.robot = robot
         self.dirty = True
-        root = ElementTree.parse(robot.urdf_path).getroot()
+        self._urdf = planner_urdf(robot)
+        root = ElementTree.fromstring(self._urdf)
+        self._base = base_in_root(root, robot.base_link)
         self.all_links = [link.attrib["name"] for link in root.iter("link")]
         self._child = {
             joint.attrib["name"]: child.attrib["link"]
@@ -86,10 +90,10 @@ class ContactFinder:
         """Takes over the planning scene."""
         import pinocchio as pin
 
-        self._model = pin.buildModelFromUrdf(str(self.robot.urdf_path))
-        geometry = pin.buildGeomFromUrdf(
+        self._model = pin.buildModelFromXML(self._urdf)
+        geometry = pin.buildGeomFromUrdfString(
             self._model,
-            str(self.robot.urdf_path),
+            self._urdf,
             pin.GeometryType.COLLISION,
             package_dirs=[str(path) for path in package_dirs(self.robot.urdf)],
         )
@@ -99,11 +103,11 @@ class ContactFinder:
         names = [frames[g.parentFrame].name for g in geometry.geometryObjects]
         robot_count = len(names)
         carrier = self._model.frames[self._model.getFrameId(self.robot.attach_link)].parentJoint
-        things = [(obj, 0) for obj in objects.values()]
-        things += [(held.object, carrier) for held in attached.values()]
-        for obj, joint in things:
+        things = [(obj, 0, self._base.compose(obj.pose)) for obj in objects.values()]
+        things += [(held.object, carrier, held.object.pose) for held in attached.values()]
+        for obj, joint, pose in things:
             for i, part in enumerate(obj.parts):
-                placement = pin.SE3(obj.pose.compose(part.pose).matrix())
+                placement = pin.SE3(pose.compose(part.pose).matrix())
                 geometry.addGeometryObject(
                     pin.GeometryObject(f"{obj.id}/{i}", joint, placement, _coal_shape(part.shape))
                 )
@@ -132,6 +136,7 @@ class ContactFinder:
             request.num_max_contacts = MOST_CONTACTS
         pin.computeCollisions(model, data, self._geometry, geometry_data, full, False)
         contacts = []
+        to_base = self._base.inverse()
         for pair, result in zip(
             self._geometry.collisionPairs, geometry_data.collisionResults, strict=True
         ):
@@ -142,8 +147,8 @@ class ContactFinder:
                 Contact(
                     self._names[pair.first],
                     self._names[pair.second],
-                    np.array(contact.pos),
-                    np.array(contact.normal),
+                    to_base.apply(np.array(contact.pos)),
+                    to_base.rotation() @ np.array(contact.normal),
                     abs(float(contact.penetration_depth)),
                 )
             )

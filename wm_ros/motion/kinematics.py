@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import roboplan.core as rc
 
+from wm_ros.motion.planner_urdf import planner_urdf
 from wm_ros.motion.pose import (
     Array,
     Pose,
@@ -28,7 +29,7 @@ SAMPLES = 4000  # configurations of the seed table
 def make_scene(robot: RobotConfig, name: str = "wm_ros") -> rc.Scene:
     """A roboplan scene of the robot alone, with the SRDF's groups and allowed collisions."""
     paths = [str(path) for path in package_dirs(robot.urdf)]
-    scene = rc.Scene(name, rc.loadUrdfSceneDescription(str(robot.urdf_path), paths))
+    scene = rc.Scene(name, rc.loadUrdfSceneDescriptionFromXml(planner_urdf(robot), paths))
     scene.importSrdf(robot.srdf_path.read_text())
     return scene
 

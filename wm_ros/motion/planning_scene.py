@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -14,6 +15,7 @@ from wm_ros.motion.kinematics import Kinematics
 from wm_ros.motion.pose import Array, Pose
 from wm_ros.motion.shapes import Part, SceneObject, check_shape
 from wm_ros.motion.trajectory import Trajectory
+from wm_ros.motion.urdf import link_poses
 from wm_ros.motion.world import CollisionWorld
 from wm_ros.robot import RobotConfig
 
@@ -52,6 +54,8 @@ class PlanningScene:
         self._exact = CollisionWorld(robot, 0.0)
         self._padded = CollisionWorld(robot, padding)
         self._contacts = ContactFinder(robot)
+        urdf = ElementTree.parse(robot.urdf_path).getroot()
+        self._still = set(link_poses(urdf, robot.base_link))
         self._lock = threading.RLock()
         self.set_gripper(robot.gripper.open_width)
 
@@ -80,7 +84,7 @@ class PlanningScene:
         if thing in links:
             return False
         if thing not in scene.attached:
-            return link == self.robot.base_link
+            return link in self._still  # the arm may stand on it
         held = scene.attached[thing]
         return link in (held.link, *held.touch_links, self.robot.hand_link) or (
             link in (self.robot.attach_link, *self._finger_links())
@@ -104,6 +108,13 @@ class PlanningScene:
 
         :raises ValueError: if it has no parts or impossible sizes.
         """
+        with self._lock:
+            self._check(obj)
+            self.remove_object(obj.id)
+            self.scene.objects[obj.id] = obj
+            self._insert(obj, held=False)
+
+    def _check(self, obj: SceneObject) -> None:
         if not obj.id:
             raise ValueError("a collision object needs an id")
         if not obj.parts:
@@ -113,12 +124,8 @@ class PlanningScene:
             if problem or not np.isfinite(np.concatenate([*part.pose, *obj.pose])).all():
                 why = problem or "its pose is not finite"
                 raise ValueError(f"collision object {obj.id}: {why}")
-        with self._lock:
-            if obj.id in self.links:
-                raise ValueError(f"{obj.id} is a link of the robot")
-            self.remove_object(obj.id)
-            self.scene.objects[obj.id] = obj
-            self._insert(obj, held=False)
+        if obj.id in self.links:
+            raise ValueError(f"{obj.id} is a link of the robot")
 
     def append_object(self, id: str, parts: Sequence[Part]) -> None:
         """Adds parts to an obstacle. :raises KeyError: if there is none of that id."""
@@ -166,11 +173,13 @@ class PlanningScene:
 
         :param obj: an object that is not in the scene yet, posed in the base frame.
         :raises KeyError: if there is none of that id.
+        :raises ValueError: as :meth:`add_object`; the scene is as before.
         """
         with self._lock:
             known = obj if obj is not None else self.scene.objects[id]
             frame = self._exact.attach_frame(np.asarray(q, dtype=np.float64))
             held = replace(known, pose=frame.inverse().compose(known.pose))
+            self._check(held)
             self.remove_object(id)
             link = link or self.robot.hand_link
             self.scene.attached[id] = Attached(held, link, tuple(touch_links))

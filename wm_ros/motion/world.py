@@ -14,6 +14,7 @@ import roboplan.core as rc
 from wm_ros.motion.kinematics import make_scene
 from wm_ros.motion.pose import Array, Pose
 from wm_ros.motion.shapes import Box, Cylinder, Mesh, SceneObject, Shape, Sphere, padded, write_stl
+from wm_ros.motion.urdf import base_in_root
 from wm_ros.robot import RobotConfig
 
 GREY = np.array([0.6, 0.6, 0.6, 1.0])
@@ -33,9 +34,11 @@ class CollisionWorld:
         self.robot = robot
         self.padding = padding
         self.scene = make_scene(robot)
+        urdf = ElementTree.parse(robot.urdf_path).getroot()
+        self._base = base_in_root(urdf, robot.base_link)
         self.links = [
             link.attrib["name"]
-            for link in ElementTree.parse(robot.urdf_path).getroot().iter("link")
+            for link in urdf.iter("link")
             if self.scene.getCollisionGeometryIDs(link.attrib["name"])
         ]
         self._index = np.asarray(self.scene.getJointPositionIndices(list(robot.arm_joints)))
@@ -84,10 +87,11 @@ class CollisionWorld:
             moves with it; else in the base frame.
         """
         frame = self.robot.tcp_link if held else UNIVERSE
+        pose = obj.pose if held else self._base.compose(obj.pose)
         names = []
         for i, part in enumerate(obj.parts):
             name = f"{obj.id}/{i}"
-            tform = np.asfortranarray(obj.pose.compose(part.pose).matrix())
+            tform = np.asfortranarray(pose.compose(part.pose).matrix())
             self._add_geometry(name, frame, padded(part.shape, self.padding), tform)
             names.append(name)
         self._geometry[obj.id] = names
@@ -124,8 +128,9 @@ class CollisionWorld:
 
     def move(self, obj: SceneObject) -> None:
         """Puts an obstacle at its new pose in the base frame."""
+        pose = self._base.compose(obj.pose)
         for name, part in zip(self._geometry[obj.id], obj.parts, strict=True):
-            tform = np.asfortranarray(obj.pose.compose(part.pose).matrix())
+            tform = np.asfortranarray(pose.compose(part.pose).matrix())
             self.scene.updateGeometryPlacement(name, UNIVERSE, tform)
 
     def set_pairs(self, pairs: Iterable[tuple[str, str]], collide: bool) -> None:

@@ -28,7 +28,7 @@ from wm_ros.nodes.base import WmNode
 from wm_ros.nodes.motion_scene import SceneKeeper
 from wm_ros.nodes.motion_state import PresentState
 
-WORLD_FRAMES = ("", "world")
+WORLD = "world"  # MoveIt's name for the base, where no link of the URDF has it
 RIGID = 1e-6  # m and rad
 
 
@@ -58,13 +58,14 @@ class Answers:
 
     def frame(self, name: str, q: Array | None = None) -> Pose:
         """Pose of a named frame in the base frame."""
-        if name in WORLD_FRAMES or name == self.robot.base_link:
+        if name in ("", self.robot.base_link):
             return Pose.identity()
         q = self.state.last() if q is None else q
         try:
             return self.planner.link_pose(q, name)
         except KeyError:
-            pass
+            if name == WORLD:
+                return Pose.identity()
         if name in self.planner.scene.objects:
             return self.planner.scene.objects[name].pose
         if name in self.planner.scene.attached:

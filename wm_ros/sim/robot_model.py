@@ -11,6 +11,8 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
+from wm_ros.motion.pose import Pose
+from wm_ros.motion.urdf import base_in_root
 from wm_ros.paths import robot_data
 from wm_ros.robot import RobotConfig
 
@@ -56,8 +58,10 @@ def below(body: mujoco.MjsBody) -> list[mujoco.MjsBody]:
 
 def robot_spec(robot: RobotConfig) -> mujoco.MjSpec:
     """A fresh spec of the robot, base at the origin, ready for the scene to be added."""
-    spec = _cached(_urdf(robot)).copy()
+    urdf = _urdf(robot)
+    spec = _cached(urdf).copy()
     spec.compiler.discardvisual = False  # meant for the URDF's detailed meshes only
+    _to_base(spec, base_in_root(ET.fromstring(urdf), robot.base_link))
     names = {body.name for body in spec.bodies}
     hand = spec.body(robot.hand_link)
     hand_bodies = {body.name for body in below(hand)}
@@ -77,6 +81,15 @@ def robot_spec(robot: RobotConfig) -> mujoco.MjSpec:
         if first in names and second in names:
             spec.add_exclude(bodyname1=first, bodyname2=second)
     return spec
+
+
+def _to_base(spec: mujoco.MjSpec, base: Pose) -> None:
+    """Moves the robot so that its base, whose pose in the URDF's root this is, is the world."""
+    root = base.inverse()
+    quat = np.roll(root.quaternion, 1)
+    for item in (*spec.worldbody.bodies, *spec.worldbody.geoms):
+        mujoco.mju_mulPose(item.pos, item.quat, root.position, quat,
+                           item.pos.copy(), item.quat.copy())
 
 
 def _fingers(spec: mujoco.MjSpec, robot: RobotConfig) -> None:
