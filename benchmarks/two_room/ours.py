@@ -55,7 +55,7 @@ class Ours:
             foretold = roll(self.model.predictor, z.expand(len(knots), -1), blocks(steps))
             return (foretold - aim).square().mean((1, 2))
 
-        found = planner.search(cost, lambda x: x.clamp(-1, 1), mean, torch.ones(BLOCK, 2),
+        found = planner.search(cost, lambda x: x.clamp(-1, 1), mean[None], torch.ones(BLOCK, 2),
                                self.search, self.generator)
         return found.sequences[0, 0].expand(BLOCK, -1).numpy(), found.mean
 

@@ -20,6 +20,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+import ros_domain  # noqa: E402
+
 PATIENCE = 60.0  # s in which a recorder must have begun on a busy machine
 
 
@@ -38,9 +41,9 @@ class Loss(NamedTuple):
 
 def environment() -> dict[str, str]:
     """A ROS domain of its own."""
+    ros_domain.take()
     path = os.pathsep.join([str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])
-    return {**os.environ, "PYTHONPATH": path, "ROS_DOMAIN_ID": str(random.randint(1, 100)),
-            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    return {**os.environ, "PYTHONPATH": path, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 
 @contextmanager

@@ -67,12 +67,16 @@ def test_ctrl_c_ends_eval_within_seconds_and_the_same_command_goes_on(
             [sys.executable, "-m", "wm_ros.cli", *command, "--seeds", str(SEEDS)], text=True,
             env=os.environ | {"PYTHONPATH": str(paths.share())}, stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL, start_new_session=True) as process:
-        end = time.monotonic() + 200
-        while not list(out.glob("unfinished/*/*.json")) and time.monotonic() < end:
-            time.sleep(0.05)
-        began = time.monotonic()
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers hear it too
-        told = process.communicate(timeout=60)[1]
+        try:
+            end = time.monotonic() + 200
+            while not list(out.glob("unfinished/*/*.json")) and time.monotonic() < end:
+                time.sleep(0.05)
+            began = time.monotonic()
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers hear it too
+            told = process.communicate(timeout=60)[1]
+        except BaseException:  # or this test would wait for it
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
     assert process.returncode == 130, told
     assert time.monotonic() - began < 20
     assert told.splitlines()[-1] == "wm: Stopped; the same command goes on from here."

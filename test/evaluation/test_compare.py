@@ -22,7 +22,7 @@ TASKS = ["close_drawer", "press_button"]
 def arguments(out: Path, *models: Path | str, **others: Any) -> argparse.Namespace:
     return argparse.Namespace(models=[str(m) for m in models], seeds=2, first_seed=100, out=out,
                               split="held_out", candidates=1, execute=3, foresight=1,
-                              precision="auto", **others)
+                              precision="auto", device="cpu", **others)
 
 
 def checkpoint(folder: Path, family: str = "video", step: int = 10) -> Path:

@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 
 import pytest
+import torch
 
-from wm_ros.cli import main
+from wm_ros.cli import build_parser, main
 from wm_ros.errors import UserError
-from wm_ros.evaluation import scan
+from wm_ros.evaluation import evaluate, scan
 from wm_ros.evaluation.arguments import AtLeast
 from wm_ros.evaluation.folders import make_ready
 from wm_ros.sim.tasks import task_names
@@ -37,6 +38,30 @@ def test_a_least_value_holds_for_every_number_of_an_option():
     assert parser.parse_args(["--seed", "0", "3"]).seed == [0, 3]
     with pytest.raises(UserError, match="--seed must be at least 0"):
         parser.parse_args(["--seed", "3", "-2"])
+
+
+@pytest.mark.parametrize("command", ["eval", "compare", "calibrate", "probe", "imagine"])
+def test_a_model_is_judged_on_a_gpu_where_there_is_one(command, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert build_parser(command).parse_args([command, "--device", "cuda"]).device == "cuda"
+    assert build_parser(command).parse_args([command]).device == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main([command, "--device", "cuda"]) == 2
+    assert capsys.readouterr().err == "wm: This machine has no CUDA device: leave --device out.\n"
+
+
+def test_a_worker_loads_a_checkpoint_once_for_each_device(monkeypatch):
+    loaded = []
+    monkeypatch.setattr(evaluate, "_MODEL", {})
+    monkeypatch.setattr("wm_ros.world_model.load_model",
+                        lambda *words, **more: loaded.append((*words, more)))
+    threads = torch.get_num_threads()
+    try:
+        for device in ("cpu", "cuda", "cuda"):
+            evaluate.load_once(*evaluate.Load("video", device=device))
+    finally:
+        torch.set_num_threads(threads)
+    assert loaded == [("video", device, "auto", {}) for device in ("cpu", "cuda")]
 
 
 def test_tasks_are_named_by_room_or_one_by_one():

@@ -28,7 +28,15 @@ from wm_ros.world_model import ActionChunks, Imagination, State  # noqa: E402
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bags"))
 from frozen_model import FrozenModel, play  # noqa: E402
-from other_bags import BAGS, arm_and_hand_apart, as_png, by_rosbags, changed, torn  # noqa: E402
+from other_bags import (  # noqa: E402
+    BAGS,
+    arm_and_hand_apart,
+    as_png,
+    bent,
+    by_rosbags,
+    changed,
+    torn,
+)
 
 ROOMS = ("home", "office")
 
@@ -190,6 +198,14 @@ def test_a_bag_without_depth_and_wrench_is_replayed_too(tmp_path: Path) -> None:
     model = FrozenModel()
     assert play(bag, model=model).observations == 42
     assert not model.seen[0].scene_depth.any() and not model.seen[0].wrench.any()
+
+
+def test_images_that_a_lens_bends_are_replayed_once_they_are_said_to_be_rectified(
+        tmp_path: Path) -> None:
+    bag = changed(BAGS / "home", tmp_path / "bag", bent)
+    with pytest.raises(UserError, match="--rectified"):
+        play(bag)
+    assert play(bag, rectified=True).looks == play(BAGS / "home").looks
 
 
 def test_camera_poses_may_come_from_the_map(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 """`wm replay`: the same metrics each time, a report, and a verdict against a baseline."""
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("wm_ros.msg")
 from wm_ros.cli import main  # noqa: E402
-from wm_ros.replay import command  # noqa: E402
+from wm_ros.replay import baseline, command  # noqa: E402
 
 TEST = Path(__file__).resolve().parents[1]
 BAGS = TEST / "bags"
@@ -155,6 +156,17 @@ def test_a_proposer_that_nobody_asks_is_refused(
     assert "only foresee" in capsys.readouterr().err and not (tmp_path / "x").exists()
 
 
+def test_the_robot_of_the_bag_is_the_one_whose_body_the_model_knows(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, Any] = {}
+    monkeypatch.setattr("wm_ros.world_model.load_model", lambda *_, **options: told | options)
+    topics = tmp_path / "map.yaml"
+    topics.write_text("robot: ur5")
+    args = SimpleNamespace(seed=0, threads=1, device="cpu", proposer="", topics=topics)
+    assert command._model("scene3d", args)["robot"].name == "ur5"
+    assert "robot" not in command._model("video", args)
+
+
 def test_both_models_are_looked_at_before_either_is_replayed(
         model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +183,8 @@ def test_both_models_are_looked_at_before_either_is_replayed(
 
 
 def test_the_same_command_begins_anew_where_it_was_stopped(
-        model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str]) -> None:
     words = ["replay", str(BAGS / "home"), *options(
         model, tmp_path / "out", "--no-page", "--no-plans", "--every", "1.2",
         "--baseline-model", str(model))]
@@ -185,6 +198,7 @@ def test_the_same_command_begins_anew_where_it_was_stopped(
     assert main(words) == 130
     monkeypatch.setattr(command, "replay", real)
     assert main(words) == 0
+    assert "Not worse than the baseline" in capsys.readouterr().out
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "baseline", "comparison.json", "metrics.json"]
     assert main(words) == 2, "what is whole is not overwritten"
@@ -192,22 +206,34 @@ def test_the_same_command_begins_anew_where_it_was_stopped(
 
 def test_a_regression_against_a_baseline_gives_exit_status_1(
         model: Path, replayed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    same = replayed / "metrics.json"
     before = json.loads(part(replayed))["summary"]
-
-    def against(baseline: Path, name: str, *more: str) -> int:
-        return main(["replay", str(BAGS / "home"), *options(
-            model, tmp_path / name, "--no-page", "--baseline", str(baseline), *more)])
-
-    assert against(same, "a") == 0
-    assert "Not worse" in capsys.readouterr().out
     better = edited(replayed, tmp_path / "better.json",
                     **{"imagined_db_0.8s": before["imagined_db_0.8s"] + 2.0})
-    assert against(better, "b") == 1
+    assert main(["replay", str(BAGS / "home"), *options(
+        model, tmp_path / "out", "--no-page", "--baseline", str(better))]) == 1
     assert "Worse than the baseline: imagined_db_0.8s" in capsys.readouterr().out
-    assert against(better, "c", "--max-psnr-drop", "3") == 0
-    rows = json.loads((tmp_path / "b/comparison.json").read_text())
+    rows = json.loads((tmp_path / "out/comparison.json").read_text())
     assert [row["name"] for row in rows if row["worse"]] == ["imagined_db_0.8s"]
+
+
+def test_only_what_is_worse_by_more_than_is_allowed_counts(
+        replayed: Path, tmp_path: Path) -> None:
+    now = json.loads((replayed / "metrics.json").read_text())
+    before = now["metrics"]["summary"]
+
+    def worse(*words: str, **was: float) -> list[str]:
+        parser = argparse.ArgumentParser()
+        baseline.add_arguments(parser.add_argument_group())
+        then = json.loads(edited(replayed, tmp_path / "then.json", **was).read_text())
+        rows = baseline.compare(now, then, parser.parse_args(words))
+        return [row["name"] for row in rows if row["worse"]]
+
+    better = {"imagined_db_0.8s": before["imagined_db_0.8s"] + 2.0}
+    assert worse() == []
+    assert worse(**better) == ["imagined_db_0.8s"]
+    assert worse("--max-psnr-drop", "3", **better) == []
+    assert worse(surprise_mean=0.5 * before["surprise_mean"]) == ["surprise_mean"]
+    assert worse(**{"copied_db_0.8s": before["copied_db_0.8s"] + 2.0}) == [], "not the model's"
 
 
 def test_a_baseline_of_another_bag_or_other_settings_is_refused(

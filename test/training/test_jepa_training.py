@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
+import math
+import os
 import shutil
 from pathlib import Path
 
@@ -14,9 +17,12 @@ from test_training import episode
 from wm_ros.data.cache import build_cache
 from wm_ros.data.lerobot import DatasetWriter
 from wm_ros.errors import UserError
-from wm_ros.training import jepa, train
+from wm_ros.training import ahead, jepa, parallel, train
+from wm_ros.training.beginning import WEIGHTS
+from wm_ros.training.config import find
 from wm_ros.training.jepa_batches import SequenceSampler
 from wm_ros.training.samples import samples
+from wm_ros.training.state import RUN
 from wm_ros.world_model import load_model
 from wm_ros.world_model.video.checkpoint import read_config, read_tensors
 
@@ -56,11 +62,65 @@ def test_a_run_that_was_stopped_goes_on_and_ships_a_checkpoint(data, tmp_path):
     assert not list(tmp_path.glob("*.part*"))
 
 
-def test_two_processes_train_one_model(data, tmp_path):
-    args = arguments(data, tmp_path, "--steps", "2")
-    args.processes = 2
-    assert train.run(args) == 0
-    assert load_model(tmp_path).spec.family == "jepa"
+def test_a_batch_is_as_large_however_many_processes_share_it(data, tmp_path, monkeypatch):
+    asked: list[int] = []
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(parallel, "launch", lambda work, processes, *_: asked.append(processes))
+    train.run(arguments(data, tmp_path, "--config", "jepa_small", "--processes", "0"))
+    assert asked == [4], "no more than have enough of 24 sequences"
+
+
+def test_a_process_draws_its_share_of_a_batch(data, tmp_path, monkeypatch):
+    drawn: list[int] = []
+    draw = SequenceSampler.draw
+    monkeypatch.setattr(parallel, "share", lambda batch: batch // 2)
+    monkeypatch.setattr(SequenceSampler, "draw",
+                        lambda self, n: (drawn.append(n), draw(self, n))[1])
+    assert train.run(arguments(data, tmp_path, "--steps", "2")) == 0
+    assert drawn == [2, 2] and samples(read_config(tmp_path)) == 2 * 2 * 3
+
+
+def test_a_run_whose_time_is_over_ships_nothing_yet(data, tmp_path, capsys):
+    assert train.run(arguments(data, tmp_path, "--steps", "30", "--minutes", "0")) == 0
+    assert "the same command goes on" in capsys.readouterr().out
+    assert int(read_tensors(tmp_path / "state.safetensors")["step"]) == 10
+    assert not (tmp_path / "config.yaml").exists() and not (tmp_path / WEIGHTS).exists()
+
+
+def test_batches_made_ahead_lead_to_the_same_weights(cache, tmp_path, monkeypatch):
+    network, settings = jepa.load("jepa_tiny", steps=3)
+
+    def train_on(out: Path) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        model, cpu = jepa.Jepa(network), torch.device("cpu")
+        assert jepa.optimise(model, sampler(cache), settings, out, cpu, math.inf) == 3
+        return model.state_dict()
+
+    straight = train_on(tmp_path / "a")
+    monkeypatch.setattr(ahead, "batches", lambda make, count, _: ahead.in_thread(make, count))
+    threaded = train_on(tmp_path / "b")
+    assert all(torch.equal(straight[k], threaded[k]) for k in straight)
+
+
+def test_a_folder_goes_on_with_its_own_tasks_seed_and_held_out_episodes(data, tmp_path,
+                                                                        monkeypatch):
+    monkeypatch.setattr(parallel, "launch", lambda *_: None)
+    out, tasks = tmp_path / "out", "open_drawer,put_mug_on_tray"
+    train.run(arguments(data, out, "--tasks", tasks))
+    train.run(arguments(data, out, "--tasks", "put_mug_on_tray,open_drawer"))
+    with pytest.raises(UserError, match="another choice of tasks"):
+        train.run(arguments(data, out, "--tasks", "open_drawer"))
+    with pytest.raises(UserError, match="another seed"):
+        train.run(arguments(data, out, "--tasks", tasks, "--seed", "1"))
+    other = tmp_path / "other.yaml"
+    other.write_text(find("jepa_tiny").read_text().replace("share: 0.3", "share: 0.4"))
+    with pytest.raises(UserError, match="another validation_share"):
+        train.run(arguments(data, out, "--tasks", tasks, "--config", str(other)))
+    # a run of an older version had not noted them
+    noted = json.loads((out / RUN).read_text())
+    (out / RUN).write_text(json.dumps({k: noted[k] for k in ("family", "network", "init",
+                                                             "data")}))
+    train.run(arguments(data, out, "--config", str(other), "--seed", "1"))
 
 
 def test_a_run_starts_from_another_checkpoint(data, tmp_path):

@@ -21,12 +21,18 @@ LIKEWISE = SafetensorError("I/O error: No space left on device (os error 28)")
 
 
 def begin(out: Path) -> None:
-    """What one process begins with, before and after it agreed with the others."""
+    """What one process begins with, before and after it agreed with the others, and has after a
+    step together."""
     torch.manual_seed(parallel.rank())
     part = torch.nn.Linear(3, 2)
     own = part.weight.detach().clone()
     parallel.alike(part)
-    torch.save({"own": own, "agreed": part.weight.detach()}, out / f"{parallel.rank()}.pt")
+    agreed = part.weight.detach().clone()
+    # each has a gradient of its own
+    (part(torch.ones(1, 3)) * (1 + 2 * parallel.rank())).sum().backward()
+    parallel.descend(part, torch.optim.SGD(part.parameters(), 0.1))
+    torch.save({"own": own, "agreed": agreed, "then": part.weight.detach()},
+               out / f"{parallel.rank()}.pt")
 
 
 def fail(error: Exception) -> None:
@@ -44,8 +50,8 @@ def end() -> None:
 
 
 @pytest.mark.parametrize(("processes", "error", "said"), [
-    (2, UserError("Collect more."), "^Collect more.$"), (1, FULL, "disk is full"),
-    (1, LIKEWISE, "disk is full"), (2, LIKEWISE, "disk is full")])
+    (1, UserError("Collect more."), "^Collect more.$"), (1, FULL, "disk is full"),
+    (2, LIKEWISE, "disk is full")])
 def test_what_a_user_can_put_right_is_told_in_one_sentence(processes, error, said):
     with pytest.raises(UserError, match=said):
         parallel.launch(fail, processes, error)
@@ -66,12 +72,28 @@ def test_no_more_processes_than_a_batch_is_enough_for(monkeypatch):
     assert [parallel.enough(batch) for batch in (4, 48, 512)] == [1, 8, 64]
 
 
-def test_processes_begin_with_the_same_numbers(tmp_path):
+@pytest.mark.parametrize(("device", "backend", "gpus"), [("cpu", "gloo", []),
+                                                         ("cuda", "nccl", [1])])
+def test_processes_of_torchrun_meet_on_the_device_that_was_chosen(monkeypatch, device, backend,
+                                                                  gpus):
+    met, taken = [], []
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(parallel.dist, "init_process_group", lambda name, **_: met.append(name))
+    parallel.join(device)
+    assert (met, taken) == ([backend], gpus)
+
+
+def test_processes_begin_with_the_same_numbers_and_step_along_the_mean_gradient(tmp_path):
     parallel.launch(begin, 2, tmp_path)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
     assert not torch.equal(first["own"], second["own"])
     assert torch.equal(first["agreed"], first["own"])
     assert torch.equal(second["agreed"], first["own"])
+    assert torch.equal(second["then"], first["then"])
+    assert not torch.equal(first["then"], first["agreed"])
 
 
 def test_a_step_that_is_not_finite_is_left_out():

@@ -82,7 +82,14 @@ def arguments(data: Path, out: Path, **more) -> argparse.Namespace:
 def test_a_run_that_was_stopped_goes_on_and_ships_a_checkpoint(data, tmp_path):
     assert train.run(arguments(data, tmp_path, processes=1, steps=6)) == 0
     assert int(read_tensors(tmp_path / "state.safetensors")["step"]) == 6
+    # what is calibrated stays until the network learns on
+    card = read_config(tmp_path)
+    card["scales"]["success"] = [0.5, 0.1]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(card))
+    assert train.run(arguments(data, tmp_path, processes=1, steps=6)) == 0
+    assert read_config(tmp_path)["scales"] == card["scales"]
     assert train.run(arguments(data, tmp_path, processes=1, steps=9)) == 0
+    assert "success" not in read_config(tmp_path)["scales"]
     assert int(read_tensors(tmp_path / "state.safetensors")["step"]) == 9
     model = load_model(tmp_path)
     assert set(model.tasks) == {"put_mug_on_tray", "open_drawer"}
@@ -110,7 +117,7 @@ def test_a_run_starts_from_another_checkpoint_and_keeps_the_meaning_of_its_actio
     assert samples(read_config(first)) == 8 * (3 + 3)
     assert samples(read_config(second)) == 8 * (3 + 3) + 8 * (1 + 3), "with those of its start"
     # going on does not begin anew
-    train.run(arguments(data, second, processes=1, steps=2, init=str(first)))
+    train.run(arguments(data, second, processes=1, steps=2, init=str(first), tasks="open_drawer"))
     assert int(read_tensors(second / "state.safetensors")["step"]) == 2
 
 
@@ -159,7 +166,10 @@ def test_foresight_alone_leaves_what_acts_as_it_was(data, tmp_path):
     drawing = [(tmp_path / x / "renderer.safetensors").read_bytes() for x in "ab"]
     assert drawing[0] != drawing[1]
     # the finished run goes on with nothing, one that learns on draws anew
+    now["scales"]["success"] = [0.4, 0.2]
+    (tmp_path / "b" / "config.yaml").write_text(yaml.safe_dump(now))
     train.run(arguments(data, tmp_path / "b", **again))
+    assert read_config(tmp_path / "b")["scales"]["success"] == [0.4, 0.2], "calibrated since"
     assert (tmp_path / "b" / "renderer.safetensors").read_bytes() == drawing[1]
     assert [p.name for p in (tmp_path / "b").glob("foresight-*")] == ["foresight-0.safetensors"]
     tiny["training"]["foresight_steps"] = 4
@@ -261,6 +271,7 @@ def test_a_layout_that_is_in_two_sets_is_on_one_side(data, tmp_path):
 def test_two_processes_train_one_model(data, tmp_path):
     assert train.run(arguments(data, tmp_path, processes=2, steps=4)) == 0
     assert load_model(tmp_path).spec.family == "video"
+    assert samples(read_config(tmp_path)) == 2 * 4 * (4 + 3), "half of a batch of 8 each"
 
 
 def test_the_twin_trains_by_the_same_command(data, tmp_path):
@@ -463,6 +474,10 @@ def test_a_folder_goes_on_with_its_own_run_alone(tmp_path):
     check_run(tmp_path, now | {"init": ""})  # noted before it was asked
     with pytest.raises(UserError, match="another init"):
         check_run(tmp_path, now | {"init": "video"})
+    check_run(tmp_path, now | {"seed": 3})  # older versions did not note it
+    note_run(tmp_path / "newer", now | {"seed": 3})
+    with pytest.raises(UserError, match="another seed"):
+        check_run(tmp_path / "newer", now | {"seed": 4})
 
 
 @pytest.mark.parametrize("text", [

@@ -130,7 +130,7 @@ def test_the_search_finds_a_known_optimum(method):
     def cost(v):
         return (v.cumsum(1) - goal).square().sum(-1)[:, -1] + 0.1 * v.square().sum((1, 2))
 
-    plan = search(cost, lambda v: v, torch.zeros(5, 2), torch.full((5, 2), 0.5),
+    plan = search(cost, lambda v: v, torch.zeros(1, 5, 2), torch.full((5, 2), 0.5),
                   Search(method, iterations=20), torch.Generator().manual_seed(0))
     even = goal / 5 * (1 / (1 + 0.1 / 5))
     best = cost(even.expand(1, 5, 2))
@@ -144,7 +144,8 @@ def test_a_warm_start_is_never_left_for_something_worse(method):
     def cost(v):
         return (v - 3).square().sum((1, 2))  # far outside the first spread
 
-    plan = search(cost, lambda v: v, torch.full((2, 2), 3.0), torch.full((2, 2), 0.1),
+    starts = torch.stack([torch.zeros(2, 2), torch.full((2, 2), 3.0), torch.ones(2, 2)])
+    plan = search(cost, lambda v: v, starts, torch.full((2, 2), 0.1),
                   Search(method, candidates=20, elites=5, iterations=1),
                   torch.Generator().manual_seed(0))
     assert float(plan.costs[0]) < 1e-9

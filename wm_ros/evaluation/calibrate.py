@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wm_ros.errors import UserError
-from wm_ros.evaluation.arguments import AtLeast
+from wm_ros.evaluation.arguments import AtLeast, Device
 from wm_ros.evaluation.calibration import calibration
 from wm_ros.evaluation.closed_loop import foretold, run_episode
 from wm_ros.evaluation.folders import make_ready
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="first seed of the training split (default 90000)")
     parser.add_argument("--workers", action=AtLeast, least=1, default=2,
                         help="processes at work")
+    parser.add_argument("--device", action=Device)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{folder} is of family {config['family']!r}, which predicts no success "
                         "that could be fitted.")
     make_ready(folder)
-    calls = [(_looks, str(folder), task, args.first_seed + i) for task in tasks
+    calls = [(_looks, str(folder), args.device, task, args.first_seed + i) for task in tasks
              for i in range(args.seeds)]
     looks: list[Look] = []
     with Workers(args.workers) as workers, \
@@ -134,11 +135,11 @@ class _Listener:
         return chunks
 
 
-def _looks(folder: str, task: str, seed: int) -> list[Look]:
+def _looks(folder: str, device: str, task: str, seed: int) -> list[Look]:
     """The looks of one episode, in a worker; those at rest are told by another head."""
     from wm_ros.evaluation.evaluate import load_once
 
-    model = load_once(folder)
+    model = load_once(folder, device=device)
     model.calibration = None
     listener = _Listener(model)
     outcome = run_episode(listener, task, seed, "train")  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from wm_ros.data.layout import write_json
 from wm_ros.errors import UserError
 from wm_ros.evaluation import costs, foresight, keeping
-from wm_ros.evaluation.arguments import AtLeast
+from wm_ros.evaluation.arguments import AtLeast, Device
 from wm_ros.evaluation.closed_loop import run_episode
 from wm_ros.evaluation.comparison import markdown, summarise, write_plot
 from wm_ros.evaluation.evaluate import Load, load_once
@@ -65,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="expert episodes a task on which foresight is scored (default 2)")
     parser.add_argument("--precision", default="auto", choices=CHOICES,
                         help="of the networks, where a family has one")
+    parser.add_argument("--device", action=Device)
     parser.add_argument("--workers", action=AtLeast, least=1, default=2,
                         help="processes at work")
     parser.add_argument("--out", type=Path, default=Path("out/compare"),
@@ -92,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         results[label]["cost"] = cost
     summary = summarise(results, tasks) | {
         "machine": machine(), "commit": version, "settings": {k: getattr(args, k) for k in (
-            "split", "seeds", "first_seed", "candidates", "execute", "precision")}}
+            "split", "seeds", "first_seed", "candidates", "execute", "precision", "device")}}
     write_json(args.out / "compare.json", summary)
     text = markdown(summary)
     write_text(args.out / "compare.md", text + "\n")
@@ -116,8 +117,8 @@ def read_entries(args: argparse.Namespace) -> list[Entry]:
         if label in {e.label for e in entries}:
             raise UserError(f"Two models are called {label}: name them apart, NAME=PATH.")
         precision = args.precision if takes(folder, "precision") else "auto"
-        asked = f"{args.split} {args.candidates} {args.execute} {precision}"
-        entries.append(Entry(label, Load(str(folder), precision),
+        asked = f"{args.split} {args.candidates} {args.execute} {precision} {args.device}"
+        entries.append(Entry(label, Load(str(folder), precision, device=args.device),
                              keeping.fingerprint(parts(folder, card), asked), card))
     return entries
 

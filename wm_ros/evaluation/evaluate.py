@@ -12,7 +12,7 @@ import numpy as np
 
 from wm_ros.errors import UserError
 from wm_ros.evaluation import keeping, open_loop
-from wm_ros.evaluation.arguments import AtLeast
+from wm_ros.evaluation.arguments import AtLeast, Device
 from wm_ros.evaluation.calibration import calibration
 from wm_ros.evaluation.closed_loop import Outcome, foretold, run_episode
 from wm_ros.evaluation.folders import make_ready
@@ -37,6 +37,7 @@ class Load(NamedTuple):
     model: str
     precision: str = "auto"
     backend: str = "torch"
+    device: str = "cpu"
 
 
 _MODEL: dict[Load, Any] = {}
@@ -61,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="number format of the network (default auto: what the CPU has)")
     parser.add_argument("--backend", default="torch", choices=("torch", "onnx"),
                         help="who runs the network (default torch)")
+    parser.add_argument("--device", action=Device)
     parser.add_argument("--execute", action=AtLeast, least=1, default=EXECUTE,
                         help="poses followed a chunk (default 3)")
     parser.add_argument("--workers", action=AtLeast, least=1, default=2,
@@ -81,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     tasks = task_names(args.tasks)
     if args.record and set(tasks) != set(TASKS):
         raise UserError("--record replaces all scores of the split: it needs --tasks all.")
-    load = Load(args.model, args.precision, args.backend)
+    load = Load(args.model, args.precision, args.backend, args.device)
     model = load_once(*load)  # a broken checkpoint is told once, before any process starts
     if hasattr(model, "set_goal") and (args.candidates, args.execute) != (CANDIDATES, EXECUTE):
         raise UserError(f"{args.model} plans to goal images: --candidates and --execute are not "
@@ -112,8 +114,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{args.model} did not act in any episode: {outcomes[0].refused}")
     summary = summarise(outcomes, tasks) | {
         "model": str(args.model), "precision": keeping.precision_of(model),
-        "backend": args.backend, "split": args.split, "first_seed": args.first_seed,
-        "candidates": args.candidates,
+        "backend": args.backend, "device": args.device, "split": args.split,
+        "first_seed": args.first_seed, "candidates": args.candidates,
         "calibration": calibrate(outcomes, model.spec.horizon),
         "open_loop": open_loop.summarise(moments)}
     write_text(args.out / "eval.json", json.dumps(summary, indent=1))
@@ -132,7 +134,8 @@ def unfinished(args: argparse.Namespace) -> Unfinished:
     from wm_ros.world_model.video.checkpoint import read_config
 
     folder = find(args.model)
-    asked = f"{args.split} {args.candidates} {args.execute} {args.precision} {args.backend}"
+    asked = (f"{args.split} {args.candidates} {args.execute} {args.precision} {args.backend} "
+             f"{args.device}")
     return Unfinished(args.out, keeping.fingerprint(parts(folder, read_config(folder)), asked),
                       keeping.code_version())
 
@@ -178,16 +181,17 @@ def table(summary: dict[str, Any]) -> str:
                               f"act p50 {summary['act_ms_p50']:.0f} ms"])
 
 
-def load_once(model: str, precision: str = "auto", backend: str = "torch") -> Any:
+def load_once(model: str, precision: str = "auto", backend: str = "torch",
+              device: str = "cpu") -> Any:
     """A checkpoint with one thread, kept for the process's next episodes."""
-    load = Load(model, precision, backend)
+    load = Load(model, precision, backend, device)
     if load not in _MODEL:
         import torch
 
         from wm_ros.world_model import load_model
         torch.set_num_threads(1)
         options = {} if backend == "torch" else {"backend": backend}
-        _MODEL[load] = load_model(model, precision=precision, **options)
+        _MODEL[load] = load_model(model, device, precision, **options)
     return _MODEL[load]
 
 

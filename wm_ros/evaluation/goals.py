@@ -24,7 +24,8 @@ EVERY = 5  # control steps of the expert from one goal to the next
 EXECUTE = 5  # control steps followed of each plan
 TAIL = 8  # control steps after the expert's success that belong to its way
 PATIENCE = 3.0  # times that long a goal may take
-REACHED = 0.3  # distance, in units of the surprise's limit
+REACHED = 0.5  # distance, in units of the surprise's limit
+NEAR = 1.0  # likewise: a goal further away than this has not been passed
 
 
 def demonstrate(task: str, seed: int, split: str, image_size: int) -> list[Observation]:
@@ -56,8 +57,8 @@ class Goals:
         """
         while self.at + 1 < len(self.latents):
             here, following = self.model.distance(state, self.latents[self.at:self.at + 2])
-            if (here > REACHED and here <= following
-                    and step - self.since < PATIENCE * EVERY):
+            passed = following < min(here, NEAR)
+            if here > REACHED and not passed and step - self.since < PATIENCE * EVERY:
                 break
             self.at, self.since = self.at + 1, step
         ends = self.model.config.block * np.arange(1, self.model.config.blocks + 1)

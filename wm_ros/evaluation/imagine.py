@@ -12,7 +12,7 @@ from PIL import Image
 
 from wm_ros.errors import UserError
 from wm_ros.evaluation import counterfactual
-from wm_ros.evaluation.arguments import AtLeast
+from wm_ros.evaluation.arguments import AtLeast, Device
 from wm_ros.evaluation.closed_loop import to_observation
 from wm_ros.evaluation.folders import make_ready
 from wm_ros.evaluation.psnr import psnr
@@ -36,13 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ways", action=AtLeast, least=0, default=4,
                         help="what if, instead, the hand went straight in as many directions "
                         "(default 4)")
+    parser.add_argument("--device", action=Device)
     parser.add_argument("--out", type=Path, default=Path("out/imagine"),
                         help="folder for the report")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    model = load_model(args.model)
+    model = load_model(args.model, args.device)
     env = TaskEnv(args.task, args.seed, "held_out", image_size=model.spec.image_size)
     make_ready(args.out)
     rows: list[np.ndarray] = []

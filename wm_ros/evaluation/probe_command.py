@@ -13,8 +13,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from wm_ros.evaluation import probes, surprise
-from wm_ros.evaluation.arguments import AtLeast
-from wm_ros.evaluation.evaluate import load_once
+from wm_ros.evaluation.arguments import AtLeast, Device
+from wm_ros.evaluation.evaluate import Load, load_once
 from wm_ros.evaluation.folders import make_ready
 from wm_ros.evaluation.jobs import Workers
 from wm_ros.files import write_text
@@ -38,18 +38,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="first held-out seed")
     parser.add_argument("--workers", action=AtLeast, least=1, default=2,
                         help="processes at work")
+    parser.add_argument("--device", action=Device)
     parser.add_argument("--out", type=Path, default=Path("out/probe"),
                         help="folder for the report")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    tasks, model = task_names(args.tasks), load_once(args.model)
+    tasks, load = task_names(args.tasks), Load(args.model, device=args.device)
+    model = load_once(*load)
     make_ready(args.out)
-    held = [(args.model, t, args.first_seed + i, "held_out") for t in tasks
+    held = [(load, t, args.first_seed + i, "held_out") for t in tasks
             for i in range(args.seeds)]
     latents = hasattr(model, "encode")  # without them there is nothing to probe
-    fit = [(args.model, t, i, "train") for t in tasks for i in range(args.fit) if latents]
+    fit = [(load, t, i, "train") for t in tasks for i in range(args.fit) if latents]
     calls: list[tuple[Any, ...]] = [(_watch, *job) for job in held]
     if fit:
         calls += [(_sample, *job) for job in fit + held]
@@ -132,9 +134,9 @@ def picture(axes: Axes, rows: list[tuple[str, float]]) -> bool:
     return bool(rows)
 
 
-def _watch(name: str, task: str, seed: int, split: str) -> list[tuple[str, float]]:
-    return surprise.watch(load_once(name), task, seed, split)
+def _watch(load: Load, task: str, seed: int, split: str) -> list[tuple[str, float]]:
+    return surprise.watch(load_once(*load), task, seed, split)
 
 
-def _sample(name: str, task: str, seed: int, split: str) -> dict[str, np.ndarray]:
-    return probes.sample(load_once(name), task, seed, split)
+def _sample(load: Load, task: str, seed: int, split: str) -> dict[str, np.ndarray]:
+    return probes.sample(load_once(*load), task, seed, split)

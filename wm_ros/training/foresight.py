@@ -6,12 +6,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from wm_ros.training import parallel
-from wm_ros.training.batches import Sampler, move, part
+from wm_ros.training.batches import Batch, Sampler, part
 from wm_ros.training.config import TrainingConfig
 from wm_ros.training.loop import optimise
 from wm_ros.training.losses import foresight_losses
@@ -41,12 +40,11 @@ def train(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, out: 
                     device, until, "foresight", lambda batch: foresight_losses(model, batch))
 
 
-def imagining(model: VideoNetwork, sampler: Sampler, device: torch.device) -> Imagine:
-    """What is foreseen at every second of rows (B,): latents (B / 2, F, T, C); and the tool's way
-    at all of them, where it is known."""
+def imagining(model: VideoNetwork, device: torch.device) -> Imagine:
+    """What is foreseen of every second of B samples: latents (B / 2, F, T, C); and the tool's way
+    of all of them, where it is known."""
     @torch.no_grad()
-    def imagine(rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        batch = move(sampler.batch(rows, augment=False), device)
+    def imagine(batch: Batch) -> tuple[Tensor, Tensor]:
         some = part(batch, slice(None, None, 2))
         with autocast(device):
             context = model.observe(*some.inputs, some.text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,13 @@ from torch import Tensor, nn
 
 from wm_ros.data.cache import META, EpisodeCache, build_cache, check_size, fingerprint, load_cache
 from wm_ros.errors import UserError
-from wm_ros.training import beginning, parallel
+from wm_ros.training import ahead, beginning, parallel
 from wm_ros.training.beginning import INITIAL, WEIGHTS, begun
 from wm_ros.training.config import check_seed, find, numbers, read
 from wm_ros.training.jepa_batches import Sequences, SequenceSampler
 from wm_ros.training.jepa_calibration import calibrate
 from wm_ros.training.progress import Progress
-from wm_ros.training.sides import check_rows, choose, of_tasks, split
+from wm_ros.training.sides import check_rows, choose, named, of_tasks, split
 from wm_ros.training.state import (
     STATE,
     Pace,
@@ -30,6 +29,7 @@ from wm_ros.training.state import (
     load_state,
     note_run,
     save_state,
+    stopped,
 )
 from wm_ros.world_model.jepa.actions import STEP_DIM
 from wm_ros.world_model.jepa.config import JepaConfig
@@ -104,16 +104,18 @@ def run(args: argparse.Namespace, name: str, until: float) -> int:
     """``wm train`` for this family; ``until``: see :func:`work`."""
     network, settings = load(name, steps=args.steps, seed=args.seed)
     cuda = args.device == "cuda" or (args.device == "auto" and torch.cuda.is_available())
-    processes = args.processes or (1 if cuda else os.cpu_count() or 1)
+    device = "cuda" if cuda else "cpu"
+    processes = args.processes or (1 if cuda else parallel.enough(settings.sequences))
     cache_folder = args.cache or args.out / "cache"
-    parallel.join()
+    parallel.join(device)
     if parallel.rank() == 0:
         check_folder(args.out)
         check_size(args.data, network.image_size)
         source = beginning.source(args.init, args.out, ("jepa",), network, (WEIGHTS,))
         there = fits(cache_folder, args.data)
         this = {"family": "jepa", "network": network.to_dict(), "init": args.init,
-                "data": fingerprint(args.data, depth=there)}
+                "data": fingerprint(args.data, depth=there), "choice of tasks": named(args.tasks),
+                **{name: getattr(settings, name) for name in ("seed", "validation_share")}}
         check_run(args.out, this)
         if not there:
             with Progress("decode", unit="frames") as bar:
@@ -124,7 +126,7 @@ def run(args: argparse.Namespace, name: str, until: float) -> int:
             beginning.keep(source, args.out, (WEIGHTS,))
     parallel.barrier()
     parallel.launch(work, processes, args.out, cache_folder, network, settings, args.tasks,
-                    "cuda" if cuda else "cpu", until)
+                    device, until)
     return 0
 
 
@@ -178,6 +180,9 @@ def work(out: Path, cache_folder: Path, network: JepaConfig, settings: JepaTrain
     sampler = SequenceSampler(cache, train_rows, network, settings.length,
                               settings.seed * 1000 + parallel.rank(), settings.recolour)
     step = optimise(model, sampler, settings, out, device, until)
+    if step < settings.steps:
+        stopped()
+        return
     if parallel.rank() == 0:
         model.eval()
         scale, scores = calibrate(model.encoder, model.predictor, network, cache, held_rows,
@@ -205,13 +210,14 @@ def optimise(model: Jepa, sampler: SequenceSampler, settings: JepaTraining, out:
     seeds = (settings.seed, parallel.rank(), step)
     sampler.random = np.random.default_rng(seeds)
     sampler.torch_random.manual_seed(hash(seeds) % 2**32)
-    pace = Pace(settings.steps, until, every=60)
+    share, pace = parallel.share(settings.sequences), Pace(settings.steps, until, every=60)
+    batches = ahead.batches(lambda: sampler.batch(sampler.draw(share)), settings.steps - step,
+                            device)
     with Progress("train", settings.steps, quiet=parallel.rank() > 0, start=step) as bar:
         while step < settings.steps:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, settings)
-            batch = Sequences(*(x.to(device) for x in
-                                sampler.batch(sampler.draw(settings.sequences))))
+            batch = Sequences(*(x.to(device, non_blocking=True) for x in next(batches)))
             parts = losses(model, batch, settings)
             (parts["predict"] + settings.regularise * parts["sigreg"]
              + settings.hand * parts["hand"]).backward()
@@ -220,7 +226,7 @@ def optimise(model: Jepa, sampler: SequenceSampler, settings: JepaTraining, out:
             if step % 10 == 0:
                 bar.update(step, note=" ".join(f"{k} {float(v.detach()):.3f}"
                                                for k, v in parts.items()),
-                           rate=settings.sequences * settings.length * parallel.size())
+                           rate=share * settings.length * parallel.size())
             if pace.stops(step, lambda n: save_state(state, n, model, None, optimizer)):
                 break
     parallel.barrier()
@@ -232,7 +238,7 @@ def export(out: Path, network: JepaConfig, settings: JepaTraining, cache: Episod
            step: int) -> None:
     """Write the files that ship: weights and the surprise's scale, config.yaml."""
     save_tensors({**model.state_dict(), "whiten": scale.whiten}, out / WEIGHTS)
-    frames = step * settings.sequences * settings.length * parallel.size()
+    frames = step * parallel.share(settings.sequences) * settings.length * parallel.size()
     save_config({"family": "jepa", "network": network.to_dict(), "tasks": tasks,
                  "scales": {"surprise": scale.limit},
                  "training": asdict(settings) | {"step": step,

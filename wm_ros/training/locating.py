@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wm_ros.data.cache import EpisodeCache
-from wm_ros.training import parallel
+from wm_ros.training import ahead, parallel
 from wm_ros.training.batches import Looks, Sampler, move
 from wm_ros.training.config import TrainingConfig
 from wm_ros.training.precision import autocast
@@ -146,15 +146,19 @@ def train(locator: Locator, sampler: Sampler, settings: TrainingConfig, state: P
     random = np.random.default_rng((settings.seed, parallel.rank(), step))
     sampler.random = random
     fixed, share = sided(sampler.cache), parallel.share(settings.locator_batch)
+
+    def make() -> Looks:
+        rows = sampler.draw(share)
+        return vary(sampler.looks(rows), random, torch.from_numpy(fixed[sampler.cache.task[rows]]))
+
+    batches = ahead.batches(make, settings.locator_steps - step, device)
     pace = Pace(settings.locator_steps, until)
     with Progress("locator", settings.locator_steps, quiet=parallel.rank() > 0,
                   start=step) as bar:
         while step < settings.locator_steps:
             for group in optimizer.param_groups:
                 group["lr"] = rate(step, settings)
-            rows = sampler.draw(share)
-            tasks = torch.from_numpy(fixed[sampler.cache.task[rows]])
-            looks = move(vary(sampler.looks(rows), random, tasks), device)
+            looks = move(next(batches), device)
             with autocast(device):
                 found = losses(find(locator, looks), looks)
             found.total().backward()

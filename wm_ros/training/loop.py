@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wm_ros.training import parallel
+from wm_ros.training import ahead, parallel
 from wm_ros.training.batches import Batch, Sampler, move
 from wm_ros.training.config import Schedule, TrainingConfig
 from wm_ros.training.precision import autocast
@@ -40,12 +40,14 @@ def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, st
     share = parallel.share(settings.batch)
     pace = Pace(settings.steps, until)
     step, machine = first, MachineShare(best_dtype(device), device)
+    batches = ahead.batches(lambda: sampler.batch(sampler.draw(share)), settings.steps - first,
+                            device)
     with Progress(title, settings.steps, quiet=parallel.rank() > 0, start=first) as bar:
         while step < settings.steps:
             rate = learning_rate(step, settings)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            batch = move(sampler.batch(sampler.draw(share)), device)
+            batch = move(next(batches), device)
             with machine.counted():
                 with autocast(device):
                     parts = losses(batch)

@@ -31,13 +31,16 @@ Failure = tuple[str | None, str]  # of a process: a sentence for the user, the t
 FEW = 6  # samples of a batch that a process should have, for shares of them are drawn
 
 
-def join() -> None:
-    """Meet the others if torchrun started us."""
+def join(device: str) -> None:
+    """Meet the others if torchrun started us.
+
+    :param device: ``cpu`` or ``cuda``, that all train on
+    """
     if "RANK" not in os.environ or dist.is_initialized():
         return
-    if torch.cuda.is_available():
+    if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=LONG)
+    dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=LONG)
 
 
 def enough(batch: int) -> int:

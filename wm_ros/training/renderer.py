@@ -7,42 +7,45 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from wm_ros.data.cache import EpisodeCache
-from wm_ros.training import parallel
+from wm_ros.training import ahead, parallel
+from wm_ros.training.batches import Batch, Sampler, move
 from wm_ros.training.config import TrainingConfig
 from wm_ros.training.precision import autocast
 from wm_ros.world_model.video.renderer import Renderer, noisy
 from wm_ros.world_model.video.tokeniser import Tokeniser, to_unit
 
 UNKNOWN = 0.2  # share without the tool's way
-Imagine = Callable[[np.ndarray], tuple[torch.Tensor, torch.Tensor]]
+Imagine = Callable[[Batch], tuple[torch.Tensor, torch.Tensor]]
 
 
-def train(renderer: Renderer, tokeniser: Tokeniser, cache: EpisodeCache, latents: np.ndarray,
-          rows: np.ndarray, ahead: tuple[int, ...], settings: TrainingConfig,
-          device: torch.device, imagine: Imagine,
+def train(renderer: Renderer, tokeniser: Tokeniser, sampler: Sampler, rows: np.ndarray,
+          settings: TrainingConfig, device: torch.device, imagine: Imagine,
           report: Callable[[int, float], None]) -> None:
-    """Fit to frames that lie ``ahead`` of those at ``rows``; the tokeniser stays as it is.
+    """Fit to the frames that follow those at ``rows``; the tokeniser stays as it is.
 
-    :param imagine: what the network foresees at every second row, for the other half is drawn
-        from true latents with noise; and the tool's way at all rows
+    :param imagine: what the network foresees of every second sample, for the other half is drawn
+        from true latents with noise; and the tool's way of all of them
     """
-    steps, batch = settings.renderer_steps, parallel.share(settings.tokeniser_batch)
+    steps, share = settings.renderer_steps, parallel.share(settings.tokeniser_batch)
+    cache, frames = sampler.cache, sampler.config.frame_steps
     random = np.random.default_rng((settings.seed, 2, parallel.rank()))
     parallel.alike(renderer)
     optimizer = torch.optim.AdamW(renderer.parameters(), 2e-3, weight_decay=0.0, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda n: min(1.0, (n + 1) / 50) * (1 - n / (steps + 1)))
-    for step in range(steps):
-        now = np.sort(random.choice(rows, batch))
-        frame = int(random.integers(len(ahead)))
-        then = cache.future(now, ahead[frame])
-        image, target = (to_unit(torch.from_numpy(cache.scene[r]).to(device))
-                         for r in (now, then))
-        present, future = (torch.from_numpy(latents[r].astype(np.float32)).to(device)
-                           for r in (now, then))
-        imagined = noisy(future)
-        foreseen, ways = imagine(now)
+
+    def make() -> tuple[int, torch.Tensor, torch.Tensor, Batch]:
+        now = np.sort(random.choice(rows, share))
+        frame = int(random.integers(len(frames)))
+        then = cache.future(now, frames[frame])
+        return (frame, torch.from_numpy(cache.scene[now]), torch.from_numpy(cache.scene[then]),
+                sampler.batch(now, augment=False))
+
+    for step, (frame, *pair, made) in enumerate(ahead.batches(make, steps, device)):
+        batch = move(made, device)
+        image, target = (to_unit(x.to(device, non_blocking=True)) for x in pair)
+        imagined = noisy(batch.video[:, frame])
+        foreseen, ways = imagine(batch)
         way = ways[:, frame]
         known = way[::2, -1:, None] > 0
         imagined[::2] = torch.where(known, foreseen[:, frame], imagined[::2])
@@ -51,7 +54,7 @@ def train(renderer: Renderer, tokeniser: Tokeniser, cache: EpisodeCache, latents
         with autocast(device):
             with torch.no_grad():
                 coarse = tokeniser.decode(imagined)
-            loss = renderer.loss(imagined, present, image, coarse, way, target)
+            loss = renderer.loss(imagined, batch.present, image, coarse, way, target)
         loss.backward()
         parallel.descend(renderer, optimizer)
         schedule.step()

@@ -52,6 +52,11 @@ def choose(cache: EpisodeCache, tasks: str) -> list[int]:
     return [cache.tasks.index(n) for n in names]
 
 
+def named(tasks: str) -> str:
+    """The same for the same tasks, in whatever order they are named."""
+    return ",".join(sorted(set(tasks.split(","))))
+
+
 def demonstrations(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
     """Those of ``rows`` at which an episode shows how its task is done."""
     return rows[cache.success[rows] & ~cache.failure[rows]]

@@ -36,9 +36,11 @@ def check_run(out: Path, now: dict[str, Any]) -> None:
     if not (out / RUN).exists():
         return
     before, now = json.loads((out / RUN).read_text()), json.loads(json.dumps(now))
-    if other := [name for name in now if before.get(name, "") != now[name]]:
-        raise UserError(f"{out} is of a run with another {other[0]}: choose another --out; "
-                        "--init begins from the weights of a finished one.")
+    before = {"init": ""} | before
+    # what older versions did not note counts as equal
+    if other := [name for name in now if before.get(name, now[name]) != now[name]]:
+        raise UserError(f"{out} is of a run with another {other[0]} (its {RUN} tells which): "
+                        "choose another --out; --init begins from the weights of a finished one.")
 
 
 def note_run(out: Path, now: dict[str, Any]) -> None:
@@ -46,6 +48,12 @@ def note_run(out: Path, now: dict[str, Any]) -> None:
     if not (out / RUN).exists():
         out.mkdir(parents=True, exist_ok=True)
         write_text(out / RUN, json.dumps(now, indent=1) + "\n")
+
+
+def stopped() -> None:
+    """Tell that the time is over before the last step."""
+    if parallel.rank() == 0:
+        print("The time is over before the last step; the same command goes on from here.")
 
 
 class Ema:

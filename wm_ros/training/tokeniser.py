@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from wm_ros.data.cache import EpisodeCache
-from wm_ros.training import parallel
+from wm_ros.training import ahead, parallel
 from wm_ros.training.precision import autocast
 from wm_ros.world_model.video.checkpoint import save_tensors
 from wm_ros.world_model.video.tokeniser import Tokeniser, to_uint8, to_unit
@@ -27,9 +27,12 @@ def train(tokeniser: Tokeniser, cache: EpisodeCache, rows: np.ndarray, steps: in
     optimizer = torch.optim.AdamW(tokeniser.parameters(), 2e-3, weight_decay=0.0, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda n: min(1.0, (n + 1) / 50) * (1 - n / (steps + 1)))
-    for step in range(steps):
-        picked = np.sort(random.choice(rows, batch))
-        images = to_unit(torch.from_numpy(cache.scene[picked]).to(device))
+
+    def make() -> torch.Tensor:
+        return torch.from_numpy(cache.scene[np.sort(random.choice(rows, batch))])
+
+    for step, picked in enumerate(ahead.batches(make, steps, device)):
+        images = to_unit(picked.to(device, non_blocking=True))
         with autocast(device):
             loss = tokeniser.loss(images)
         loss.backward()

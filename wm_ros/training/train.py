@@ -22,13 +22,13 @@ from wm_ros.training import beginning, foresight, jepa, locating, parallel
 from wm_ros.training import renderer as rendering
 from wm_ros.training import tokeniser as tokenising
 from wm_ros.training.batches import POSITION, QUATERNION, Sampler
-from wm_ros.training.beginning import INITIAL, WEIGHTS, begun
+from wm_ros.training.beginning import CARD, INITIAL, WEIGHTS, begun
 from wm_ros.training.config import TrainingConfig, load
 from wm_ros.training.loop import optimise
 from wm_ros.training.losses import losses
 from wm_ros.training.progress import Progress
-from wm_ros.training.sides import check_rows, choose, demonstrations, of_tasks, split
-from wm_ros.training.state import FORESIGHT, STATE, check_folder, check_run, note_run
+from wm_ros.training.sides import check_rows, choose, demonstrations, named, of_tasks, split
+from wm_ros.training.state import FORESIGHT, STATE, check_folder, check_run, note_run, stopped
 from wm_ros.training.validation import validate
 from wm_ros.world_model.text import TextEncoder, normalise
 from wm_ros.world_model.video.checkpoint import (
@@ -87,19 +87,22 @@ def run(args: argparse.Namespace) -> int:
     family, network, settings = load(args.config, steps=args.steps, seed=args.seed)
     family = args.family or family
     cuda = args.device == "cuda" or (args.device == "auto" and torch.cuda.is_available())
+    device = "cuda" if cuda else "cpu"
     if settings.steps == 0 and not args.init:
         raise UserError("A network of no steps knows nothing: begin from one that was trained, "
                         "with --init.")
     processes = args.processes or (1 if cuda else parallel.enough(settings.batch))
     cache_folder = args.cache or args.out / "cache"
-    parallel.join()
+    parallel.join(device)
     if parallel.rank() == 0:
         check_folder(args.out)
         check_size(args.data, network.image_size)
         source = beginning.source(args.init, args.out, ("video", "twin"), network,
                                   (WEIGHTS, TEXT, TOKENISER))
         this = {"family": family, "network": network.to_dict(), "init": args.init,
-                "data": fingerprint(args.data, depth=True)}
+                "data": fingerprint(args.data, depth=True), "choice of tasks": named(args.tasks),
+                **{name: getattr(settings, name)
+                   for name in ("seed", "unlabelled", "validation_share")}}
         check_run(args.out, this)
         with Progress("decode", unit="frames") as bar:
             cache = build_cache(args.data, cache_folder, depth=True, progress=bar.update)
@@ -110,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
             begin_from(source, args.out)
     parallel.barrier()
     parallel.launch(work, processes, args.out, cache_folder, family, network, settings,
-                    args.tasks, "cuda" if cuda else "cpu", until)
+                    args.tasks, device, until)
     return 0
 
 
@@ -166,8 +169,8 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     model.eval().requires_grad_(False)
     if family == "twin" and parallel.rank() == 0:  # it draws nothing, but a checkpoint is whole
         save_tensors(dict(Renderer(network).state_dict()), out / RENDERER, torch.float16)
-    renderer = prepare_renderer(out, cache, network, settings, training_rows, tokeniser, latents,
-                                device, foresight.imagining(model, sampler, device))
+    renderer = prepare_renderer(out, sampler, settings, training_rows, tokeniser, device,
+                                foresight.imagining(model, device))
     if parallel.rank() == 0:
         scores = validate(model, checker, tokeniser, renderer, device)
         export(out, family, network, settings, cache, chosen, codec, model, scores,
@@ -175,12 +178,6 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
                 "samples": beginning.seen_before(out)
                 + (step + foresaw) * parallel.share(settings.batch) * parallel.size()})
         print(json.dumps(scores, indent=1))
-
-
-def stopped() -> None:
-    """Tell that the time is over before the last step."""
-    if parallel.rank() == 0:
-        print("The time is over before the last step; the same command goes on from here.")
 
 
 def foreseeing(settings: TrainingConfig) -> int:
@@ -257,12 +254,11 @@ def prepare_tokeniser(out: Path, cache_folder: Path, cache: EpisodeCache, networ
     return tokeniser.eval(), np.load(latents, mmap_mode="r", allow_pickle=False)
 
 
-def prepare_renderer(out: Path, cache: EpisodeCache, network: VideoConfig,
-                     settings: TrainingConfig, rows: np.ndarray, tokeniser: Tokeniser,
-                     latents: np.ndarray, device: torch.device,
+def prepare_renderer(out: Path, sampler: Sampler, settings: TrainingConfig, rows: np.ndarray,
+                     tokeniser: Tokeniser, device: torch.device,
                      imagine: rendering.Imagine) -> Renderer:
     """Load or train what draws the imagined frames, anew where the network has learnt since."""
-    path, renderer = out / RENDERER, Renderer(network).to(device)
+    path, renderer = out / RENDERER, Renderer(sampler.config).to(device)
     states = [out / STATE, *out.glob(FORESIGHT)]
     if parallel.rank() == 0 and path.exists() and any(
             state.exists() and state.stat().st_mtime > path.stat().st_mtime for state in states):
@@ -270,8 +266,7 @@ def prepare_renderer(out: Path, cache: EpisodeCache, network: VideoConfig,
     parallel.barrier()
     if not path.exists():
         with Progress("renderer", settings.renderer_steps, quiet=parallel.rank() > 0) as bar:
-            rendering.train(renderer, tokeniser, cache, latents, rows, network.frame_steps,
-                            settings, device, imagine,
+            rendering.train(renderer, tokeniser, sampler, rows, settings, device, imagine,
                             lambda n, loss: bar.update(n, note=f"loss {loss:.4f}"))
         if parallel.rank() == 0:
             save_tensors(dict(renderer.state_dict()), path, torch.float16)
@@ -285,14 +280,16 @@ def export(out: Path, family: str, network: VideoConfig, settings: TrainingConfi
            scores: dict[str, Any], steps: dict[str, int]) -> None:
     """Write the files that ship: averaged weights in bfloat16, the words, config.yaml.
 
-    Where what acts learnt nothing, its words, tasks and calibration stay as they were.
+    Where what acts learnt nothing, its words, tasks and calibration stay as they were; where it
+    learnt nothing since the last time, what `wm calibrate` has fitted since.
     """
     save_tensors(dict(model.state_dict()), out / WEIGHTS, torch.bfloat16)
     if settings.steps == 0:
         card = read_config(out / INITIAL)
         card.pop("format")
         shutil.copy(out / INITIAL / TEXT, out)
-        card["scales"] |= {"surprise": scores["surprise_95"], "doubt": scores["doubt_99"]}
+        card["scales"] |= {"surprise": scores["surprise_95"], "doubt": scores["doubt_99"],
+                           **fitted(out, card["training"]["step"])}
         card["training"] |= {name: steps[name] for name in ("foresight_step", "samples")}
         save_config(card | {"validation": scores}, out)
         return
@@ -306,10 +303,19 @@ def export(out: Path, family: str, network: VideoConfig, settings: TrainingConfi
         "phrases": [normalise(cache.instructions[i]) for i in words],
         "scales": {"position": codec.position_scale.tolist(),
                    "rotation": codec.rotation_scale.tolist(), "surprise": scores["surprise_95"],
-                   "doubt": scores["doubt_99"]},
+                   "doubt": scores["doubt_99"], **fitted(out, steps["step"])},
         "training": asdict(settings) | steps | {"episodes": cache.episodes, "frames": len(cache),
                                                 "data": cache.fingerprint},
         "validation": scores}, out)
+
+
+def fitted(out: Path, step: int) -> dict[str, Any]:
+    """The scale of success that `wm calibrate` wrote into ``out``, if it did at this step."""
+    if not (out / CARD).exists():
+        return {}
+    card = read_config(out)
+    there = card["training"]["step"] == step and "success" in card["scales"]
+    return {"success": card["scales"]["success"]} if there else {}
 
 
 def _mark(path: Path) -> str:

@@ -229,19 +229,22 @@ class JepaWorldModel:
 
     @torch.inference_mode()
     def plan(self, state: State, goal: Tensor) -> planner.Plan:
-        """Search from the present latent, starting from what is left of the last plan."""
+        """Search from the present latent, around the best of three: rest, what is left of the last
+        plan, and straight to the goals."""
         c, o = self.config, state.observation
         spread = torch.tensor(SPREAD, device=self.device).expand(c.blocks, -1)
-        mean = torch.zeros(c.blocks, coding.STEP_DIM, device=self.device)
-        mean[:, 4] = o.gripper / coding.WIDTH_HALF - 1
+        rest = torch.zeros(c.blocks, coding.STEP_DIM, device=self.device)
+        rest[:, 4] = o.gripper / coding.WIDTH_HALF - 1
+        starts = [rest, self._straight(state, goal)]
         if "plan" in state.memory:
             stamp, old = state.memory["plan"]
-            mean = planner.shifted(old, (o.stamp - stamp) / (DT * c.block))
+            starts.append(planner.shifted(old, (o.stamp - stamp) / (DT * c.block)))
 
         def cost(knots: Tensor) -> Tensor:
             return self._cost(self._roll(state, knots), goal)
 
-        plan = planner.search(cost, coding.limit, mean, spread, self.search, self._generator)
+        plan = planner.search(cost, coding.limit, torch.stack(starts), spread, self.search,
+                              self._generator)
         state.memory["plan"] = (o.stamp, plan.mean)
         return plan
 
@@ -263,6 +266,17 @@ class JepaWorldModel:
             return gap.square().mean((1, 2))
         unusual = (gap @ self.calibration.whiten.T).square().mean((1, 2))
         return unusual + self.hand_weight * self.hand(gap).square().mean((1, 2))
+
+    def _straight(self, state: State, goal: Tensor) -> Tensor:
+        """(K, 5) the motion that the hand matrix reads off the present latent and the goals, one
+        for each block's end."""
+        c = self.config
+        ends = goal[torch.arange(c.blocks, device=self.device).clamp(max=len(goal) - 1)]
+        way = self.hand(torch.diff(torch.cat([state.memory["latent"][None], ends]), dim=0))
+        length = coding.HAND_LENGTH / (coding.STEP_LENGTH * c.block)
+        turn = coding.HAND_TURN / (coding.STEP_TURN * c.block)
+        width = state.observation.gripper / coding.WIDTH_HALF - 1 + way[:, 4:].cumsum(0)
+        return torch.cat([length * way[:, :3], turn * way[:, 3:4], width], 1)
 
     def _nearer(self, state: State, latents: Tensor, goal: Tensor) -> np.ndarray:
         """(N, D) -> (N,) share of the way to a goal (D,) that is covered, 0..1."""

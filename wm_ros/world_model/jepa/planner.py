@@ -63,15 +63,17 @@ class Plan:
     costs: Tensor
 
 
-def search(cost: Cost, limit: Limit, mean: Tensor, spread: Tensor, settings: Search,
+def search(cost: Cost, limit: Limit, starts: Tensor, spread: Tensor, settings: Search,
            generator: torch.Generator) -> Plan:
-    """Minimise ``cost`` over sequences drawn around ``mean`` (K, A) with ``spread`` (K, A).
+    """Minimise ``cost`` over sequences drawn with ``spread`` (K, A) around the best of ``starts``
+    (S, K, A).
 
     The centre itself is always among the candidates, and the best sequence so far is drawn
     again: a search never ends worse than it began.
     """
-    first = spread
-    best = limit(mean[None])
+    first, starts = spread, limit(starts)
+    best = starts[cost(starts).argmin()][None]
+    mean = best[0]
     for _ in range(settings.iterations):
         noise = torch.randn(settings.candidates - 1 - len(best), *mean.shape,
                             generator=generator, device=mean.device)
