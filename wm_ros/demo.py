@@ -17,6 +17,7 @@ import numpy as np
 
 from wm_ros.errors import UserError
 from wm_ros.files import write_text
+from wm_ros.instruct import planner_check
 
 if TYPE_CHECKING:
     from wm_ros.nodes.demo_client import DemoClient
@@ -39,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="seed of the held-out layout (default 101)")
     parser.add_argument("--runs", type=int, default=1, help="so many runs with seeds in a row")
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder of the report")
-    parser.add_argument("--model", default="", help="checkpoint name or folder (default: the shipped one)")
+    parser.add_argument("--model", default="",
+                        help="checkpoint name or folder (default: the shipped one)")
     parser.add_argument("--headless", action="store_true", help="no page in the browser")
     parser.add_argument("--candidates", type=int, default=0,
                         help="chunks to choose from each time; 0: the planning node's "
@@ -266,11 +268,16 @@ def _one(args: argparse.Namespace, plan: Plan, folder: Path, client: DemoClient)
 
 
 def _follow(client: DemoClient, goal: Any, log: Any, began: float) -> tuple[float | None, Any]:
-    """Show the stages; ask the simulator for the truth. Returns when it was done, and that."""
+    """Show the stages; ask the simulator for the truth. Returns when it was done, and that.
+
+    :raises UserError: when the planning node is gone, and its answer with it
+    """
     done_at: float | None = None
     truth = None
     stage, looked = "", 0.0
+    check = planner_check(client)
     while not goal.done:
+        check()
         feedback = client.feedback
         now = time.monotonic() - began
         if feedback.stage != stage and feedback.stage in ("executing", "gripping", "verifying"):

@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from wm_ros.errors import UserError
@@ -86,17 +87,14 @@ def follow(client: DemoClient, goal: Any) -> int:
     :raises UserError: when the planning node is gone, and its answer with it
     """
     stage, looked, done_since = "", 0.0, None
-    planner, there = client.process("planning"), time.monotonic()
+    check = planner_check(client)
     try:
         while not goal.done:
             if client.feedback.stage != stage:
                 stage = client.feedback.stage
                 say(f"{stage}.")
+            check()
             now = time.monotonic()
-            there = there if client.missing(["planning"]) else now
-            if now - there > GONE or client.process("planning") != planner:
-                raise UserError("The planning node is gone, and what it did with the instruction "
-                                "is not known; look at the arm, then give it again.")
             if now - looked > 0.5:
                 looked = now
                 done_since = (done_since or now) if truly_done(client) else None
@@ -116,6 +114,23 @@ def follow(client: DemoClient, goal: Any) -> int:
         + ("" if truth is None else f" The simulator finds the task {'' if truth else 'not '}done."
            ))
     return 0 if success else 1
+
+
+def planner_check(client: DemoClient) -> Callable[[], None]:
+    """A look, to be repeated, at whether the planning node can still answer what it was just told.
+
+    :returns: raises UserError when that node is gone, and its answer with it
+    """
+    planner, there = client.process("planning"), time.monotonic()
+
+    def check() -> None:
+        nonlocal there
+        now = time.monotonic()
+        there = there if client.missing(["planning"]) else now
+        if now - there > GONE or client.process("planning") != planner:
+            raise UserError("The planning node is gone, and what it did with the instruction "
+                            "is not known; look at the arm, then give it again.")
+    return check
 
 
 def truly_done(client: DemoClient) -> bool | None:

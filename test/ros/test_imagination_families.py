@@ -19,6 +19,7 @@ from wm_ros.bridge import chunks
 from wm_ros.motion.pose import Pose
 from wm_ros.msg import Observation as ObservationMsg
 from wm_ros.nodes.imagination_node import ImaginationNode
+from wm_ros.robot import load_robot
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "world_model"))
 from tiny_checkpoint import PHRASES, make_checkpoint, observation  # noqa: E402
@@ -75,6 +76,22 @@ def test_a_callers_chunks_are_imagined_and_nothing_is_proposed(
     (asked,) = {len(call.args[1].gripper) for call in imagine.call_args_list}
     assert asked == 1
     np.testing.assert_allclose(imagine.call_args.args[1].gripper, gripper[0] if gripper else 0.05)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_the_nodes_robot_is_the_one_whose_body_the_model_knows(
+        node: Any, tmp_path: Path, together: bool) -> None:
+    folder = "scene3d"
+    if together:
+        make_checkpoint(tmp_path / "video")
+        (tmp_path / "ensemble").mkdir()
+        (tmp_path / "ensemble/config.yaml").write_text(
+            "{format: 1, family: ensemble, network: {}, propose: video, geometry: scene3d}")
+        folder = str(tmp_path / "ensemble")
+    node.robot = load_robot("ur5")
+    assert node.try_with(checkpoint=folder) == SUCCESS, node.told
+    model = node._model.members["scene3d"] if together else node._model
+    assert model.robot is node.robot
 
 
 def test_a_helper_that_the_family_does_not_know_is_said_in_one_sentence(

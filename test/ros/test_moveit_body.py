@@ -19,7 +19,7 @@ from wm_ros.bridge import joints, times
 from wm_ros.motion.kinematics import Kinematics
 from wm_ros.motion.pose import Pose
 from wm_ros.nodes import moveit_body
-from wm_ros.nodes.clients import Goal, StopFlag, Stopped, send
+from wm_ros.nodes.clients import SUCCEEDED, Goal, StopFlag, Stopped, send
 from wm_ros.nodes.moveit_body import MoveItBody
 from wm_ros.robot import load_robot
 
@@ -196,6 +196,25 @@ def test_a_gripper_that_somebody_stopped_ends_the_instruction(
     body.node = SimpleNamespace(number=lambda _: 3.0, now=time.monotonic)  # type: ignore
     with pytest.raises(Stopped, match="Somebody stopped the gripper"):
         body.grip(0.0, StopFlag())
+
+
+@pytest.mark.parametrize(("width", "told"), [
+    (0.5, ROBOT.gripper.open_width), (-0.1, ROBOT.gripper.closed_width), (0.03, 0.03)])
+def test_a_grip_beyond_the_grippers_range_is_told_as_its_end(
+        monkeypatch: pytest.MonkeyPatch, width: float, told: float) -> None:
+    goals, answer = [], Future()
+    answer.set_result(SimpleNamespace(status=SUCCEEDED, result=None))
+
+    def send(_client: Any, goal: Any, *_: Any) -> Goal:
+        goals.append(goal)
+        return Goal(None, answer)
+    monkeypatch.setattr(moveit_body, "send", send)
+    body = resting(lambda _: None)
+    body.robot, body._gripper, body._seen = ROBOT, None, None
+    body.node = SimpleNamespace(number=lambda _: 3.0, now=time.monotonic)  # type: ignore
+    body.grip(width, StopFlag())
+    (goal,) = goals
+    assert goal.command.position == pytest.approx(told * ROBOT.gripper.command_scale)
 
 
 @pytest.mark.parametrize(("limit", "fastest"), [(0.05, 0.05), (3.0, None)])

@@ -44,6 +44,7 @@ ROBOT = load_robot("panda")
 HOME = [float(v) for v in ROBOT.home]
 DOWN = (1.0, 0.0, 0.0, 0.0)
 CODES = MoveItErrorCodes
+SOON = 3.0  # s, on a busy machine; the slow motions would take another four or more
 
 
 class Session:
@@ -350,7 +351,7 @@ def test_a_running_motion_can_be_cancelled_and_the_arm_rests(session: Session) -
     begin = time.monotonic()
     m.cancel_execution()
     assert not m.wait_until_executed(timeout_sec=15.0)
-    assert time.monotonic() - begin < 1.0
+    assert time.monotonic() - begin < SOON
     assert session.code() == CODES.PREEMPTED
     rest = session.joints()
     time.sleep(0.2)
@@ -389,7 +390,7 @@ def test_a_stop_event_ends_the_motion_at_once(session: Session) -> None:
     handle = session.send(ExecuteTrajectory, "execute_trajectory", goal)
     eventually(lambda: session.joints()[0] > 0.03)
     session.moveit.stop_all_trajectory_execution()
-    assert wait(handle.get_result_async(), 1.0).result.error_code.val == CODES.PREEMPTED
+    assert wait(handle.get_result_async(), SOON).result.error_code.val == CODES.PREEMPTED
 
 
 def test_a_cancel_at_the_controller_counts_as_a_stop_and_not_as_a_failure(
@@ -509,12 +510,16 @@ def test_stale_joint_states_are_refused(session: Session) -> None:
     assert "joint states" in result.error_code.message
 
 
-def test_a_controller_that_dies_ends_the_motion_with_a_sentence(session: Session) -> None:
-    # The last test: the controller is not started again.
+def test_a_controller_that_ends_ends_the_motion_with_a_sentence(session: Session) -> None:
+    # The last test: the controller is not started again. One that is killed the middleware takes
+    # for alive for up to 20 s; its motion then ends when it has taken too long.
     goal = ExecuteTrajectory.Goal(trajectory=slow(session))
     handle = session.send(ExecuteTrajectory, "execute_trajectory", goal)
     eventually(lambda: session.joints()[0] > 0.03)
-    session.controller.kill()
-    result = wait(handle.get_result_async(), 30.0).result
-    assert result.error_code.val in (CODES.CONTROL_FAILED, CODES.TIMED_OUT)
-    assert result.error_code.message
+    session.controller.terminate()
+    session.controller.wait(5.0)
+    ended = time.monotonic()
+    code = wait(handle.get_result_async(), 30.0).result.error_code
+    print(f"noticed after {time.monotonic() - ended:.2f} s")
+    assert code.val == CODES.CONTROL_FAILED and "controller is gone" in code.message
+    assert time.monotonic() - ended < 4.0, "the motion would have taken longer"

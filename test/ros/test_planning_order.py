@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Of several instructions only the newest is carried out, and none after it was cancelled."""
+"""Of several instructions only the newest is carried out, and none after it was cancelled or the
+monitor stopped the arm or was lost."""
 from __future__ import annotations
 
 import math
 import threading
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from std_msgs.msg import Bool
 
 from wm_ros.action import ExecuteInstruction
+from wm_ros.errors import UserError
 from wm_ros.nodes.clients import StopFlag
 from wm_ros.nodes.parameters import PLANNING, SAFETY
 from wm_ros.nodes.planning_node import PlanningNode
@@ -41,19 +46,26 @@ class Planning(PlanningNode):
     def __init__(self) -> None:
         self._run_lock, self._order = threading.Lock(), threading.Lock()
         self._stop = self._newest = None
-        self.rests = 0
-        self.body: Any = SimpleNamespace(cancel_motion=lambda: None, rest=self._rest)
+        self._stopped = self._has_monitor = False
+        self.body: Any = Mock()
         self._words_out = SimpleNamespace(publish=lambda _: None)
+        self.monitor = "active"  # its state, and whether it is heard
+        self.heard = self.required = True
+        self._watch: Any = SimpleNamespace(
+            state=lambda _: self.monitor,
+            present=lambda *_: self.heard and self.monitor == "active")
 
-    def _rest(self) -> None:
-        self.rests += 1
+    def value(self, name: str) -> Any:
+        values = {p.name: p.default for p in (*PLANNING, *SAFETY)}
+        return {**values, "safety.require_monitor": self.required,
+                "safety.heartbeat_timeout": 0.2}[name]
 
     def now(self) -> float:
         return time.monotonic()
 
     def _prepared_run(self, handle: Handle, stop: StopFlag) -> Any:  # type: ignore[override]
         def execute() -> str:
-            handle.begun = True
+            handle.begun = self._has_monitor = True
             stop.sleep(handle.seconds)
             return "Done."
         return SimpleNamespace(report=Report(), execute=execute)
@@ -64,27 +76,39 @@ def planning() -> Planning:
     return Planning()
 
 
+def eventually(condition: Callable[[], Any]) -> None:
+    limit = time.monotonic() + 5.0
+    while not condition():
+        assert time.monotonic() < limit, "waited in vain"
+        time.sleep(0.002)
+
+
 def start(planning: Planning, *seconds: float) -> list[tuple[Handle, threading.Thread]]:
+    """Instructions that take so long, each one once the one before has been taken."""
     started = []
     for one in seconds:
-        handle = Handle(one)
+        handle, before = Handle(one), planning._newest
         thread = threading.Thread(target=planning._body, args=(handle,), daemon=True)
         thread.start()
         started.append((handle, thread))
-        time.sleep(0.1)
+        eventually(lambda before=before: planning._newest is not before)
     return started
 
 
 def test_instructions_that_wait_for_a_run_give_way_to_the_newest(planning: Planning) -> None:
     with planning._run_lock:  # the run before has not come to rest yet
-        (second, _), (third, thread) = start(planning, 5.0, 0.1)
+        (second, waits), (third, thread) = start(planning, 5.0, 0.1)
+    waits.join(5.0)
     thread.join(5.0)
     assert (second.ended, third.ended) == ("aborted", "succeeded")
     assert not second.begun
 
 
 def test_a_newer_instruction_ends_the_running_one_at_once(planning: Planning) -> None:
-    (first, _), (second, thread) = start(planning, 20.0, 0.1)
+    [(first, ends)] = start(planning, 20.0)
+    eventually(lambda: first.begun)
+    [(second, thread)] = start(planning, 0.1)
+    ends.join(5.0)
     thread.join(5.0)
     assert (first.ended, second.ended) == ("aborted", "succeeded")
 
@@ -93,7 +117,7 @@ def test_an_instruction_is_cancelled_while_it_waits(planning: Planning) -> None:
     with planning._run_lock:
         [(handle, thread)] = start(planning, 5.0)
         handle.is_cancel_requested = True
-        time.sleep(0.1)
+        eventually(lambda: planning._newest)  # it was told
     thread.join(5.0)
     assert handle.ended == "cancelled" and not handle.begun
 
@@ -102,14 +126,93 @@ def test_an_instruction_that_is_broken_off_ends_once_the_arm_rests(planning: Pla
     [(handle, thread)] = start(planning, 20.0)
     handle.is_cancel_requested = True
     thread.join(5.0)
-    assert handle.ended == "cancelled" and planning.rests == 1
+    assert handle.ended == "cancelled" and planning.body.rest.call_count == 1
+    assert not planning._has_monitor, "the next one waits for it again"
+
+
+def stopped_by_the_monitor(planning: Planning) -> None:
+    planning._hear_stopped(Bool(data=True))
+
+
+def monitor_hangs(planning: Planning) -> None:
+    planning.heard = False
+    planning._look()
+
+
+def monitor_is_deactivated(planning: Planning) -> None:
+    planning.monitor = "inactive"
+    planning._look()
+
+
+def running(planning: Planning) -> Callable[[], Any]:
+    """Start an instruction; the rest is its result."""
+    handle, results = Handle(20.0), []
+    thread = threading.Thread(target=lambda: results.append(planning._body(handle)), daemon=True)
+    thread.start()
+    eventually(lambda: handle.begun)
+
+    def result() -> Any:
+        thread.join(5.0)
+        assert handle.ended == "aborted"
+        return results[0]
+    return result
+
+
+@pytest.mark.parametrize(("happens", "words"), [
+    (stopped_by_the_monitor, "stopped by the monitor"),
+    (monitor_hangs, "monitor node was lost"), (monitor_is_deactivated, "monitor node was lost"),
+    (lambda planning: planning._monitor_lost(["monitor"]), "monitor node was lost")],
+    ids=["stop", "hangs", "deactivated", "died"])
+def test_the_arm_is_stopped_at_once_and_the_instruction_ends(
+        planning: Planning, happens: Callable[[Planning], None], words: str) -> None:
+    result = running(planning)
+    planning._look()
+    planning._hear_stopped(Bool(data=False))
+    planning.body.cancel_motion.assert_not_called()
+    happens(planning)
+    planning.body.cancel_motion.assert_called_once_with()
+    assert words in result().message and not result().success
+
+
+@pytest.mark.parametrize("loses", [
+    monitor_hangs, lambda planning: planning._monitor_lost(["monitor"])], ids=["hangs", "died"])
+def test_who_needs_no_monitor_goes_on_without_it(
+        planning: Planning, loses: Callable[[Planning], None]) -> None:
+    planning.required = False
+    result = running(planning)
+    loses(planning)
+    planning.body.cancel_motion.assert_not_called()
+    planning._halt("The test ends.")
+    assert "The test ends" in result().message
+
+
+@pytest.mark.parametrize("state", ["missing", "active"], ids=["never heard of", "not of late"])
+def test_a_run_that_still_waits_for_the_monitor_does_not_miss_it(
+        planning: Planning, state: str) -> None:
+    """A planning node that was just set up, or hung, has the monitor's words still before it."""
+    planning.heard, planning.monitor, planning._stop = False, state, StopFlag()
+    planning._look()
+    assert not planning._stop
+    planning.body.cancel_motion.assert_not_called()
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_without_a_monitor_nothing_begins_unless_none_is_needed(
+        planning: Planning, required: bool) -> None:
+    planning.heard, planning.required = False, required
+    planning.body.width_now.return_value, planning.body.now.return_value = 0.08, 0.0
+    handle = SimpleNamespace(request=ExecuteInstruction.Goal(instruction="go"))
+    if not required:
+        assert PlanningNode._prepared_run(planning, handle, StopFlag()).instruction == "go"
+        assert planning._has_monitor
+        return
+    with pytest.raises(UserError, match="monitor node is missing"):
+        PlanningNode._prepared_run(planning, handle, StopFlag())
+    assert not planning.body.mock_calls, "nothing was asked of the arm"
 
 
 @pytest.mark.parametrize(("asked", "given"), [(12.0, 12.0), (0.0, 60.0), (math.nan, 60.0)])
-def test_an_instruction_without_a_sound_limit_takes_the_nodes(asked: float, given: float) -> None:
-    class Node(Planning):
-        def value(self, name: str) -> Any:
-            return {p.name: p.default for p in (*PLANNING, *SAFETY)}[name]
-
+def test_an_instruction_without_a_sound_limit_takes_the_nodes(
+        planning: Planning, asked: float, given: float) -> None:
     request = ExecuteInstruction.Goal(instruction="go", time_limit=asked)
-    assert Node()._settings(request).time_limit == given
+    assert planning._settings(request).time_limit == given

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from rclpy.serialization import serialize_message
+from rclpy.task import Future
 from std_msgs.msg import Header
 
 from wm_ros.bridge import furniture, images, joints, poses, seen, times
@@ -16,9 +19,11 @@ from wm_ros.motion.kinematics import Kinematics
 from wm_ros.motion.planner import Planner
 from wm_ros.motion.pose import Pose, top_down
 from wm_ros.msg import Observation
+from wm_ros.nodes import moveit_body
 from wm_ros.nodes.base import WmNode
-from wm_ros.nodes.clients import StopFlag
+from wm_ros.nodes.clients import SUCCEEDED, Goal, StopFlag
 from wm_ros.nodes.motion_scene import SceneKeeper
+from wm_ros.nodes.moveit_body import MoveItBody
 from wm_ros.nodes.parameters import SAFETY
 from wm_ros.nodes.seen_objects import SeenObjects
 from wm_ros.robot import load_robot
@@ -151,6 +156,47 @@ def test_an_empty_grip_holds_nothing(scene: Scene) -> None:
     scene.objects.make_way([scene.grasp], STOP)
     scene.objects.gripped(0.0, 0.001, scene.grasp, STOP)
     assert not scene.planner.scene.attached
+
+
+WIDE = replace(ROBOT, gripper=replace(ROBOT.gripper, closed_width=0.01, open_width=0.11))
+
+
+def test_a_thing_is_let_go_by_a_hand_that_could_open_further(scene: Scene) -> None:
+    scene.objects.robot = WIDE
+    scene.objects.make_way([scene.grasp], STOP)
+    scene.objects.gripped(0.01, 0.05, scene.grasp, STOP)
+    assert scene.planner.scene.attached
+    scene.objects.gripped(0.05, 0.05, scene.grasp, STOP)
+    assert scene.planner.scene.attached, "it was told to hold it less firmly"
+    scene.objects.gripped(0.08, 0.0801, scene.grasp, STOP)
+    assert not scene.planner.scene.attached
+
+
+def test_a_thing_nearly_as_wide_as_the_hand_stays_held(scene: Scene) -> None:
+    scene.objects.make_way([scene.grasp], STOP)
+    scene.objects.gripped(0.0, 0.078, scene.grasp, STOP)
+    scene.objects.gripped(0.02, 0.078, scene.grasp, STOP)
+    scene.look(0.078)
+    assert scene.planner.scene.attached
+    scene.objects.gripped(0.08, 0.08, scene.grasp, STOP)
+    assert not scene.planner.scene.attached
+
+
+@pytest.mark.parametrize(("told", "meant"), [(0.0, 0.01), (0.2, 0.11), (0.05, 0.05)])
+def test_what_the_hand_cannot_do_is_not_compared_with_what_it_did(
+        monkeypatch: pytest.MonkeyPatch, told: float, meant: float) -> None:
+    """A hand that closes to 1 cm and stands there holds nothing."""
+    ended, heard = Future(), []
+    ended.set_result(SimpleNamespace(status=SUCCEEDED, result=None))
+    monkeypatch.setattr(moveit_body, "send", lambda *_: Goal(None, ended))
+    body = object.__new__(MoveItBody)
+    body.robot, body._gripper, body._state = WIDE, None, None
+    body.node = SimpleNamespace(number=lambda _: 3.0, now=time.monotonic)  # type: ignore
+    body.joints_now = lambda: np.array(ROBOT.home)  # type: ignore[method-assign]
+    body.tool = lambda _: Pose.identity()  # type: ignore[method-assign]
+    body._seen = SimpleNamespace(gripped=lambda width, *_: heard.append(width))  # type: ignore
+    body.grip(told, STOP)
+    assert heard == [meant]
 
 
 def test_without_depth_the_table_stays_empty_with_a_sentence(scene: Scene) -> None:

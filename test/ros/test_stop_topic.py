@@ -90,6 +90,43 @@ def test_a_loss_is_noticed_on_a_machine_so_busy_that_heartbeats_are_never_fresh_
     assert told == [True], "what was lost is back only with a fresh word"
 
 
+@pytest.mark.parametrize("order", [("person",), ("lost",), ("person", "lost"),
+                                   ("lost", "person")], ids=" then ".join)
+def test_a_persons_stop_outlives_the_return_of_a_lost_node(
+        heard: tuple[MonitorNode, list[bool]], order: tuple[str, ...]) -> None:
+    monitor, told = heard
+    monitor._watch.close()
+    monitor._watch = SimpleNamespace(  # type: ignore[assignment]
+        present=lambda *_: True, state=lambda _: "active", close=lambda: None,
+        silent=lambda *_: [])
+    monitor._sees = lambda: True  # type: ignore[method-assign]
+    monitor._look()
+    for what in order:
+        if what == "person":
+            monitor._hear_stop(Bool(data=True))
+        else:
+            monitor._lost(["perception"])
+    for _ in range(3):
+        monitor._look()
+    assert told == ([True] if "person" in order else [True, False])
+    assert monitor._resume_wanted(Trigger.Request(), Trigger.Response()).success
+    assert told[-1] is False
+
+
+def test_a_monitor_that_is_deactivated_stops_the_arm(
+        heard: tuple[MonitorNode, list[bool]]) -> None:
+    monitor, told = heard
+    events, cancelled = [], []
+    monitor._event_out.publish = lambda m: events.append(m.data)  # type: ignore[method-assign]
+    monitor._cancels = [SimpleNamespace(  # type: ignore[misc]
+        service_is_ready=lambda: True, call_async=lambda _, name=name: cancelled.append(name))
+        for name in ("arm", "gripper")]
+    monitor.activate()
+    monitor._complete = True
+    monitor.deactivate()
+    assert (told, events, cancelled) == ([True], ["stop"], ["arm", "gripper"])
+
+
 def test_a_lost_press_of_a_reliable_button_comes_again(
         heard: tuple[MonitorNode, list[bool]]) -> None:
     monitor, _ = heard

@@ -2,6 +2,7 @@
 """What all nodes share: life cycle, parameters, heartbeat, worker threads, a clean end."""
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import signal
@@ -16,7 +17,12 @@ from typing import Any
 
 import rclpy
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.exceptions import InvalidHandle
+from rclpy.executors import (
+    ExternalShutdownException,
+    SingleThreadedExecutor,
+    await_or_execute,
+)
 from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
@@ -33,6 +39,7 @@ from wm_ros.robot import RobotConfig, load_robot
 
 # Process that a node must not outlive (set by `wm demo`), so that none is ever left behind.
 SUPERVISOR = "WM_SUPERVISOR_PID"
+LAST_WORDS = 1.0  # s; what a publisher has said may be lost when it is destroyed sooner
 
 
 class WmNode(LifecycleNode):
@@ -53,6 +60,9 @@ class WmNode(LifecycleNode):
         self._workers = ThreadPoolExecutor(max_workers=8, thread_name_prefix=name)
         self._ticks: deque[float] = deque(maxlen=50)
         self._life = "unconfigured"
+        self._kept: set[int] = set()  # what the node has in ROS before it is configured
+        self._change_state = self._service_change_state.callback
+        self._service_change_state.callback = self._change_wanted
         self._beat_message = NodeStatus(node=f"/{name}", host=socket.gethostname(),
                                         pid=os.getpid())
         self._beats = self._heartbeat_publisher()
@@ -85,6 +95,20 @@ class WmNode(LifecycleNode):
         if topic.startswith("/wm/"):
             named.setdefault("event_callbacks", qos.UNWATCHED_IN)
         return super().create_subscription(msg_type, topic, *args, **named)
+
+    def create_service(self, srv_type: Any, srv_name: str, callback: Callable[..., Any],
+                       **named: Any) -> Any:
+        """As rclpy's, which lets an error in the body end the process; here it is the answer."""
+        async def answered(request: Any, response: Any) -> Any:
+            try:
+                return await await_or_execute(callback, request, response)
+            except Exception as error:
+                self.complain(f"{type(error).__name__} in {srv_name}: {error}")
+            response = srv_type.Response()
+            if hasattr(response, "message"):
+                response.message = f"{srv_name} failed; see the {self.get_name()} node's log."
+            return response
+        return super().create_service(srv_type, srv_name, answered, **named)
 
     # --- parameters
     def value(self, name: str) -> Any:
@@ -148,6 +172,16 @@ class WmNode(LifecycleNode):
             self.get_logger().error(sentence)
 
     # --- life cycle
+    def _change_wanted(self, request: Any, response: Any) -> Any:
+        """A transition that is impossible now is refused; rclpy's own body raises."""
+        try:
+            return self._change_state(request, response)
+        except _rclpy.RCLError:
+            self.complain(f"Transition {request.transition.id} is not possible: this node is "
+                          f"{self._state_machine.current_state[1]}.")
+            response.success = False
+            return response
+
     def _transition(self, hook: Callable[[], None], reached: str) -> TransitionCallbackReturn:
         try:
             hook()
@@ -195,8 +229,19 @@ class WmNode(LifecycleNode):
         return result
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """See ``stop``."""
-        return self._transition(self.stop, "finalized")
+        """Rest now; a moment later, when its last words have been heard, see ``stop``."""
+        if self._life == "unconfigured":
+            return self._transition(self.stop, "finalized")
+        result = TransitionCallbackReturn.SUCCESS
+        if self._life == "active":
+            result = self._transition(self.deactivate, "inactive")
+        self.create_timer(LAST_WORDS, self._leave, clock=self.steady)
+        return result
+
+    def _leave(self) -> None:
+        """Nothing is heard or served any more: a callback could find nobody to work for it."""
+        self._transition(self.stop, "finalized")
+        release(self, self._kept)
 
     @property
     def is_active(self) -> bool:
@@ -273,8 +318,7 @@ def run_node(create: Callable[[], WmNode], args: Sequence[str] | None = None) ->
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())
-    node: WmNode | None = None
-    status = 0
+    status = 1  # whatever is not caught here is a mistake
     try:
         node = create()
         executor = SingleThreadedExecutor()
@@ -282,21 +326,28 @@ def run_node(create: Callable[[], WmNode], args: Sequence[str] | None = None) ->
         node.create_timer(0.5, lambda: leave_with_supervisor(ending), clock=node.steady)
         node.autostart()
         while not ending.is_set():
-            executor.spin_once()
+            turn(executor)
         node.stop()
-        return 0
+        status = 0
     except UserError as error:
         print(error, file=sys.stderr, flush=True)
         status = 2
-        return status
     except ExternalShutdownException:
-        return 0
+        status = 0
     finally:
         rclpy.try_shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
         # Worker threads may still wait for answers that no longer come.
         threading.Timer(2.0, os._exit, args=(status,)).start()
+    return status
+
+
+def turn(executor: SingleThreadedExecutor) -> None:
+    """Run one callback; an answer that outlived its server is lost with it."""
+    # A transition may give back a server while a worker thread still works for it.
+    with contextlib.suppress(InvalidHandle):
+        executor.spin_once()
 
 
 def leave_with_supervisor(ending: threading.Event) -> None:

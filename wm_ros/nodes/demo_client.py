@@ -167,6 +167,7 @@ class DemoClient(Node):
         """Send an instruction."""
         goal = ExecuteInstruction.Goal(instruction=instruction, time_limit=float(time_limit),
                                        n_candidates=int(candidates), dry_run=dry_run)
+        self.feedback = ExecuteInstruction.Feedback()  # what is there is of the one before
 
         def heard(message: Any) -> None:
             self.feedback = message.feedback

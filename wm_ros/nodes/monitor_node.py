@@ -47,6 +47,7 @@ class MonitorNode(WmNode):
         self._required = [str(name) for name in self.value("safety.nodes")]
         self._complete = False
         self._ages: deque[float] = deque(maxlen=50)
+        # on the steady clock: the ROS clock may stop together with the observations
         self._arrivals: deque[float] = deque(maxlen=50)
         self._surprises = 0
         self._surprise = Surprise(value=math.nan)
@@ -113,7 +114,7 @@ class MonitorNode(WmNode):
 
     def _sees(self) -> bool:
         """Whether observations come: a node is back only when its work is done again."""
-        return bool(self._arrivals) and self.now() - self._arrivals[-1] < RECENT
+        return bool(self._arrivals) and time.monotonic() - self._arrivals[-1] < RECENT
 
     def _hear_surprise(self, message: Surprise) -> None:
         self._surprise = message
@@ -177,7 +178,7 @@ class MonitorNode(WmNode):
         # the images need not be unpacked.
         sec, nanosec = struct.unpack_from("<iI" if data[1] else ">iI", data, 4)
         self._ages.append(self.now() - (sec + 1e-9 * nanosec))
-        self._arrivals.append(self.now())
+        self._arrivals.append(time.monotonic())
         self.tick()
 
     def _hear_model(self, message: ModelStatus) -> None:
@@ -209,7 +210,7 @@ class MonitorNode(WmNode):
         return self._status(name, level, state, rate=rate)
 
     def _about_loop(self) -> DiagnosticStatus:
-        recent = [t for t in self._arrivals if t > self.now() - 3.0]
+        recent = [t for t in self._arrivals if t > time.monotonic() - 3.0]
         if len(recent) < 2:
             return self._status("observations", ERROR, "No observations come; look at the "
                                 "perception node's diagnostics for the sensor that is missing.")

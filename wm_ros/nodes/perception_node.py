@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,7 +33,7 @@ class PerceptionNode(WmNode):
         tolerance = self.number("tolerance")
         self._assembler = Assembler(
             self.robot, int(self.value("image_size")), tolerance,
-            {p.name: self.text(p.name) for p in TOPICS})
+            {p.name: self.text(p.name) for p in TOPICS}, bool(self.value("rectified_images")))
         self._sensors = sensor_names(bool(self.value("depth")), bool(self.value("wrench")))
         self._perception = Perception(self._assembler, self._sensors, tolerance,
                                       self.number("rate"), self.number("missing_after"))
@@ -46,8 +47,9 @@ class PerceptionNode(WmNode):
 
     def activate(self) -> None:
         """Give the sensors a moment before they count as missing."""
-        self._heard = dict.fromkeys(self._sensors, self.now())
-        self._timer = self.create_timer(1.0, self._diagnose)
+        # on the steady clock, as the timer: /clock may stop together with the sensors
+        self._heard = dict.fromkeys(self._sensors, time.monotonic())
+        self._timer = self.create_timer(1.0, self._diagnose, clock=self.steady)
 
     def deactivate(self) -> None:
         """Stop reporting."""
@@ -75,7 +77,7 @@ class PerceptionNode(WmNode):
 
     def _hear(self, name: str) -> Callable[[Any], None]:
         def callback(message: Any) -> None:
-            self._heard[name] = self.now()
+            self._heard[name] = time.monotonic()
             self._perception.add(name, message)
             self._try()
         return callback
@@ -117,7 +119,7 @@ class PerceptionNode(WmNode):
         report = DiagnosticArray()
         report.header.stamp = times.stamp(self.now())
         for name in self._sensors:
-            age = self.now() - self._heard[name]
+            age = time.monotonic() - self._heard[name]
             status = DiagnosticStatus(name=f"perception: {SENSOR_NAMES[name]}",
                                       hardware_id=self.robot.name)
             if age > self.number("missing_after"):

@@ -33,6 +33,7 @@ class PlanningNode(WmNode):
         self._run_lock = threading.Lock()  # held by the run that moves the arm
         self._stop: StopFlag | None = None  # of the run that moves the arm
         self._newest: StopFlag | None = None  # of the instruction that came last
+        self._has_monitor = False  # the run has found it, and must not lose it any more
         self._order = threading.Lock()
 
     # --- life cycle
@@ -73,9 +74,8 @@ class PlanningNode(WmNode):
         self._surprise = float(message.value)
 
     def _look(self) -> None:
-        """Without its monitor the arm must not move; one never heard of is waited for at first."""
-        if (self._stop is not None and self.value("safety.require_monitor")
-                and self._watch.state("monitor") != "missing"
+        """Without its monitor the arm must not move; a run that still waits for it moves none."""
+        if (self._stop is not None and self._has_monitor and self.value("safety.require_monitor")
                 and not self._watch.present(["monitor"],
                                             self.number("safety.heartbeat_timeout"))):
             self._monitor_lost(["monitor"])
@@ -124,7 +124,7 @@ class PlanningNode(WmNode):
                 stop.set("ended")
                 if not success:
                     self.body.rest()
-                self._stop = None
+                self._stop, self._has_monitor = None, False
                 self._words_out.publish(String(data=""))
         result = ExecuteInstruction.Result(
             success=success, message=message, stage=report.stage,
@@ -149,10 +149,11 @@ class PlanningNode(WmNode):
         if self._stopped:
             raise UserError("The arm is stopped; look at /diagnostics, then call /wm/resume.")
         timeout = self.number("safety.heartbeat_timeout")
-        if self.value("safety.require_monitor"):  # whoever was just set up has heard none yet
+        if self.value("safety.require_monitor"):  # who was just set up, or hung, has to hear it
             stop.until(lambda: self._watch.present(["monitor"], timeout), timeout,
                        "The monitor node is missing or not active; without it the arm does not "
                        "move.")
+        self._has_monitor = True
         self.body.wait_for_joints(stop)
         self.body.apply_furniture(stop)
         self.body.look_around(stop)

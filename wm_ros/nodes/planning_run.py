@@ -277,7 +277,9 @@ class Run:
         return False
 
     def _sleep_until(self, moment: float) -> None:
-        while (left := moment - self.body.now()) > 0:
+        before = math.inf  # a clock that is set back leaves more than that; then nobody waits
+        while 0 < (left := moment - self.body.now()) <= before:
+            before = left
             self.stop.sleep(min(left, 0.05))
 
     # --- the next segment

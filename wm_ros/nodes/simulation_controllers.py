@@ -95,7 +95,7 @@ class _Server:
         return str(sentence)
 
     async def halt(self, running: Future) -> tuple[Any, ...]:
-        """Stop a goal that was cancelled; its result."""
+        """Stop a goal that was cancelled, unless a newer one moves already; its result."""
         raise NotImplementedError
 
     async def wait(self, handle: Any, running: Future) -> Any:
@@ -105,8 +105,6 @@ class _Server:
                 self._end(running, *await self.halt(running))
                 break
             await Turn()
-        if self._running is running:
-            self._running = None
         return running.result()
 
 
@@ -121,17 +119,19 @@ class ArmServer(_Server):
         """The controller is through with its path."""
         self.end(*OUTCOMES[outcome])
 
-    def brake(self) -> tuple[int, str]:
+    def brake(self) -> None:
         """Stop within the limits; for the simulation's thread."""
         self.loop.arm.stop(self.loop.motion_time)
-        return Follow.SUCCESSFUL, "Cancelled."
 
     async def halt(self, running: Future) -> tuple[int, str]:
         """Brake; who hears of the end may start from where the arm then rests."""
-        answer = await self.ask(self.brake)
+        def brake() -> None:  # the newest goal changes in the simulation's thread alone
+            if self._running is running:
+                self.brake()
+        await self.ask(brake)
         while self._running is running and not await self.ask(lambda: self.loop.arm.at_rest):
             await Turn()
-        return answer  # type: ignore[no-any-return]
+        return Follow.SUCCESSFUL, "Cancelled."
 
     async def execute(self, handle: Any) -> FollowJointTrajectory.Result:
         """Drive one trajectory."""
@@ -226,7 +226,11 @@ class GripperServer(_Server):
 
     async def halt(self, running: Future) -> tuple[bool, bool, float, float]:
         """Hold."""
-        return await self.ask(self.hold)  # type: ignore[no-any-return]
+        def hold() -> tuple[bool, bool, float, float]:
+            if self._running is running:
+                return self.hold()
+            return False, False, float(self.loop.sim.gripper_width), 0.0
+        return await self.ask(hold)  # type: ignore[no-any-return]
 
     async def execute(self, handle: Any) -> GripperCommand.Result:
         """Move once; result (reached, stalled, width m, effort N)."""

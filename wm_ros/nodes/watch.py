@@ -20,6 +20,7 @@ from wm_ros.nodes.base import WmNode
 PERIOD = 0.02  # s between two looks after an alarm
 QUIET = 0.25  # s without a heartbeat that confirm the middleware's alarm
 ALARM = 0.4  # s after an alarm during which a silence is looked for
+LAST_WORDS = 1.0  # s in which what an ended process had said may still arrive
 WAITING = "waits for ends"  # name of the thread that does
 
 
@@ -40,6 +41,7 @@ class HeartbeatWatch:
         self._heard: dict[str, float] = {}
         self._status: dict[str, NodeStatus] = {}
         self._processes: dict[str, tuple[int, int]] = {}  # name -> pid, file descriptor
+        self._gone: dict[str, tuple[int, float]] = {}  # name -> pid that ended, when
         self._ends = select.epoll()
         self._closing = os.eventfd(0)
         self._ends.register(self._closing, select.EPOLLIN)
@@ -56,8 +58,11 @@ class HeartbeatWatch:
                                                        use_default_callbacks=False))
 
     def _beat(self, message: NodeStatus) -> None:
-        name = message.node.lstrip("/")
-        self._heard[name] = time.monotonic()
+        name, now = message.node.lstrip("/"), time.monotonic()
+        gone, when = self._gone.get(name, (0, -1e9))
+        if message.host == self._host and message.pid == gone and now - when < LAST_WORDS:
+            return
+        self._heard[name] = now
         self._status[name] = message
         if name in self._names and message.host == self._host and message.pid:
             self._follow(name, int(message.pid))
@@ -95,6 +100,7 @@ class HeartbeatWatch:
         ended = select.select([fd for _, fd in self._processes.values()], [], [], 0)[0]
         lost = [name for name, (_, fd) in self._processes.items() if fd in ended]
         for name in lost:
+            self._gone[name] = self._processes[name][0], time.monotonic()
             self._forget(name)
             self._heard.pop(name, None)
             self._status.pop(name, None)

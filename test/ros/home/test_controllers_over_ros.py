@@ -10,6 +10,7 @@ import pytest
 from control_msgs.action import FollowJointTrajectory, GripperCommand
 
 from wm_ros.bridge import joints, times
+from wm_ros.errors import UserError
 from wm_ros.nodes.action_client import ActionClient
 from wm_ros.nodes.clients import send
 
@@ -84,6 +85,20 @@ def test_gripper_closes_and_opens(system: Any) -> None:
         _, result = running.result(system.client.stop_flag, 5.0, "no result")
         assert result.reached_goal
         assert result.position == pytest.approx(width, abs=0.005)
+
+
+@pytest.mark.parametrize("value", ["position", "max_effort"])
+def test_a_gripper_command_that_is_no_number_is_refused_and_moves_nothing(
+        system: Any, value: str) -> None:
+    client = ActionClient(system.client, GripperCommand, system.robot.controllers.gripping)
+    before = system.history()[-1][0]
+    goal = GripperCommand.Goal()
+    setattr(goal.command, value, np.nan)
+    with pytest.raises(UserError, match="refused the goal"):
+        send(client, goal, "the gripper", system.client.stop_flag, 5.0)
+    time.sleep(0.2)
+    widths = [width for width, _ in system.widths(before)]
+    assert widths and np.ptp(widths) < 1e-3
 
 
 def slow_motion(system: Any, arm: ActionClient) -> Any:

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The motion node's last check before a controller, and controllers that do not end a motion."""
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from action_msgs.msg import GoalStatus
+from moveit_msgs.msg import RobotTrajectory
+from rclpy.task import Future
+
+from wm_ros.bridge import joints
+from wm_ros.bridge.moveit import Refusal
+from wm_ros.errors import UserError
+from wm_ros.motion.errors import ErrorCode
+from wm_ros.nodes import motion_execution
+from wm_ros.nodes.clients import SUCCEEDED, Goal, StopFlag, Stopped
+from wm_ros.nodes.motion_execution import Executor, Settings, check_path
+from wm_ros.robot import load_robot
+
+ROBOT = load_robot("panda")
+LIMIT = float(ROBOT.velocity_limits[2])  # rad/s
+HARD = float(ROBOT.acceleration_limits[2])  # rad/s^2
+TIMES = np.array([0.0, 0.1, 0.2, 0.3])
+
+
+def path(way: list[float], speeds: list[float] | None) -> joints.JointPath:
+    """The third joint moves so from where it is at home, the others rest."""
+    positions = np.tile(ROBOT.home, (len(TIMES), 1))
+    positions[:, 2] += way
+    velocities = None
+    if speeds is not None:
+        velocities = np.zeros_like(positions)
+        velocities[:, 2] = speeds
+    return joints.JointPath(ROBOT.arm_joints, TIMES, positions, velocities, None)
+
+
+BEYOND = float(ROBOT.position_limits[2, 1] - ROBOT.home[2]) + 0.05  # rad
+
+
+def steady(speed: float) -> joints.JointPath:
+    """A path without its velocities."""
+    return path(list(speed * TIMES), None)
+
+
+@pytest.mark.parametrize(("bad", "words"), [
+    (path([BEYOND] * 4, [0.0] * 4), "leaves the range of"),
+    (path([-BEYOND] * 4, None), "leaves the range of"),
+    (steady(1.2 * LIMIT), "is faster than allowed for"),
+    (path([0.0] * 4, [-1.2 * LIMIT] * 4), "is faster than allowed for"),
+    (path([0.0] * 4, [0.0, 0.0, 0.25 * HARD, 0.25 * HARD]), "changes speed harder than"),
+    (path([0.0] * 4, [0.25 * HARD, 0.0, 0.0, 0.0]), "changes speed harder than")],
+    ids=["above", "below", "fast", "told fast", "hard", "braking hard"])
+def test_a_path_beyond_one_limit_is_refused_by_its_name(bad: joints.JointPath,
+                                                        words: str) -> None:
+    with pytest.raises(Refusal, match=f"{words}.* {ROBOT.arm_joints[2]}\\.$") as refused:
+        check_path(bad, ROBOT)
+    assert refused.value.code is ErrorCode.INVALID_MOTION_PLAN
+
+
+@pytest.mark.parametrize("sound", [
+    path([0.0] * 4, None), steady(0.99 * LIMIT), path([0.0] * 4, [0.99 * LIMIT] * 4),
+    path([0.0] * 4, [0.0, 0.0, 0.2 * HARD, 0.2 * HARD]), path([BEYOND - 0.06] * 4, None)],
+    ids=["rests", "fast", "told fast", "hard", "at the end"])
+def test_a_path_within_all_limits_is_taken(sound: joints.JointPath) -> None:
+    check_path(sound, ROBOT)
+
+
+class Handle:
+    """A goal at a controller; ``answer`` is its result."""
+
+    def __init__(self) -> None:
+        self.answer, self.cancelled = Future(), 0
+
+    def cancel_goal_async(self) -> None:
+        self.cancelled += 1
+        self.answer.set_result(SimpleNamespace(status=GoalStatus.STATUS_CANCELED, result=None))
+
+
+class Controllers(Executor):
+    """Whose goals end when the test says so; the arm is at home."""
+
+    def __init__(self) -> None:
+        self.node = SimpleNamespace(now=time.monotonic)  # type: ignore[assignment]
+        self.robot, self.ready = ROBOT, True
+        self._settings = lambda: Settings(0.03, 1.0, 0.1)
+        self._present = lambda: np.array(ROBOT.home)
+        self._arm = self._gripper = SimpleNamespace(  # type: ignore[assignment]
+            server_is_ready=lambda: self.ready)
+        self._arm_name = self._gripper_name = "controller"
+        self.handle, self.requests = Handle(), []
+
+    def send(self, _client: Any, request: Any, *_: Any) -> Goal:
+        self.requests.append(request)
+        return Goal(self.handle, self.handle.answer)
+
+    def drive(self, flag: StopFlag | None = None, speed: float = 0.0) -> tuple[ErrorCode, str]:
+        """A motion of 0.3 s."""
+        trajectory = joints.to_trajectory(steady(speed))
+        return self._run(RobotTrajectory(joint_trajectory=trajectory), flag or StopFlag())
+
+
+@pytest.fixture()
+def controllers(monkeypatch: pytest.MonkeyPatch) -> Controllers:
+    made = Controllers()
+    monkeypatch.setattr(motion_execution, "send", made.send)
+    return made
+
+
+def test_a_controller_that_takes_too_long_is_told_to_stop(controllers: Controllers) -> None:
+    begin = time.monotonic()
+    code, words = controllers.drive()
+    assert code is ErrorCode.TIMED_OUT and "took longer than 0.4 s and was stopped" in words
+    assert 0.4 <= time.monotonic() - begin < 3.0
+    assert controllers.handle.cancelled == 1
+
+
+def test_a_controller_that_is_gone_ends_the_motion_long_before_its_time(
+        controllers: Controllers) -> None:
+    controllers._settings = lambda: Settings(0.03, 1.0, 60.0)
+    controllers.ready, begin = False, time.monotonic()
+    with pytest.raises(UserError, match="The controller is gone"):
+        controllers.drive()
+    assert time.monotonic() - begin < 5.0
+    assert controllers.handle.cancelled == 1
+
+
+def test_a_motion_that_is_told_to_stop_is_cancelled_at_the_controller(
+        controllers: Controllers) -> None:
+    flag = StopFlag()
+    flag.set("The test stops it.")
+    with pytest.raises(Stopped, match="The test stops it"):
+        controllers.drive(flag)
+    assert controllers.handle.cancelled == 1
+
+
+def test_a_motion_from_elsewhere_does_not_reach_the_controller(controllers: Controllers) -> None:
+    controllers._present = lambda: ROBOT.home + 0.04
+    with pytest.raises(Refusal, match="starts 0.040 rad away"):
+        controllers.drive()
+    assert not controllers.requests
+
+
+def test_a_motion_beyond_a_limit_does_not_reach_the_controller(controllers: Controllers) -> None:
+    with pytest.raises(Refusal, match="is faster than allowed"):
+        controllers.drive(speed=1.2 * LIMIT)
+    assert not controllers.requests
+
+
+@pytest.mark.parametrize(("finger", "width"), [
+    (9.0, ROBOT.gripper.open_width), (-9.0, ROBOT.gripper.closed_width), (float("nan"), None)])
+def test_fingers_are_told_no_width_that_they_do_not_have(
+        controllers: Controllers, finger: float, width: float | None) -> None:
+    controllers.handle.answer.set_result(SimpleNamespace(
+        status=SUCCEEDED, result=SimpleNamespace(stalled=False)))
+    trajectory = joints.to_trajectory(joints.JointPath(
+        ROBOT.finger_joints, np.array([0.0]), np.full((1, 2), finger), None, None))
+    message = RobotTrajectory(joint_trajectory=trajectory)
+    if width is None:
+        with pytest.raises(Refusal, match="not a finite number"):
+            controllers._run(message, StopFlag())
+        assert not controllers.requests
+        return
+    assert controllers._run(message, StopFlag()) == (ErrorCode.SUCCESS, "")
+    (request,) = controllers.requests
+    assert request.command.position == pytest.approx(width * ROBOT.gripper.command_scale)
