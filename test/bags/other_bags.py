@@ -64,6 +64,15 @@ def as_png(raw: Raw) -> Iterator[Raw]:
     yield raw
 
 
+def bent(raw: Raw) -> Iterator[Raw]:
+    """Calibrations of lenses that distort, as they stay beside images that were rectified."""
+    if raw.topic.endswith("camera_info"):
+        message = decode(raw)
+        message.d = [0.3, 0.0, 0.0, 0.0, 0.0]
+        raw = raw._replace(data=serialize_message(message))
+    yield raw
+
+
 def arm_and_hand_apart(raw: Raw) -> Iterator[Raw]:
     """Joint states as two drivers publish them: one of the hand, one of the arm."""
     if raw.topic != "/joint_states":

@@ -33,7 +33,7 @@ from wm_ros.data.lerobot import Dataset, DatasetWriter  # noqa: E402
 TEST = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TEST / "data"))
 sys.path.insert(0, str(TEST / "bags"))
-from other_bags import BAGS, arm_and_hand_apart, by_rosbags, changed, torn  # noqa: E402
+from other_bags import BAGS, arm_and_hand_apart, bent, by_rosbags, changed, torn  # noqa: E402
 from synthetic import synthetic_episode  # noqa: E402
 
 
@@ -140,6 +140,19 @@ def test_depth_and_wrench_that_were_not_recorded_are_zeros_and_it_is_said(
     made = Dataset(tmp_path / "set").episode(0)
     assert not made.depth.any() and not made.wrench.any()
     assert not any(map(zeros, state(dataset)))  # both were recorded
+
+
+def test_images_that_a_lens_bends_become_rows_once_they_are_said_to_be_rectified(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bag = changed(BAGS / "home", tmp_path / "bag", bent)
+    assert convert(bag, "--out", tmp_path / "bent") == 0
+    [source] = state(tmp_path / "bent")
+    assert source["rows"] == 0 and all("--rectified" in why for why in source["unusable"])
+    assert convert(bag, "--out", tmp_path / "set", "--rectified") == 0
+    [source] = state(tmp_path / "set")
+    assert source["rows"] == 42 and source["unusable"] == {}
+    assert convert(bag, "--out", tmp_path / "set") == 2
+    assert "rectified True" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_a_controller_that_falls_silent_costs_neither_rows_nor_memory(

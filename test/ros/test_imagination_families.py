@@ -2,7 +2,10 @@
 """Families without a policy of their own propose through the imagination node as well."""
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +23,7 @@ from wm_ros.motion.pose import Pose
 from wm_ros.msg import Observation as ObservationMsg
 from wm_ros.nodes.imagination_node import ImaginationNode
 from wm_ros.robot import load_robot
+from wm_ros.srv import Propose
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "world_model"))
 from tiny_checkpoint import PHRASES, make_checkpoint, observation  # noqa: E402
@@ -92,6 +96,31 @@ def test_the_nodes_robot_is_the_one_whose_body_the_model_knows(
     assert node.try_with(checkpoint=folder) == SUCCESS, node.told
     model = node._model.members["scene3d"] if together else node._model
     assert model.robot is node.robot
+
+
+def test_a_question_that_is_asked_again_is_answered_once(node: Any) -> None:
+    """A slow model would else fall further behind with each answer that somebody waits for."""
+    go, work = threading.Event(), []
+
+    def propose(request: Any, response: Any) -> None:
+        go.wait(10.0)
+        work.append(request.instruction)
+        response.message = request.instruction
+    node._propose, node._life = propose, "active"
+    asked = [node._propose_wanted(Propose.Request(instruction=words), Propose.Response())
+             for words in ("one", "one", "other")]
+    assert all(one.send(None) is not True for one in asked)
+    go.set()
+    told, limit = [], time.monotonic() + 10.0
+    while len(told) < len(asked) and time.monotonic() < limit:
+        for one in asked:
+            with contextlib.suppress(RuntimeError):  # it has answered already
+                try:
+                    one.send(None)
+                except StopIteration as answer:
+                    told.append(answer.value.message)
+    assert sorted(work) == ["one", "other"] and sorted(told) == ["one", "one", "other"]
+    assert not node._asked
 
 
 def test_a_helper_that_the_family_does_not_know_is_said_in_one_sentence(

@@ -10,6 +10,7 @@ from synthetic_room import BOX_AT, chunks, observation
 
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose, top_down
+from wm_ros.robot import load_robot
 from wm_ros.world_model import WorldModel, load_model
 from wm_ros.world_model.scene3d.perceived import Solid, Thing
 
@@ -147,6 +148,24 @@ def test_nan_in_a_chunk_is_refused(model):
     bad.position[0, 3] = np.nan
     with pytest.raises(UserError, match="NaN"):
         model.imagine(model.observe(observation()), bad, "")
+
+
+def test_the_robot_that_runs_is_the_one_that_is_masked_and_rolled_out():
+    ur5 = load_robot("ur5")
+    made = load_model("scene3d", robot=ur5)
+    seen = observation()
+    seen.q = np.asarray(ur5.home)
+    told = made.imagine(made.observe(seen), chunks(1), "", render=False)
+    made.close()
+    assert made.robot is ur5 and np.isfinite(told.success).all()
+
+
+def test_joints_of_another_arm_get_one_sentence(model):
+    seen = observation()
+    seen.q = seen.q[:6]
+    with pytest.raises(UserError, match="6 joints, but scene3d was loaded for the panda") as told:
+        model.observe(seen)
+    assert "\n" not in str(told.value)
 
 
 def test_an_image_of_another_size_or_without_depth_is_refused(model):

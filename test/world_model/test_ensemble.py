@@ -11,6 +11,7 @@ from tiny_checkpoint import make_checkpoint, observation
 from tiny_jepa import make_jepa
 
 from wm_ros.errors import UserError
+from wm_ros.robot import load_robot
 from wm_ros.world_model import Imagination, ModelSpec, State, WorldModel, load_model, loading
 
 WORDS = "put the mug on the tray"
@@ -45,6 +46,14 @@ class Expert:
 
     def surprise(self, state, o):
         return 7.0
+
+
+class Embodied(Expert):
+    """An expert that knows the robot's body."""
+
+    def __init__(self, folder: Path, device: str = "cpu", robot: object = None):
+        super().__init__(folder, device)
+        self.robot = robot
 
 
 @pytest.fixture()
@@ -119,6 +128,15 @@ def test_every_member_keeps_its_own_memory_and_one_is_surprised(folder):
 def test_a_new_room_is_new_to_every_member(folder):
     build(folder, judge="judge", geometry="geometry").forget()
     assert [e.asked for e in Expert.made] == [["forgot"], ["forgot"]]
+
+
+def test_members_that_know_the_robots_body_get_the_one_that_runs(folder, monkeypatch):
+    monkeypatch.setitem(loading.FAMILIES, "expert", f"{__name__}:Embodied")
+    build(folder, geometry="geometry")
+    assert Expert.made[-1].robot is None
+    running = load_robot("ur5")
+    load_model(folder, robot=running)
+    assert Expert.made[-1].robot is running
 
 
 def test_a_proposer_alone_is_the_model_itself(folder):

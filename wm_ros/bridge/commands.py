@@ -93,7 +93,9 @@ class Commands:
             elif role == "commands":
                 index = {name: i for i, name in enumerate(message.joint_names)}
                 at = np.asarray(message.reference.positions, float)
-                self._joints.add(stamp, at[[index[name] for name in robot.arm_joints]])
+                at = at[[index[name] for name in robot.arm_joints]]
+                if np.isfinite(at).all():
+                    self._joints.add(stamp, at)
             elif role == "joint_states":
                 state = joints.from_joint_state(message, robot.joints)
                 self._measured.add(stamp, (state.position[:robot.dof],

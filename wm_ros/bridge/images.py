@@ -27,6 +27,7 @@ ENCODINGS: dict[str, tuple[type, int]] = {
 TO_RGB = {"rgb8": [0, 1, 2], "bgr8": [2, 1, 0], "rgba8": [0, 1, 2], "bgra8": [2, 1, 0],
           "8UC3": [0, 1, 2], "mono8": [0, 0, 0], "8UC1": [0, 0, 0]}
 DEPTH = ("32FC1", "16UC1", "mono16")
+BENT = 0.5  # px by which a lens may move what is seen before the image is refused
 
 
 class NumpyBridge:
@@ -137,16 +138,21 @@ def to_depth(depth: np.ndarray, stamp: Time, frame: str) -> Image:
     return NumpyBridge().cv2_to_imgmsg(depth, "32FC1", Header(stamp=stamp, frame_id=frame))
 
 
-def from_camera_info(message: CameraInfo) -> np.ndarray:
-    """CameraInfo -> (3, 3) intrinsic matrix in pixels."""
-    return np.array(message.k, dtype=float).reshape(3, 3)
+def from_camera_info(message: CameraInfo, rectified: bool = False) -> np.ndarray:
+    """CameraInfo -> (3, 3) intrinsic matrix in pixels.
+
+    :param rectified: that of the rectified images, not of those that the camera took
+    """
+    return np.array(message.p if rectified else message.k, dtype=float).reshape(3, -1)[:, :3]
 
 
-def check_calibration(info: CameraInfo, color: Image, camera: str, setting: str) -> None:
+def check_calibration(info: CameraInfo, color: Image, camera: str, setting: str,
+                      rectified: bool = False) -> None:
     """Whether a calibration can be that of a camera's colour images.
 
     :param camera: the camera in words;  ``setting``: the parameter that names its calibration
-    :raises UserError: for another resolution, or without focal lengths
+    :param rectified: the images are, so that the lens's distortion does not count
+    :raises UserError: for another resolution, without focal lengths, or for a lens that bends
     """
     for of_info, of_image in ((info.width, color.width), (info.height, color.height)):
         if of_info not in (0, of_image):  # 0: some drivers leave the size out
@@ -154,11 +160,42 @@ def check_calibration(info: CameraInfo, color: Image, camera: str, setting: str)
                 f"The calibration of {camera} is for {info.width} x {info.height} pixels, but its "
                 f"images have {color.width} x {color.height}; let {setting} name the camera_info "
                 "of the same images.")
-    focal = np.array([info.k[0], info.k[4]])
-    if not (np.isfinite(info.k).all() and (focal > 0.0).all()):
+    matrix = from_camera_info(info, rectified)
+    focal = np.diag(matrix)[:2]
+    if not (np.isfinite(matrix).all() and (focal > 0.0).all()):
         raise UserError(
             f"The calibration of {camera} gives no focal lengths (fx {focal[0]:g}, fy "
             f"{focal[1]:g}); calibrate the camera, or let {setting} name another camera_info.")
+    bent = 0.0 if rectified else lens_shift(info, color.width, color.height)
+    if not bent <= BENT:  # nor NaN
+        raise UserError(
+            f"The lens of {camera} bends its images by up to {bent:.1f} pixels, which is not "
+            "undone here; let topics name rectified images (image_proc makes them) and set "
+            "perception.rectified_images (wm convert and wm replay: --rectified).")
+
+
+def lens_shift(info: CameraInfo, width: int, height: int) -> float:
+    """How far (px) the lens moves what the middle square of an image shows from where K has it.
+
+    :param width: of the image, px;  ``height`` likewise
+    """
+    d = np.array(info.d, dtype=float)
+    if not d.any():
+        return 0.0
+    import cv2
+
+    k, side = from_camera_info(info), min(width, height)
+    steps = np.linspace(0.0, side - 1.0, 9)
+    u, v = np.meshgrid(steps + (width - side) // 2, steps + (height - side) // 2)
+    straight = np.stack([u.ravel(), v.ravel()], axis=1)
+    rays = (straight - k[:2, 2]) / np.diag(k)[:2]
+    d = np.append(d, np.zeros(14))
+    if info.distortion_model == "equidistant":  # of fisheye lenses
+        seen = cv2.fisheye.distortPoints(rays[None], k, d[:4])
+    else:  # plumb_bob, rational_polynomial and what extends them
+        rays = np.column_stack([rays, np.ones(len(rays))])
+        seen = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), k, d[:14])[0]
+    return float(np.linalg.norm(seen.reshape(-1, 2) - straight, axis=1).max())
 
 
 def check_registered(depth: Image, color: Image, setting: str) -> None:

@@ -12,6 +12,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
 
 from wm_ros.bridge import images, joints, observations, poses, times
+from wm_ros.bridge.links import told_by_arm
 from wm_ros.bridge.synchroniser import Synchroniser
 from wm_ros.bridge.transforms import TransformBuffer
 from wm_ros.errors import UserError
@@ -42,19 +43,22 @@ class Assembler:
     :param tolerance: between the stamps of one moment, s
     :param names: topics and frames by their names in ``config/topics.yaml``, such as
         ``topics.scene_info`` and ``frames.scene_camera``
+    :param rectified: the lens's distortion is undone in the images; P of their calibration counts
     """
 
     def __init__(self, robot: RobotConfig, image_size: int, tolerance: float,
-                 names: Mapping[str, str]) -> None:
+                 names: Mapping[str, str], rectified: bool = False) -> None:
         self.robot, self.image_size, self._names = robot, image_size, names
+        self._rectified = rectified
         self.kinematics = Kinematics(robot)
         self._links = LinkTree(robot.urdf_path.read_text(encoding="utf-8")).links
+        self._told_by_arm = told_by_arm(robot)
         self._buffer = TransformBuffer(tolerance=tolerance + 0.1)
         self._infos: dict[str, CameraInfo] = {}
         self._sequence = 0
         self.instruction = ""
         self.news = 0  # calibrations and transforms so far: what failed without them may go now
-        self.camera_moves = False  # a camera's pose has to come from /tf
+        self.camera_moves = False  # a sensor's pose has to come from /tf
         self.encode: Callable[[np.ndarray], np.ndarray] | None = None
 
     def calibrate(self, camera: str, message: CameraInfo) -> None:
@@ -96,11 +100,9 @@ class Assembler:
         wrench = poses.from_wrench(message.wrench)
         frame = self._names.get("frames.wrench") or message.header.frame_id
         hand = self.robot.hand_link
-        fixed = None if frame == hand else self._buffer.anchor(frame, self._links)
-        if fixed is None:
+        if frame == hand or self._buffer.anchor(frame, self._links) is None:
             return wrench
-        link, pose = fixed
-        sensor = self.kinematics.link_pose(q, link).compose(pose)
+        sensor = self._pose(frame, times.seconds(message.header.stamp), q)
         turn = self.kinematics.link_pose(q, hand).inverse().compose(sensor).quaternion
         return np.concatenate([rotate(turn, wrench[:3]), rotate(turn, wrench[3:])])
 
@@ -110,29 +112,30 @@ class Assembler:
         if info is None:
             topic = self._names[f"topics.{camera}_info"]
             raise UserError(f"The {camera} camera gives no calibration on {topic}.")
-        images.check_calibration(info, color, f"the {camera} camera", f"topics.{camera}_info")
+        images.check_calibration(info, color, f"the {camera} camera", f"topics.{camera}_info",
+                                 self._rectified)
         if depth is not None:
             images.check_registered(depth, color, f"topics.{camera}_depth")
-        matrix = images.from_camera_info(info)
+        matrix = images.from_camera_info(info, self._rectified)
         rgb, small = images.square(images.from_colour(color), matrix, self.image_size)
         distance = (None if depth is None
                     else images.square(images.from_depth(depth), matrix, self.image_size)[0])
         frame = self._frame(camera, color)
         return observations.View(camera, frame, rgb, distance, small,
-                                 self._camera_pose(frame, stamp, q))
+                                 self._pose(frame, stamp, q))
 
     def _frame(self, camera: str, color: Image) -> str:
         """The optical frame: the one that the user names, else the one that the image names."""
         own, named = OWN_FRAMES[camera], self._names.get(f"frames.{camera}_camera", "")
         return named if named not in ("", own) else color.header.frame_id or own
 
-    def _camera_pose(self, frame: str, stamp: float, q: np.ndarray) -> Pose:
-        """Pose of an optical frame in the base frame.
+    def _pose(self, frame: str, stamp: float, q: np.ndarray) -> Pose:
+        """Pose of a sensor's frame in the base frame.
 
-        A camera on the robot follows from the joints of the same moment; only one that moves by
-        itself needs /tf.
+        On the arm or beside it, it follows from the joints of the same moment; only one that
+        moves by itself, or with a joint that is not the arm's, needs /tf.
         """
-        fixed = self._buffer.anchor(frame, self._links)
+        fixed = self._buffer.anchor(frame, self._told_by_arm)
         if fixed is not None:
             link, pose = fixed
             return self.kinematics.link_pose(q, link).compose(pose)

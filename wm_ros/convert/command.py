@@ -48,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help="side of the data set's square images (default 96)")
     group.add_argument("--tolerance", type=float, default=0.03, metavar="S", help="stamps of one "
                        "row differ by this at most (default 0.03 s)")
+    group.add_argument("--rectified", action="store_true", help="the images are rectified: P of "
+                       "camera_info counts instead of K and D")
     group.add_argument("--min-seconds", type=float, default=1.0, metavar="S",
                        help="shorter pieces give no episode (default 1 s)")
     group.add_argument("--no-recordings", action="store_true", help="do not keep the messages "
@@ -72,7 +74,8 @@ def run(args: argparse.Namespace) -> int:
     options = Options(
         topics=args.topics, instruction=args.instruction, task=args.task, room=args.room,
         success=args.outcome == "success", image_size=args.image_size, tolerance=args.tolerance,
-        min_seconds=args.min_seconds, recordings=not args.no_recordings)
+        rectified=args.rectified, min_seconds=args.min_seconds,
+        recordings=not args.no_recordings)
     return pack(find_bags(args.source), args.out, options)
 
 

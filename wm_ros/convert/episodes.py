@@ -70,19 +70,20 @@ class Maker:
     :param shortest: rows that an episode has at least
     :param report: called for each row
     :param taken: (task, seed) of other bags' episodes: what bears one of them gets another seed
+    :param rectified: see :class:`wm_ros.bridge.perception.Assembler`
     """
 
     def __init__(self, topics: TopicMap, index: Index, choice: Choice, labels: Labels,
                  image_size: int, tolerance: float, shortest: int,
                  report: Callable[[], None] | None = None,
-                 taken: Container[tuple[str, int]] = ()) -> None:
+                 taken: Container[tuple[str, int]] = (), rectified: bool = False) -> None:
         self.index, self.choice, self.labels = index, choice, labels
         self.shortest, self.report, self.made, self.taken = shortest, report, Made(), taken
         self.topics, robot = topics, topics.robot
         self._longest = longest(image_size)
         self._rows = Counter(row.piece for row in choice.rows)
         self._cut = 0  # rows of the piece that went into episodes which were cut for their length
-        self._assembler = Assembler(robot, image_size, tolerance, topics.names())
+        self._assembler = Assembler(robot, image_size, tolerance, topics.names(), rectified)
         self._assembler.add_transforms(given_transforms(topics), static=True)
         self._commands = Commands(self._assembler.kinematics)
         self._states = JointStates(robot.joints)

@@ -28,7 +28,8 @@ STATE = layout.CONVERTED
 RECORDINGS = "recordings"
 ARM_JOINTS = STATE_NAMES.index("gripper")  # of a data set's rows
 LABELS = ("instruction", "task", "room", "success")
-FIXED = ("image_size", "tolerance", "min_seconds", "recordings")  # the same for a whole data set
+# the same for a whole data set
+FIXED = ("image_size", "tolerance", "rectified", "min_seconds", "recordings")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Options:
     success: bool = True
     image_size: int = 96
     tolerance: float = 0.03
+    rectified: bool = False
     min_seconds: float = 1.0
     recordings: bool = True
 
@@ -122,7 +124,7 @@ def _one(path: Path, root: Path, writer: DatasetWriter, topics: TopicMap, option
                   options.image_size, options.tolerance,
                   max(2, round(options.min_seconds * FPS)), _step(progress, bar),
                   {(episode["task"], episode["seed"]) for source in state["sources"].values()
-                   for episode in source["episodes"]})
+                   for episode in source["episodes"]}, options.rectified)
     kept, made = writer.keys(), []
     for episode in maker.episodes(bag):
         if episode.key not in kept:

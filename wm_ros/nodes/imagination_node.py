@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from geometry_msgs.msg import PoseArray
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.task import Future
 
 from wm_ros import paths
 from wm_ros.action import Imagine
@@ -51,6 +52,7 @@ class ImaginationNode(WmNode):
         self._model_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
         self._news = threading.Condition()
         self._latest: Observation | None = None
+        self._asked: dict[tuple[Any, ...], Future] = {}  # proposals that are worked on
 
     # --- life cycle
     def configure(self) -> None:
@@ -104,6 +106,8 @@ class ImaginationNode(WmNode):
             backend = self.text("backend")
             if backend == "onnx" or (backend == "auto" and takes(checkpoint, "backend")):
                 options["backend"] = backend
+            if takes(checkpoint, "robot"):
+                options["robot"] = self.robot
             self._model = load_model(checkpoint, device=device, precision=self.text("precision"),
                                      **options)
         except UserError:
@@ -180,6 +184,18 @@ class ImaginationNode(WmNode):
         if not self.is_active:
             response.message = f"The world model is not ready. {self._info.message}".strip()
             return response
+        # who has waited for long asks again: a slow model must not be given the same work twice
+        wanted = (str(request.instruction), int(request.n_candidates), bool(request.render),
+                  times.nanoseconds(request.min_stamp))
+        if wanted in self._asked:
+            return await self._asked[wanted]
+        answer = self._asked[wanted] = Future()
+        await self._answer(request, response)
+        del self._asked[wanted]
+        answer.set_result(response)
+        return response
+
+    async def _answer(self, request: Any, response: Any) -> None:
         try:
             await self.in_worker(self._propose, request, response)
         except UserError as error:
@@ -188,7 +204,6 @@ class ImaginationNode(WmNode):
             self.complain(f"{type(error).__name__} in the model: {_first_line(error)}")
             response.success = False
             response.message = "The world model failed; see the imagination node's log."
-        return response
 
     def _propose(self, request: Any, response: Any) -> None:
         message = self._observation(times.nanoseconds(request.min_stamp))

@@ -340,9 +340,9 @@ class MoveItBody:
 
     def grip(self, width: float, stop: StopFlag) -> None:
         """Command the gripper and wait until it has arrived or holds something."""
+        width = self.robot.gripper.clamp(width)
         goal = GripperCommand.Goal()
-        goal.command.position = float(
-            self.robot.gripper.clamp(width) * self.robot.gripper.command_scale)
+        goal.command.position = float(width * self.robot.gripper.command_scale)
         goal.command.max_effort = float(self.robot.gripper.max_effort)
         self._grip_goal = send(self._gripper, goal, "the gripper", stop, 3.0,
                                self._orphaned)

@@ -97,6 +97,8 @@ PERCEPTION = (
     P("depth", True, "The scene camera gives depth."),
     P("wrench", True, "There is a force-torque sensor in the wrist."),
     P("image_size", 96, "Images are brought to this size (pixels).", 32, 640),
+    P("rectified_images", False, "The topics carry rectified images, as image_proc makes them: P "
+      "of camera_info counts instead of K and D."),
     P("checkpoint", "", "Model whose encoder adds latents to each observation; empty: none."),
     P("threads", 1, "Threads of the encoder.", 1, 64),
     P("missing_after", 1.0, "A sensor counts as missing after this long without data (s).",
@@ -171,7 +173,8 @@ SAFETY = (
     P("safety.max_pose_step", 0.08, "Largest distance between two poses of a chunk (m).",
       0.001, 1.0),
     P("safety.max_jump", 0.12, "A chunk must start this near to the arm (m).", 0.001, 1.0),
-    P("safety.max_tool_speed", 0.5, "The tool is never driven faster (m/s).", 0.01, 3.0),
+    P("safety.max_tool_speed", 0.5, "On an instruction the tool is never driven faster (m/s).",
+      0.01, 3.0),
     P("safety.max_observation_age", 1.2, "A chunk from older images is dropped (s).", 0.05, 10.0),
     P("safety.stop_on_surprise", False, "Stop the arm when the model is surprised."),
     P("safety.surprise_count", 3, "Surprises in a row that stop the arm.", 1, 100),

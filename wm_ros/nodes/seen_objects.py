@@ -6,7 +6,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from moveit_msgs.msg import AttachedCollisionObject, CollisionObject, PlanningScene
@@ -23,7 +23,16 @@ from wm_ros.nodes.base import WmNode
 from wm_ros.nodes.clients import StopFlag
 
 REACH = 0.06  # m from the tool's way to a thing that it may be meant for
-STALLED = 0.004  # m by which the opening stays wider than commanded around a held thing
+STALLED = 0.004  # m by which the opening stays wider than commanded around a held thing, and by
+# which it gets wider than that thing when it is let go
+
+
+class _Held(NamedTuple):
+    """What the hand holds: its name, and tool's pose and opening (m) when it was taken."""
+
+    name: str
+    tool: Pose
+    width: float
 
 
 class SeenObjects:
@@ -40,7 +49,7 @@ class SeenObjects:
         self._kinematics, self._change = kinematics, change
         self._boxes: dict[str, Box] = {}
         self._shown: set[str] = set()
-        self._held: tuple[str, Pose] | None = None  # name, tool's pose when it was taken
+        self._held: _Held | None = None
         self._newest: bytes | None = None
         moved = _children(self.robot.urdf_path.read_text(encoding="utf-8"))
         self._links = [self.robot.base_link, *(moved[j] for j in self.robot.arm_joints),
@@ -76,10 +85,10 @@ class SeenObjects:
         except UserError as error:
             self.node.complain(str(error))
             return
-        if width > self.robot.gripper.open_width - STALLED:
+        if self._let_go(width):
             self._drop_held(stop)
         self._show(set(), stop)
-        kept = {} if self._held is None else {self._held[0]: self._boxes[self._held[0]]}
+        kept = {} if self._held is None else {self._held.name: self._boxes[self._held.name]}
         names = (name for i in count() if (name := f"seen_{i}") not in kept)
         self._boxes = kept | dict(zip(names, found, strict=False))
 
@@ -97,14 +106,15 @@ class SeenObjects:
     # --- while it is carried out
     def make_way(self, way: list[Pose], stop: StopFlag) -> None:
         """Things near the tool's way are no obstacles, all others are."""
-        held = "" if self._held is None else self._held[0]
+        held = "" if self._held is None else self._held.name
         self._show({name for name, box in self._boxes.items() if name != held and min(
             box.distance(pose.position) for pose in way) > REACH}, stop)
 
     def gripped(self, width: float, present: float, tool: Pose, stop: StopFlag) -> None:
-        """The gripper was told to go to ``width`` (m) and stands at ``present`` (m)."""
+        """The gripper was told to go to ``width`` (m, one that it has) and stands at ``present``
+        (m)."""
         if self._held is not None:
-            if present > self.robot.gripper.open_width - STALLED or width > present:
+            if self._let_go(width):
                 self._put_down(tool, stop)
             return
         near = sorted((box.distance(tool.position), name) for name, box in self._boxes.items())
@@ -114,12 +124,20 @@ class SeenObjects:
             taken = seen.held(name, self._boxes[name], self.robot.base_link,
                               self.robot.hand_link, self._touch)
             if self._apply(PlanningScene(), [taken], stop):
-                self._held = name, tool
+                self._held = _Held(name, tool, present)
+
+    def _let_go(self, width: float) -> bool:
+        """Whether fingers that are so far (m) open no longer hold what they held, if anything.
+
+        How far a hand opens says little: a model may never ask for as wide as the robot can.
+        """
+        return self._held is not None and width >= min(self._held.width + STALLED,
+                                                       self.robot.gripper.open_width)
 
     def _put_down(self, tool: Pose, stop: StopFlag) -> None:
         """What was held now stands where the tool is; it becomes an obstacle when that leaves."""
         assert self._held is not None
-        name, taken = self._held
+        name, taken = self._held.name, self._held.tool
         box = self._boxes[name]
         moved = tool.compose(taken.inverse()).compose(box.pose)
         self._boxes[name] = box._replace(pose=moved)
@@ -128,7 +146,7 @@ class SeenObjects:
     def _drop_held(self, stop: StopFlag) -> None:
         if self._held is None:
             return
-        name, self._held = self._held[0], None
+        name, self._held = self._held.name, None
         gone = AttachedCollisionObject(link_name=self.robot.hand_link)
         gone.object.id, gone.object.operation = name, CollisionObject.REMOVE
         scene = PlanningScene()

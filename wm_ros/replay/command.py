@@ -55,6 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="chunks to choose from at each look (default 1)")
     parser.add_argument("--tolerance", type=float, default=0.03, metavar="S", help="stamps of one "
                         "observation differ by this at most (default 0.03 s)")
+    parser.add_argument("--rectified", action="store_true", help="the images are rectified: P of "
+                        "camera_info counts instead of K and D")
     parser.add_argument("--seed", type=int, default=0, help="of the model's noise (default 0)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
     parser.add_argument("--threads", type=int, default=1, help="threads of the model; another "
@@ -140,7 +142,7 @@ def replay(args: argparse.Namespace, model_name: str, out: Path,
     damage = list(bag.damage)
     settings = Settings(every=args.every, candidates=args.candidates, seed=args.seed,
                         tolerance=args.tolerance, instruction=args.instruction,
-                        plan=not args.no_plans)
+                        plan=not args.no_plans, rectified=args.rectified)
     if before is not None:
         baseline.check_same({"bag": about, "settings": asdict(settings)}, before["metrics"])
     model = _model(model_name, args)
@@ -172,6 +174,7 @@ def _model(name: str, args: argparse.Namespace) -> Any:
     import numpy as np
     import torch
 
+    from wm_ros.data.topic_map import load_map
     from wm_ros.world_model import load_model
 
     random.seed(args.seed)
@@ -181,7 +184,7 @@ def _model(name: str, args: argparse.Namespace) -> Any:
     torch.use_deterministic_algorithms(True, warn_only=True)
     if args.device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError("This machine has no CUDA device: leave --device out.")
-    options: dict[str, Any] = {"seed": args.seed}
+    options: dict[str, Any] = {"seed": args.seed, "robot": load_map(args.topics).robot}
     if args.proposer:
         options["proposer"] = args.proposer
     return load_model(name, device=args.device,

@@ -52,6 +52,7 @@ class Settings:
     :param candidates: chunks proposed at each look
     :param rate: observations a second at most;  ``tolerance`` between stamps of one, s
     :param instruction: instead of the recorded one
+    :param rectified: see :class:`wm_ros.bridge.perception.Assembler`
     """
 
     every: float = 0.4
@@ -61,6 +62,7 @@ class Settings:
     tolerance: float = 0.03
     instruction: str = ""
     plan: bool = True
+    rectified: bool = False
 
 
 @dataclass
@@ -114,7 +116,7 @@ class Player:
         self.outcome = Outcome()
         self.robot = topics.robot
         self._assembler = Assembler(self.robot, int(model.spec.image_size), settings.tolerance,
-                                    topics.names())
+                                    topics.names(), settings.rectified)
         self._assembler.add_transforms(given_transforms(topics), static=True)
         self._assembler.instruction = settings.instruction
         self._commands = Commands(self._assembler.kinematics)

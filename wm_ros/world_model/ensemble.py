@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from wm_ros.errors import UserError
+from wm_ros.robot import RobotConfig
 from wm_ros.world_model.interface import (
     ActionChunks,
     Finder,
@@ -43,10 +44,11 @@ class Ensemble:
     :param folder: checkpoint folder, see the module's text
     :param precision: of the members that have a network
     :param backend: likewise, see :class:`wm_ros.world_model.video.model.VideoWorldModel`
+    :param robot: the one that runs, for members that know its body; None: the one they name
     """
 
     def __init__(self, folder: Path, device: str = "cpu", precision: str = "auto",
-                 backend: str = "torch"):
+                 backend: str = "torch", robot: RobotConfig | None = None):
         from wm_ros.world_model.loading import load_model, takes
         from wm_ros.world_model.video.checkpoint import read_config
 
@@ -60,9 +62,10 @@ class Ensemble:
         judge = named.get("judge", named["propose"])
         self.roles = {"judge": judge, "show": judge, "watch": judge, **named}
         found = {name: _beside(self.folder, name) for name in dict.fromkeys(self.roles.values())}
+        options: dict[str, Any] = {"backend": backend, "robot": robot}
         self.members: dict[str, WorldModel] = {
             name: load_model(path, device, precision if takes(path, "precision") else "auto",
-                             **({"backend": backend} if takes(path, "backend") else {}))
+                             **{key: value for key, value in options.items() if takes(path, key)})
             for name, path in found.items()}
         self.candidates, self.least = int(config.get("candidates", 8)), float(
             config.get("least", 0.5))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from wm_ros.errors import UserError
 from wm_ros.motion.kinematics import Kinematics
 from wm_ros.motion.pose import Array, Pose
-from wm_ros.robot import load_robot
+from wm_ros.robot import RobotConfig, load_robot
 from wm_ros.sim.schema import Camera
 from wm_ros.world_model.checks import check_chunks, check_finite, check_geometry
 from wm_ros.world_model.interface import (
@@ -58,23 +58,25 @@ class Scene3DWorldModel:
         with what it sees
     :param proposer: name or folder of a model that proposes chunks; scene3d has no policy
     :param threads: for the twin's rollouts
+    :param robot: the one that runs; None: the one that the checkpoint names
     """
 
     def __init__(self, folder: Path, device: str = "cpu", proposer: str | None = None,
-                 threads: int = 2):
+                 threads: int = 2, robot: RobotConfig | None = None):
         config = read_config(folder)
         self.folder, self.card = Path(folder), config
         self.spec = ModelSpec(family="scene3d", image_size=int(config.get("image_size", 96)))
-        self.robot = load_robot(str(config.get("robot", "panda")))
+        self.robot = robot or load_robot(str(config.get("robot", "panda")))
         self.threads = threads
         self.mapper = self._new_map()
         self._scanned = self.mapper.scene is not None
         self._kinematics = Kinematics(self.robot)
         self._proposer: Any = None
         if proposer is not None:
-            from wm_ros.world_model.loading import load_model
+            from wm_ros.world_model.loading import load_model, takes
 
-            self._proposer = load_model(proposer, device)
+            own: dict[str, Any] = {"robot": robot} if takes(proposer, "robot") else {}
+            self._proposer = load_model(proposer, device, **own)
 
     def forget(self) -> None:
         """Back to the map as loaded: the next look may be of another room."""
@@ -191,6 +193,10 @@ class Scene3DWorldModel:
         return in_hand(view, Pose.of(o.tcp_position, o.tcp_quaternion), o.gripper, table)
 
     def _check(self, o: Observation) -> None:
+        if len(o.q) != self.robot.dof:
+            raise UserError(f"The observation tells of {len(o.q)} joints, but scene3d was loaded "
+                            f"for the {self.robot.name}, which has {self.robot.dof}: load it with "
+                            "the robot that runs.")
         check_finite({"joint positions": o.q, "tool pose": o.tcp_position,
                       "gripper width": o.gripper})
         size = self.spec.image_size
