@@ -190,9 +190,11 @@ class ImaginationNode(WmNode):
         if wanted in self._asked:
             return await self._asked[wanted]
         answer = self._asked[wanted] = Future()
-        await self._answer(request, response)
-        del self._asked[wanted]
-        answer.set_result(response)
+        try:
+            await self._answer(request, response)
+        finally:
+            del self._asked[wanted]
+            answer.set_result(response)
         return response
 
     async def _answer(self, request: Any, response: Any) -> None:
