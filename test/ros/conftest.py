@@ -111,7 +111,9 @@ class System:
         if self._mover is None:
             self._mover = ActionClient(self.client, MoveGroup, "/move_action")
         sent = send(self._mover, goal, "/move_action", self.client.stop_flag, 10.0)
-        wait_for(lambda: self.speed() > 0.05, 10.0, lambda: "the arm did not move")
+        # by its way: the arm may still settle from the motion before
+        wait_for(lambda: abs(self.history()[-1][1][0] - present) > 0.03, 10.0,
+                 lambda: "the arm did not move")
         return sent
 
     def held(self, since: float, seconds: float = 1.2) -> float:

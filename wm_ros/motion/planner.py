@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import roboplan.core as rc
-import roboplan.rrt as rr
 
 from wm_ros.motion.cartesian import CHECK_STEP, CartesianPlanner
 from wm_ros.motion.errors import ErrorCode
 from wm_ros.motion.plan import Plan, Request
 from wm_ros.motion.planning_scene import EXACT_RECHECK
 from wm_ros.motion.pose import Array, Pose
+from wm_ros.motion.rrt import RRT, RRTOptions
 from wm_ros.motion.world import CollisionWorld
 from wm_ros.robot import RobotConfig
 
@@ -132,7 +132,7 @@ class Planner(CartesianPlanner):
         inside = np.clip(
             start_q, self.robot.position_limits[:, 0], self.robot.position_limits[:, 1]
         )
-        options = rr.RRTOptions(
+        options = RRTOptions(
             group_name=self.robot.srdf_group,
             max_nodes=20000,
             max_connection_distance=1.0,
@@ -141,7 +141,7 @@ class Planner(CartesianPlanner):
             rrt_connect=True,
         )
         try:
-            rrt = rr.RRT(world.scene, options)
+            rrt = RRT(world.scene, options)
             rrt.setRngSeed(self._seed + attempt)
             found = rrt.plan(
                 rc.JointConfiguration(names, inside), rc.JointConfiguration(names, goal_q)
