@@ -29,6 +29,10 @@ class Ours:
         self.settings = JepaTraining(regularise=0.15)
         self.generator = torch.Generator().manual_seed(0)
 
+    def search_by(self, search: planner.Search) -> None:
+        """Plan at these settings from now on."""
+        self.search = search
+
     def loss(self, films: Films, random: np.random.Generator) -> Tensor:
         """Of one random batch; as the family is trained, by its two losses alone."""
         which = random.integers(len(films.frames), size=BATCH)

@@ -62,9 +62,9 @@ class Peer:
         self.model.low, self.model.high = (
             ((torch.full((2,), end) - self.mean) / self.std).repeat(BLOCK) for end in (-1.0, 1.0))
         self.sigreg = SIGReg(num_proj=256)
-        self.search(search)
+        self.search_by(search)
 
-    def search(self, search: planner.Search) -> None:
+    def search_by(self, search: planner.Search) -> None:
         """Plan with its own solver at these settings from now on."""
         self.solver = CEMSolver(self.model, num_samples=search.candidates,
                                 n_steps=search.iterations, topk=search.elites)

@@ -23,6 +23,7 @@ from wm_ros.data.episode import FPS, STATE_NAMES
 from wm_ros.data.lerobot import DatasetWriter, disk_errors
 from wm_ros.data.topic_map import TopicMap, load_map
 from wm_ros.errors import UserError
+from wm_ros.files import write_json
 
 STATE = layout.CONVERTED
 RECORDINGS = "recordings"
@@ -91,7 +92,7 @@ def _state(root: Path, options: Options) -> dict[str, Any]:
                             "another --out.")
         state = {"settings": now, "sources": {}}
         with disk_errors(root):
-            layout.write_json(root / STATE, state)
+            write_json(root / STATE, state)
     other = [f"{k.replace('_', ' ')} {v}" for k, v in state["settings"].items() if now[k] != v]
     if other:
         raise UserError(f"{root} was converted with {', '.join(other)}: use the same to go on, or "
@@ -142,7 +143,7 @@ def _one(path: Path, root: Path, writer: DatasetWriter, topics: TopicMap, option
         "recording": recording,
         **report.of_bag(index, choice, maker.made, damage, made)}
     with disk_errors(root):
-        layout.write_json(root / STATE, state)
+        write_json(root / STATE, state)
 
 
 def _step(progress: Progress, bar: TaskID) -> Callable[[], None]:

@@ -36,6 +36,7 @@ from wm_ros.data.episode import CAMERAS, DEPTH_KEY, VECTOR_FEATURES, VIDEO_KEYS
 from wm_ros.data.lerobot import Dataset, disk_errors, matrix
 from wm_ros.environment import begin_worker
 from wm_ros.errors import UserError
+from wm_ros.files import write_json
 
 VERSION = 1
 META = "meta.json"
@@ -268,7 +269,7 @@ def _fill(
         "arrays": [*shapes, *(k for k in small if k not in ("tasks", "instructions"))],
         "mapped": mapped,
     }
-    layout.write_json(part / META, meta)
+    write_json(part / META, meta)
 
 
 def _allocate(path: Path, kind: type, shape: tuple[int, ...]) -> None:

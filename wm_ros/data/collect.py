@@ -22,6 +22,7 @@ from wm_ros.data.lerobot import DatasetWriter, disk_errors, read_episode_rows
 from wm_ros.data.rollout import SPOILED, kind_of, rollout
 from wm_ros.environment import begin_worker
 from wm_ros.errors import UserError
+from wm_ros.files import write_json
 from wm_ros.sim.schema import TALLEST
 
 HELP = "Collect demonstrations of simulated tasks into a data set in LeRobot's layout."
@@ -146,7 +147,7 @@ def _same_settings(root: Path, settings: Settings, empty: bool) -> None:
                 "or another folder."
             )
     with disk_errors(root):
-        layout.write_json(path, {"settings": asdict(settings)} if empty or not path.exists()
+        write_json(path, {"settings": asdict(settings)} if empty or not path.exists()
                           else json.loads(path.read_text()))
 
 
@@ -266,7 +267,7 @@ def _summary(
             "errors": result["errors"],
         },
     }
-    layout.write_json(root / SUMMARY, summary)
+    write_json(root / SUMMARY, summary)
     return summary
 
 

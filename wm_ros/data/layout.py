@@ -8,7 +8,6 @@ the file format is followed, with pyarrow alone.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -23,7 +22,6 @@ from wm_ros.data.episode import (
     Episode,
 )
 from wm_ros.data.video import PIXEL_FORMAT
-from wm_ros.files import write_text
 
 CODEBASE_VERSION = "v3.0"
 CHUNK_SIZE = 1000
@@ -214,9 +212,3 @@ def card(info: dict[str, Any], rows: list[dict[str, Any]], converted: bool = Fal
 def place(number: int) -> dict[str, int]:
     """Chunk and file index of the data set's n-th file of a kind."""
     return {"chunk_index": number // CHUNK_SIZE, "file_index": number % CHUNK_SIZE}
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON so that a reader sees the old or the new file, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -9,7 +9,6 @@ a merged file: before it the pending episodes are the truth, after it the merged
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -32,7 +31,7 @@ from wm_ros.data.episode import (
     Episode,
 )
 from wm_ros.errors import UserError
-from wm_ros.files import whole, write_text
+from wm_ros.files import alone, whole, write_json, write_text
 
 # LeRobot looks frames up by a float32 time in the file with a tolerance of 0.1 ms; half a unit in
 # the last place of a float32 reaches that at about 1,000 s.
@@ -85,16 +84,7 @@ class DatasetWriter:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the data set alone while writing to it."""
-        with disk_errors(self.root):
-            handle = open(self.pending / "lock", "w")  # noqa: SIM115
-        with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise UserError(
-                    f"Another process is writing to {self.root}: wait for it or choose another "
-                    "folder."
-                ) from error
+        with disk_errors(self.root), alone(self.pending, self.root):
             yield
 
     def commit(self, episode: Episode) -> None:
@@ -269,7 +259,7 @@ class DatasetWriter:
         merged = {
             key: statistics.merge([_stats_of(row, key) for row in rows]) for key in table
         }
-        layout.write_json(self.root / layout.STATS, _plain(merged))
+        write_json(self.root / layout.STATS, _plain(merged))
         info = {
             "codebase_version": layout.CODEBASE_VERSION,
             "robot_type": self.robot,
@@ -285,7 +275,7 @@ class DatasetWriter:
             "video_path": layout.VIDEO_PATH,
             "features": table,
         }
-        layout.write_json(self.root / layout.INFO, info)
+        write_json(self.root / layout.INFO, info)
         write_text(self.root / "README.md", layout.card(info, rows, self.lossless))
         return len(rows)
 

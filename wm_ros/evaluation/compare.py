@@ -14,7 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from wm_ros.data.layout import write_json
 from wm_ros.errors import UserError
 from wm_ros.evaluation import costs, foresight, keeping
 from wm_ros.evaluation.arguments import AtLeast, Device
@@ -23,7 +22,7 @@ from wm_ros.evaluation.comparison import markdown, summarise, write_plot
 from wm_ros.evaluation.evaluate import Load, load_once
 from wm_ros.evaluation.folders import make_ready
 from wm_ros.evaluation.jobs import Workers
-from wm_ros.files import write_text
+from wm_ros.files import write_json, write_text
 from wm_ros.sim.tasks import task_names
 from wm_ros.training.progress import Progress
 from wm_ros.world_model.ensemble import parts

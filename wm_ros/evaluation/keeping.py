@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from wm_ros.data.layout import write_json
 from wm_ros.evaluation.bench import UNKNOWN, commit
+from wm_ros.files import write_json
 
 WEIGH = (".yaml", ".safetensors", ".npz", ".json")  # files that make a checkpoint what it is,
 BESIDE = ("state.safetensors", "foresight-*.safetensors", "scores.json",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wm_ros.errors import UserError
+from wm_ros.files import write_json
 from wm_ros.replay import baseline
 from wm_ros.world_model.loading import find, takes
 
@@ -80,7 +81,6 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("Give either --baseline or --baseline-model, not both.")
     if args.every <= 0 or args.tolerance <= 0 or args.candidates < 1 or args.threads < 1:
         raise UserError("--every, --tolerance, --candidates and --threads must be above 0.")
-    from wm_ros.data import layout
     from wm_ros.replay import metrics
 
     before = None if args.baseline is None else metrics.read(args.baseline)
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     now = replay(args, args.model, part, before)
     rows = [] if before is None else baseline.compare(now, before, args)
     if before is not None:
-        layout.write_json(part / "comparison.json", rows)
+        write_json(part / "comparison.json", rows)
     for path in sorted(part.iterdir()):
         path.rename(out / path.name)
     part.rmdir()

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from wm_ros.data import layout
 from wm_ros.errors import UserError
+from wm_ros.files import write_json
 from wm_ros.replay.player import SURPRISE, Outcome, Settings
 
 FORMAT = 1
@@ -78,7 +78,7 @@ def latency(outcome: Outcome, wall: float) -> dict[str, Any]:
 
 def write(path: Path, metrics: dict[str, Any], times: dict[str, Any]) -> None:
     """Write metrics.json atomically."""
-    layout.write_json(path, {"format": FORMAT, "metrics": metrics, "latency": times})
+    write_json(path, {"format": FORMAT, "metrics": metrics, "latency": times})
 
 
 def read(path: Path) -> dict[str, Any]:
