@@ -2,8 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 WM_VENV ?= $(CURDIR)/.venv
 export WM_VENV
-WM = $(WM_VENV)/bin/wm
-PY = $(WM_VENV)/bin/python
+WM = "$(WM_VENV)/bin/wm"
+PY = "$(WM_VENV)/bin/python"
 
 SCENE ?= home
 TASK ?=

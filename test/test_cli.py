@@ -92,6 +92,39 @@ def test_ctrl_c_ends_a_command_quietly(command, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", ["--help", "sim"])
+def test_a_reader_that_goes_away_is_no_mistake(words):
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    with subprocess.Popen([sys.executable, "-m", "wm_ros.cli", *words.split()], text=True,
+                          env=env | {"PYTHONPATH": str(paths.share())}, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as done:
+        done.stdout.close()
+        assert (done.stderr.read(), done.wait(timeout=120)) == ("", 141)
+
+
+def test_long_work_goes_on_where_nobody_reads_its_progress(tmp_path):
+    program = """
+import pathlib, sys, time, types
+from wm_ros import cli
+from wm_ros.training.progress import Progress
+def run(args):
+    with Progress("work", 3) as bar:
+        for done in (1, 2, 3):
+            bar._last = -100.0
+            bar.update(done)
+    pathlib.Path(sys.argv[1]).write_text("done")
+sys.modules["work"] = types.SimpleNamespace(HELP="", add_arguments=lambda parser: None, run=run)
+cli.COMMANDS["probe"] = "work"
+sys.exit(cli.main(["probe"]))
+"""
+    with subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "result")],
+                          env=os.environ | {"PYTHONPATH": str(paths.share())},
+                          stderr=subprocess.PIPE) as working:
+        working.stderr.close()
+        working.wait(timeout=120)
+    assert (tmp_path / "result").read_text() == "done"
+
+
 def test_a_full_disk_gives_one_sentence(command, capsys):
     def run(args):
         raise OSError(errno.ENOSPC, "No space left on device", "out/demo/run.mcap")
@@ -183,7 +216,7 @@ def test_robot_descriptions_are_found_and_missing_ones_named(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("words", [
-    "demo --port 99999", "demo --time-limit 0", "demo --seed -1", "instruct x --wait 0",
+    "demo --port 99999", "demo --time-limit -1", "demo --seed -1", "instruct x --wait 0",
     "view --port 0", "view --robot nobody", "view --config /nowhere.yaml",
     "sim open_door --seed -1", "record --seconds -1"])
 def test_wrong_numbers_and_names_are_answered_before_anything_starts(words, tmp_path):

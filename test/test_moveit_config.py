@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -125,3 +128,27 @@ def test_a_driver_may_name_the_grippers_action_otherwise() -> None:
     assert franka.controllers.gripping == "/panda_gripper/gripper_action"
     assert moveit_config.controllers(franka)["moveit_simple_controller_manager"]["panda_gripper"][
         "action_ns"] == "gripper_action"
+
+
+def test_hand_written_files_are_kept_and_a_wrong_robot_leaves_no_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "config"
+    moveit_config.main("ur5", str(folder))
+    limits, own = folder / "joint_limits.yaml", folder / "kinematics.yaml"
+    written = own.read_text()
+    limits.write_text(limits.read_text() + "more: 1\n")  # it keeps the note: written anew
+    moveit_config.main("ur5", str(folder))
+    assert "more" not in limits.read_text()
+    limits.write_text(limits.read_text() + "more: 1\n")
+    for file, text in ((own, written.partition("\n")[2] + "mine: 1\n"),
+                       (folder / "ur5.srdf", "<robot name='ur5'/>")):
+        before = file.read_text()
+        file.write_text(text)
+        with pytest.raises(UserError, match=f"{file.name} exists already"):
+            moveit_config.main("ur5", str(folder))
+        assert file.read_text() == text and "more" in limits.read_text(), "nothing is written"
+        file.write_text(before)
+    done = subprocess.run([sys.executable, "-m", "wm_ros.moveit_config", "nobody",
+                           str(tmp_path / "new")], text=True, capture_output=True, timeout=60,
+                          env=os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)})
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert not (tmp_path / "new").exists()

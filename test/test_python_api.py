@@ -17,9 +17,11 @@ def test_the_page_of_the_python_api_is_not_stale(root: Path) -> None:
     assert page == write_api.page(), "run `python -m wm_ros.write_api`"
 
 
-def test_the_pages_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a model that moves ten centimetres up, in place of a trained one."""
+def test_the_pages_example_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """From any folder, with a model that moves ten centimetres up in place of the trained one."""
     from wm_ros import world_model
+    from wm_ros.world_model import loading
+    from wm_ros.world_model.checkpoint import read_config
     from wm_ros.world_model.interface import ActionChunks, Imagination, State
 
     class Upwards:
@@ -38,7 +40,12 @@ def test_the_pages_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:
             n = len(chunks)
             return Imagination(None, np.array([0.8]), np.zeros((n, 1, 4, 8), np.float32),
                                chunks.success, chunks.progress, chunks.uncertainty)
-    monkeypatch.setattr(world_model, "load_model", lambda *_: Upwards())
+
+    def load_model(name: str) -> Upwards:
+        read_config(loading.find(name))  # it is there
+        return Upwards()
+    monkeypatch.setattr(world_model, "load_model", load_model)
+    monkeypatch.chdir(tmp_path)
     code = re.findall(r"```python\n(.*?)```", write_api.HEADER, re.S)[0]
     space: dict[str, Any] = {}
     exec(compile(code, "the page's example", "exec"), space)

@@ -22,14 +22,14 @@ MAY: dict[str, set[str]] = {
     "world_model/scene3d": {"world_model", "motion", "sim"},
     "data": {"sim"},
     "view": {"motion", "sim"},
-    "bridge": {"motion", "sim", "data", "view", "world_model/scene3d"},
+    "bridge": {"motion", "sim", "data", "view"},
     "training": {"world_model", "data"},
     "evaluation": {"world_model", "world_model/scene3d", "motion", "sim", "data", "training",
                    "report"},
     "nodes": {"bridge", "world_model", "motion", "sim", "data", "report", "view"},
     "convert": {"bridge", "data", "motion"},
     "replay": {"bridge", "nodes", "world_model", "motion", "data", "evaluation", "report"},
-    "launching": {"nodes", "sim", "demo"},
+    "launching": {"nodes", "sim"},
 }
 #: what any room may import: modules beside the rooms, and the generated interfaces
 GROUND = {"errors", "files", "paths", "environment", "robot", "moveit_config", "msg", "srv",

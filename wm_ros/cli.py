@@ -18,6 +18,9 @@ from wm_ros.errors import explain
 COMMANDS = {
     "demo": "wm_ros.demo",
     "instruct": "wm_ros.instruct",
+    "stop": "wm_ros.stop",
+    "resume": "wm_ros.resume",
+    "reset": "wm_ros.reset",
     "view": "wm_ros.view.command",
     "sim": "wm_ros.sim.command",
     "world": "wm_ros.sim.world_command",
@@ -101,7 +104,21 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of ``wm``; returns the process's exit status."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        try:
+            return _answer(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            for stream in filter(None, (sys.stdout, sys.stderr)):
+                stream.flush()
+    except BrokenPipeError:  # the reader of our output went away, as in `wm doctor | head`
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+        return 141  # as a shell tells of what such a pipe ended
+
+
+def _answer(words: list[str]) -> int:
+    """Run a command; what is known to go wrong is told in one sentence."""
     command = words[0] if words and words[0] in COMMANDS else None
     try:
         if command:
@@ -112,9 +129,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.print_help()
             return 0
         return int(args.run(args) or 0)
-    except BrokenPipeError:  # the reader of our output went away, as in `wm doctor | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except BaseException as error:
         known = explain(error)
         if known is None:

@@ -16,28 +16,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wm_ros.errors import UserError
-from wm_ros.files import write_text
-from wm_ros.instruct import planner_check
+from wm_ros.evaluation.folders import contents, set_aside
+from wm_ros.files import alone, write_json
+from wm_ros.instruct import TRULY_DONE, planner_check
+from wm_ros.nodes.node_list import DEFAULTS, PORT, SEED
+from wm_ros.view.guard import check_address
 
 if TYPE_CHECKING:
     from wm_ros.nodes.demo_client import DemoClient
     from wm_ros.nodes.supervisor import Supervisor
 
 HELP = "Do one instruction in a simulated room with all nodes running, and write a report."
-# what the shipped checkpoint was seen to do at the default seed
-DEFAULTS = {"home": "put the mug on the tray", "office": "open the drawer"}
 READY_TIMEOUT = 90.0  # s
-RELEASED = 3.0  # s after which a task that is truly done ends an undecided run
+HOPELESS = 3  # deaths after which no node is waited for
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--scene", default="home", help="home or office")
+    parser.add_argument("--scene", "--room", default="home", help="home or office")
     parser.add_argument("--task", default="", help="what to do, in plain words; `wm sim` lists "
                         "the tasks (default: " + ", ".join(
                             f"{words} ({room})" for room, words in DEFAULTS.items()) + ")")
-    parser.add_argument("--seed", type=int, default=101,
-                        help="seed of the held-out layout (default 101)")
+    parser.add_argument("--seed", type=int, default=SEED, help="seed of the held-out layout")
     parser.add_argument("--runs", type=int, default=1, help="so many runs with seeds in a row")
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder of the report")
     parser.add_argument("--model", default="",
@@ -46,8 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--candidates", type=int, default=0,
                         help="chunks to choose from each time; 0: the planning node's "
                         "n_candidates, which is one")
-    parser.add_argument("--time-limit", type=float, default=60.0, help="seconds for one run")
-    parser.add_argument("--port", type=int, default=8080, help="port of the page")
+    parser.add_argument("--time-limit", type=float, default=0.0, help="seconds for one run "
+                        "(default 0: the planning node's time_limit, 60)")
+    parser.add_argument("--config", type=Path, metavar="YAML", help="your parameters of the "
+                        "nodes, as the launch files take them; the options here win")
+    parser.add_argument("--port", type=int,
+                        help=f"port of the page (default: the parameters', {PORT})")
     parser.add_argument("--no-bag", action="store_true", help="record no bag")
     parser.add_argument("--no-report", action="store_true", help="write JSON but no HTML")
     parser.add_argument("--wait", action="store_true",
@@ -61,7 +65,17 @@ def run(args: argparse.Namespace) -> int:
         signal.signal(number, signal.default_int_handler)
     started = time.monotonic()
     plans = _plans(args)
-    out = _fresh(args.out)
+    if not args.headless:
+        check_address(*_page(args))
+    _check_folder(args.out)
+    with alone(args.out):
+        _fresh(args.out)
+        return _all(args, plans, started)
+
+
+def _all(args: argparse.Namespace, plans: list[Plan], started: float) -> int:
+    """All runs in one system, then their reports; see :func:`run`."""
+    out = args.out
     say(f"Starting the nodes of the {args.scene} (log files in {out / 'logs'}).")
     from wm_ros.nodes import demo_client
     demo_client.init()
@@ -86,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     if len(plans) == 1:
         _rewrite(out / "result.json", summary)
     else:
-        write_text(out / "result.json", json.dumps(summary, indent=2) + "\n")
+        write_json(out / "result.json", summary)
     if not args.no_report:
         for result in results:
             _report(Path(result["folder"]))
@@ -103,6 +117,7 @@ class Plan:
 
 
 def _plans(args: argparse.Namespace) -> list[Plan]:
+    from wm_ros.launching.system import user_file
     from wm_ros.sim.judging import task_for
     if args.scene not in DEFAULTS:
         raise UserError(f"There is no scene {args.scene!r}; choose one of {', '.join(DEFAULTS)}.")
@@ -110,9 +125,10 @@ def _plans(args: argparse.Namespace) -> list[Plan]:
         raise UserError("--runs must be at least 1 and --seed at least 0.")
     if args.candidates < 0:
         raise UserError("--candidates must be at least 0.")
-    if not args.time_limit > 0:
-        raise UserError("--time-limit must be more than 0 seconds.")
-    if not 0 < args.port < 65536:
+    if not args.time_limit >= 0:
+        raise UserError("--time-limit must be at least 0 seconds.")
+    user_file(str(args.config or ""), "--config ")
+    if args.port is not None and not 0 < args.port < 65536:
         raise UserError(f"--port {args.port} is not possible; choose one from 1 to 65535.")
     words = args.task.strip() or DEFAULTS[args.scene]
     plans: list[Plan] = []
@@ -125,42 +141,43 @@ def _plans(args: argparse.Namespace) -> list[Plan]:
     return plans
 
 
-def _fresh(out: Path) -> Path:
-    """An empty folder; what an earlier run left there is moved aside, never overwritten."""
-    try:
-        if out.exists() and any(out.iterdir()):
-            if not (out / "result.json").exists() and not (out / "logs").exists():
-                raise UserError(f"{out} holds something that is no earlier run: name another "
-                                "folder with --out.")
-            stamp = time.strftime("%Y%m%d_%H%M%S", time.localtime(out.stat().st_mtime))
-            run = out.absolute()  # also where it is given as "."
-            aside = run.with_name(f"{run.name}_{stamp}")
-            number = 1
-            while aside.exists():
-                number += 1
-                aside = run.with_name(f"{run.name}_{stamp}_{number}")
-            run.rename(aside)
-            say(f"The earlier run is kept in {aside}.")
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{out} cannot be written ({error.strerror}); name another folder with "
-                        "--out.") from error
-    return out
+def _page(args: argparse.Namespace) -> tuple[str, int]:
+    """Host and port of the page: the option, else as the user's parameter file has them."""
+    from wm_ros.launching.system import own_parameters, page_port
+    config = str(args.config or "")
+    return (str(own_parameters(config, "view").get("host", "127.0.0.1")),
+            page_port({"config": config, "port": str(args.port or "")}))
+
+
+def _check_folder(out: Path) -> None:
+    """:raises UserError: a folder holds something that is no earlier run"""
+    if contents(out) and not (out / "result.json").exists() and not (out / "logs").exists():
+        raise UserError(f"{out} holds something that is no earlier run: name another folder with "
+                        "--out.")
+
+
+def _fresh(out: Path) -> None:
+    """What an earlier run left in a folder is moved aside, never overwritten."""
+    if left := contents(out):
+        say(f"The earlier run is kept in {set_aside(out, left)}.")
 
 
 @contextmanager
 def _system(args: argparse.Namespace, plan: Plan,
             out: Path) -> Iterator[tuple[Supervisor, DemoClient]]:
     """All nodes, ready; whatever happens, no process is left behind."""
+    from wm_ros.launching.gazebo import robot_name
+    from wm_ros.launching.system import user_file
     from wm_ros.nodes.demo_client import DemoClient
     from wm_ros.nodes.node_list import nodes
-    from wm_ros.nodes.supervisor import Supervisor
+    from wm_ros.nodes.supervisor import WRONG_SETTINGS, Supervisor
     from wm_ros.robot import load_robot
     specs = nodes(args.scene, view=not args.headless, task=plan.task, seed=plan.seed,
                   held_out=True)
     given = args.model and Path(args.model).exists()
     checkpoint = str(Path(args.model).resolve()) if given else args.model
-    more: dict[str, dict[str, Any]] = {"view": {"port": args.port}}
+    config, port = str(args.config or ""), _page(args)[1]
+    more: dict[str, dict[str, Any]] = {"view": {"port": port}}
     if checkpoint:
         more["imagination"] = {"checkpoint": checkpoint}
     specs = [spec.with_parameters(**more.get(spec.name, {})) for spec in specs]
@@ -168,16 +185,21 @@ def _system(args: argparse.Namespace, plan: Plan,
     deaths: Counter[str] = Counter()
 
     def died(name: str, status: int) -> None:
+        if status == WRONG_SETTINGS:
+            deaths[name] = HOPELESS
+            say(f"The {name} node cannot work with what it was given, and is not started again; "
+                f"see {out / 'logs' / (name + '.log')}.")
+            return
         deaths[name] += 1
         say(f"The {name} node ended (status {status}) and is started again.")
-    client = None
-    with Supervisor(specs, out / "logs", died) as supervisor:
+    client, robot = None, load_robot(robot_name(config))
+    with Supervisor(specs, out / "logs", died, user_file(config)) as supervisor:
         try:
-            client = DemoClient(load_robot())
+            client = DemoClient(robot)
             required = [spec.name for spec in specs if spec.safety]
             _wait_ready(client, required, out, deaths)
             if not args.headless:
-                say(f"Look at http://127.0.0.1:{args.port} .")
+                say(f"Look at http://127.0.0.1:{port} .")
             yield supervisor, client
         finally:
             if client is not None:
@@ -193,8 +215,8 @@ def _wait_ready(client: DemoClient, names: list[str], out: Path, deaths: Counter
             why = client.model.message if "imagination" in failed else ""
             why = why or _last_error(out / "logs" / f"{failed[0]}.log")
             raise UserError(why or f"The {failed[0]} node cannot start; see {out / 'logs'}.")
-        name = next((name for name in missing if deaths[name] >= 3), missing[0])
-        if time.monotonic() > limit or deaths[name] >= 3:
+        name = next((name for name in missing if deaths[name] >= HOPELESS), missing[0])
+        if time.monotonic() > limit or deaths[name] >= HOPELESS:
             why = _last_error(out / "logs" / f"{name}.log")
             raise UserError(f"The {name} node did not become ready"
                             f"{': ' + why if why else ''}; see {out / 'logs' / (name + '.log')}.")
@@ -291,7 +313,7 @@ def _follow(client: DemoClient, goal: Any, log: Any, began: float) -> tuple[floa
             if truth.success and done_at is None:
                 done_at = now
                 log.add_event(time.time(), "done")
-        if done_at is not None and now - done_at > RELEASED:
+        if done_at is not None and now - done_at > TRULY_DONE:
             goal.cancel()
             time.sleep(0.2)
         time.sleep(0.1)
@@ -322,8 +344,7 @@ def _short(summary: dict[str, Any]) -> dict[str, Any]:
 
 def _rewrite(path: Path, more: dict[str, Any]) -> None:
     """Add to a run's result.json."""
-    data = json.loads(path.read_text(encoding="utf-8")) | more
-    write_text(path, json.dumps(data, indent=2) + "\n")
+    write_json(path, json.loads(path.read_text(encoding="utf-8")) | more)
 
 
 def _report(folder: Path) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 from wm_ros.errors import UserError
 
+LOCK = ".lock"  # the file of a folder that `alone` holds
+
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
@@ -57,7 +59,7 @@ def alone(folder: Path, name: Path | None = None) -> Iterator[None]:
     :raises OSError: it cannot be written
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as handle:
+    with open(folder / LOCK, "w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

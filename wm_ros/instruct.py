@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from wm_ros.errors import UserError
@@ -23,7 +24,8 @@ TRULY_DONE = 3.0  # s after which a task that the simulator finds done ends an u
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("instruction", help="what to do, in plain words")
-    parser.add_argument("--time-limit", type=float, default=60.0, help="seconds for doing it")
+    parser.add_argument("--time-limit", type=float, default=0.0, help="seconds for doing it "
+                        "(default 0: the planning node's time_limit, 60)")
     parser.add_argument("--wait", type=float, default=120.0,
                         help="seconds in which the nodes must become ready")
     parser.add_argument("--nodes", nargs="*", default=list(NODES), metavar="NODE",
@@ -40,8 +42,8 @@ def run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if not args.instruction.strip():
         raise UserError("The instruction is empty; say what to do.")
-    if not (args.time_limit > 0 and args.wait > 0 and args.candidates >= 0):
-        raise UserError("--time-limit and --wait must be more than 0 seconds, --candidates at "
+    if not (args.time_limit >= 0 and args.wait > 0 and args.candidates >= 0):
+        raise UserError("--wait must be more than 0 seconds, --time-limit and --candidates at "
                         "least 0.")
     demo_client.init()
     client = None
@@ -49,8 +51,10 @@ def run(args: argparse.Namespace) -> int:
         client = demo_client.DemoClient(load_robot())
         wait_ready(client, args.nodes, args.wait)
         say(f'All nodes are ready; now "{args.instruction}".')
+        judge = judge_of(client, args.instruction, args.dry_run)
+        judge()  # as it is before
         return follow(client, client.instruct(args.instruction, args.time_limit, args.candidates,
-                                              args.dry_run))
+                                              args.dry_run), judge)
     finally:
         if client is not None:
             client.close()
@@ -72,7 +76,7 @@ def wait_ready(client: DemoClient, names: list[str], seconds: float) -> None:
         if not missing and client.model.ready and not client.stopped:
             return
         what = (f"the nodes {', '.join(missing)} to become active" if missing else
-                "the arm to be free (/wm/resume)" if client.stopped else "the model to load")
+                "the arm to be free (`wm resume`)" if client.stopped else "the model to load")
         if time.monotonic() > limit:
             raise UserError(f"Waited {seconds:.0f} s in vain for {what}; see the nodes' messages.")
         if time.monotonic() - told > 10.0:
@@ -81,9 +85,10 @@ def wait_ready(client: DemoClient, names: list[str], seconds: float) -> None:
         time.sleep(0.1)
 
 
-def follow(client: DemoClient, goal: Any) -> int:
+def follow(client: DemoClient, goal: Any, judge: Callable[[], bool | None]) -> int:
     """Say what happens until it has ended; 0 when it was done.
 
+    :param judge: see :func:`judge_of`
     :raises UserError: when the planning node is gone, and its answer with it
     """
     stage, looked, done_since = "", 0.0, None
@@ -97,7 +102,7 @@ def follow(client: DemoClient, goal: Any) -> int:
             now = time.monotonic()
             if now - looked > 0.5:
                 looked = now
-                done_since = (done_since or now) if truly_done(client) else None
+                done_since = (done_since or now) if judge() else None
             if done_since is not None and now - done_since > TRULY_DONE:
                 goal.cancel()
                 done_since = now
@@ -107,7 +112,7 @@ def follow(client: DemoClient, goal: Any) -> int:
         time.sleep(0.5)
         raise
     _status, answer = goal.result(client.stop_flag, 10.0, "The planning node did not end.")
-    truth = truly_done(client)
+    truth = judge()
     success = bool(answer.success) if truth is None else truth
     say(f"{'Done' if success else 'Not done'} after {answer.duration:.1f} s, "
         f"{answer.chunks_executed} chunks: {answer.message}"
@@ -133,10 +138,27 @@ def planner_check(client: DemoClient) -> Callable[[], None]:
     return check
 
 
-def truly_done(client: DemoClient) -> bool | None:
-    """What the simulator knows; None where there is none or it cannot judge."""
-    truth = client.known_truth()
-    return bool(truth.success) if truth is not None and truth.task else None
+def judge_of(client: DemoClient, instruction: str, dry_run: bool) -> Callable[[], bool | None]:
+    """A look, to be repeated, at what the simulator knows of the instruction.
+
+    It judges only the task that the room is laid out for. Of a task's variants (which button) it
+    is the held-out layouts' that the words are compared with, as in `wm demo`.
+
+    :returns: whether the task is done; None where nobody can judge: without a simulator, for other
+        words than its task's, for what was done before the first look, and for a plan alone
+    """
+    from wm_ros.sim.judging import task_for
+    meant, first = cache(partial(task_for, instruction)), None
+
+    def look() -> bool | None:
+        nonlocal first
+        truth = None if dry_run else client.known_truth()
+        first = first or truth
+        if truth is None or first is None or first.success or not truth.task:
+            return None
+        layout = (truth.task, int(truth.seed))
+        return bool(truth.success) if meant(truth.room, layout[1]) == layout else None
+    return look
 
 
 def say(text: str) -> None:

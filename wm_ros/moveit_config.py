@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from wm_ros.errors import UserError
+from wm_ros.errors import UserError, explain
+from wm_ros.files import write_text
 from wm_ros.motion.pose import rpy_from_rotation
 from wm_ros.paths import config, resolved
 from wm_ros.robot import RobotConfig, load_robot
@@ -21,7 +22,8 @@ from wm_ros.robot import RobotConfig, load_robot
 PIPELINES = ("ompl", "pilz_industrial_motion_planner")
 PLANNERS = ("RRTConnectkConfigDefault", "RRTstarkConfigDefault", "PRMkConfigDefault")
 FOLDER = "moveit"
-NOTE = "# Written by `python -m wm_ros.moveit_config {robot}` from the robot's YAML file.\n"
+TOOL = "Written by `python -m wm_ros.moveit_config "
+NOTE = TOOL + "{robot}` from the robot's YAML file; take this line out to keep changes."
 Tree = dict[str, Any]
 
 
@@ -169,8 +171,10 @@ def files(robot: RobotConfig, whole: bool = False) -> dict[str, str]:
         trees |= {f"{name}_planning.yaml": pipeline(robot, name) for name in PIPELINES}
         trees |= {name: _read(name) for name in ("pilz_cartesian_limits.yaml", "moveit_cpp.yaml")}
     note = NOTE.format(robot=robot.name)
-    texts = {name: note + yaml.safe_dump(tree, sort_keys=False) for name, tree in trees.items()}
-    return {f"{robot.name}.srdf": srdf(robot), **texts}
+    texts = {name: f"# {note}\n{yaml.safe_dump(tree, sort_keys=False)}"
+             for name, tree in trees.items()}
+    head, _, body = srdf(robot).partition("\n")
+    return {f"{robot.name}.srdf": f"{head}\n<!-- {note} -->\n{body}", **texts}
 
 
 def _read(name: str) -> Tree:
@@ -180,16 +184,36 @@ def _read(name: str) -> Tree:
 def main(robot: str = "panda", folder: str = "") -> None:
     """Write the files.
 
-    :raises UserError: when the Panda's own would be written over with another robot's
+    :raises UserError: when the Panda's own would be written over with another robot's, or files
+        that others wrote; nothing is written then
     """
     if not folder and robot != "panda":
         raise UserError("Name a folder for the files: python -m wm_ros.moveit_config ROBOT FOLDER")
     target = Path(folder) if folder else config(FOLDER)
+    texts = {target / name: text
+             for name, text in files(load_robot(robot), whole=bool(folder)).items()}
+    for path, text in texts.items():
+        if path.exists() and not _is_ours(path, text):
+            raise UserError(f"{path} exists already, was written by hand or another program and "
+                            "is not overwritten: name another folder, or move it away.")
     target.mkdir(parents=True, exist_ok=True)
-    for name, text in files(load_robot(robot), whole=bool(folder)).items():
-        (target / name).write_text(text, encoding="utf-8")
-        print(f"wrote {target / name}")
+    for path, text in texts.items():
+        write_text(path, text)
+        print(f"wrote {path}")
+
+
+def _is_ours(path: Path, text: str) -> bool:
+    """Whether a file is of this tool, by its note, or would not change."""
+    old = path.read_text(encoding="utf-8", errors="replace")
+    return old == text or any(TOOL in line for line in old.splitlines()[:2])
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    try:
+        main(*sys.argv[1:3])
+    except (UserError, OSError) as mistake:
+        told = explain(mistake)
+        if told is None:
+            raise
+        print(told[0], file=sys.stderr)
+        raise SystemExit(told[1]) from None

@@ -120,12 +120,16 @@ def load_robot(name: str = "panda") -> RobotConfig:
 
     :raises UserError: if a file is missing or does not describe a robot.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else config("robots", f"{name}.yaml")
+    is_path = name.endswith((".yaml", ".yml"))
+    path = Path(name).expanduser() if is_path else config("robots", f"{name}.yaml")
     if not path.is_file():
         known = sorted(p.stem for p in path.parent.glob("*.yaml"))
-        raise UserError(f"no robot file {path}: known robots are {', '.join(known) or 'none'}")
+        raise UserError(f"There is no robot file {path}." if is_path else
+                        f"no robot file {path}: known robots are {', '.join(known) or 'none'}")
     try:
         data = yaml.safe_load(path.read_text())
+        if not isinstance(data, dict):
+            raise ValueError("it is no list of settings with names")
         for key in ("urdf", "srdf"):  # a plain path is meant from where the YAML file lies
             if "://" not in data[key]:
                 data[key] = str(path.resolve().parent / data[key])
@@ -162,7 +166,13 @@ def _check_tool(path: Path, robot: RobotConfig) -> None:
 
 
 def parse_robot(data: dict[str, Any]) -> RobotConfig:
-    """Turns the parsed YAML into a RobotConfig, with the shapes checked."""
+    """Turns the parsed YAML into a RobotConfig, with shapes and values checked.
+
+    :raises ValueError: one of them cannot be; KeyError: one is missing
+    """
+    for block in ("limits", "gripper", "controllers", "servo", "tcp_offset"):
+        if not isinstance(data[block], dict):
+            raise ValueError(f"{block} is empty")
     joints = tuple(data["arm_joints"])
     n = len(joints)
 
@@ -173,12 +183,28 @@ def parse_robot(data: dict[str, Any]) -> RobotConfig:
         array.setflags(write=False)
         return array
 
-    limits, servo = data["limits"], data["servo"]
-    position = vector(limits["position"], "limits.position", n, 2)
+    def limit(kind: str) -> Array:
+        values = vector(data["limits"][kind], f"limits.{kind}")
+        if (values <= 0).any():
+            raise ValueError(f"limits.{kind} must be above 0")
+        return values
+
+    def number(value: Any, what: str) -> float:
+        return float(vector([value], what, 1)[0])
+
+    servo, offset = data["servo"], data["tcp_offset"]
+    position = vector(data["limits"]["position"], "limits.position", n, 2)
+    if (position[:, 0] >= position[:, 1]).any():
+        raise ValueError("limits.position must be pairs of a lower and a higher one")
     home = vector(data["home"], "home")
     if (home < position[:, 0]).any() or (home > position[:, 1]).any():
         raise ValueError("home lies outside the position limits")
-    offset = data["tcp_offset"]
+    gripper = Gripper(**{key: number(value, f"gripper.{key}")
+                         for key, value in data["gripper"].items()})
+    if not (0 <= gripper.closed_width < gripper.open_width and gripper.max_speed > 0
+            and gripper.max_effort >= 0 and gripper.finger_scale and gripper.command_scale):
+        raise ValueError("gripper needs an open_width above its closed_width, a max_speed above "
+                         "0, and scales other than 0")
     return RobotConfig(
         name=data["name"],
         urdf=data["urdf"],
@@ -186,7 +212,8 @@ def parse_robot(data: dict[str, Any]) -> RobotConfig:
         base_link=data["base_link"],
         hand_link=data["hand_link"],
         tcp_link=data["tcp_link"],
-        tcp_offset=Pose.of(offset["position"], offset["quaternion"]),
+        tcp_offset=Pose.of(vector(offset["position"], "tcp_offset.position", 3),
+                           vector(offset["quaternion"], "tcp_offset.quaternion", 4)),
         attach_link=data["attach_link"],
         planning_group=data["planning_group"],
         group_aliases=tuple(data.get("group_aliases", ())),
@@ -196,16 +223,16 @@ def parse_robot(data: dict[str, Any]) -> RobotConfig:
         finger_joints=tuple(data["finger_joints"]),
         home=home,
         position_limits=position,
-        velocity_limits=vector(limits["velocity"], "limits.velocity"),
-        acceleration_limits=vector(limits["acceleration"], "limits.acceleration"),
-        effort_limits=vector(limits["effort"], "limits.effort"),
-        gripper=Gripper(**{key: float(value) for key, value in data["gripper"].items()}),
+        velocity_limits=limit("velocity"),
+        acceleration_limits=limit("acceleration"),
+        effort_limits=limit("effort"),
+        gripper=gripper,
         controllers=Controllers(**data["controllers"]),
         servo=Servo(
             stiffness=vector(servo["stiffness"], "servo.stiffness"),
             damping=vector(servo["damping"], "servo.damping"),
             armature=vector(servo["armature"], "servo.armature"),
-            gripper_stiffness=float(servo["gripper_stiffness"]),
-            gripper_damping=float(servo["gripper_damping"]),
+            gripper_stiffness=number(servo["gripper_stiffness"], "servo.gripper_stiffness"),
+            gripper_damping=number(servo["gripper_damping"], "servo.gripper_damping"),
         ),
     )

@@ -17,7 +17,9 @@ PAGE = Path("docs") / "python_api.md"
 MODULES = {
     "World model": ("wm_ros.world_model.interface", "wm_ros.world_model.loading",
                     "wm_ros.world_model.deciding", "wm_ros.world_model.precision",
-                    "wm_ros.world_model.ensemble"),
+                    "wm_ros.world_model.ensemble", "wm_ros.world_model.video.model",
+                    "wm_ros.world_model.jepa.model", "wm_ros.world_model.scene3d.model"),
+    "Evaluation": ("wm_ros.evaluation.closed_loop",),
     "Motion": ("wm_ros.motion.pose", "wm_ros.motion.kinematics", "wm_ros.motion.planner",
                "wm_ros.motion.planning_scene", "wm_ros.motion.cartesian",
                "wm_ros.motion.trajectory", "wm_ros.motion.chunks"),
@@ -38,7 +40,7 @@ from wm_ros.sim.env import TaskEnv
 from wm_ros.world_model import load_model
 
 env = TaskEnv("close_drawer", seed=100, split="held_out")
-model = load_model("checkpoints/video")
+model = load_model("video")
 obs = env.observe()
 state = model.observe(to_observation(obs))
 chunks = model.act(state, env.instruction, n=4)

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from wm_ros.evaluation.statistics import wilson
-from wm_ros.files import write_text
+from wm_ros.files import whole, write_text
 
 FAMILIES = ("video", "twin")
 SHARED = ("tokeniser.safetensors", "locator.safetensors")
@@ -63,26 +63,32 @@ def command(*words: object) -> list[str]:
 
 def train(out: Path, common: list[object], seed: int) -> None:
     """Both families beside each other, half of the cores each; what they say goes to train.log."""
-    running = []
-    for family in FAMILIES:
-        folder = out / f"{family}_{seed}"
-        if (folder / "config.yaml").exists():
-            continue
-        folder.mkdir(exist_ok=True)
-        for name in SHARED:
-            if not (folder / name).exists():
-                shutil.copy(out / "shared" / name, folder)
-        threads = max(1, (os.cpu_count() or 1) // len(FAMILIES))
-        log = (folder / "train.log").open("a")
-        running.append((folder, time.monotonic(), subprocess.Popen(
-            command("train", *common, "--family", family, "--seed", seed, "--out", folder,
-                    "--processes", "1"), stdout=log, stderr=log,
-            env=os.environ | {"OMP_NUM_THREADS": str(threads)})))
-        print(f"training {folder}: see {folder / 'train.log'}", flush=True)
-    for folder, began, process in running:
-        if process.wait():
-            raise SystemExit(f"Training {folder} failed: see {folder / 'train.log'}.")
-        print(f"trained {folder} within {time.monotonic() - began:.0f} s", flush=True)
+    running: list[tuple[Path, float, subprocess.Popen[bytes]]] = []
+    try:
+        for family in FAMILIES:
+            folder = out / f"{family}_{seed}"
+            if (folder / "config.yaml").exists():
+                continue
+            folder.mkdir(exist_ok=True)
+            for name in SHARED:
+                if not (folder / name).exists():
+                    with whole(folder / name) as part:
+                        shutil.copyfile(out / "shared" / name, part)
+            threads = max(1, (os.cpu_count() or 1) // len(FAMILIES))
+            log = (folder / "train.log").open("a")
+            running.append((folder, time.monotonic(), subprocess.Popen(
+                command("train", *common, "--family", family, "--seed", seed, "--out", folder,
+                        "--processes", "1"), stdout=log, stderr=log,
+                env=os.environ | {"OMP_NUM_THREADS": str(threads)})))
+            print(f"training {folder}: see {folder / 'train.log'}", flush=True)
+        for folder, began, process in running:
+            if process.wait():
+                raise SystemExit(f"Training {folder} failed: see {folder / 'train.log'}.")
+            print(f"trained {folder} within {time.monotonic() - began:.0f} s", flush=True)
+    finally:  # where one failed, the other does not go on alone
+        for _, _, process in running:
+            process.terminate()
+            process.wait()
 
 
 def outcomes(folder: Path) -> dict[str, bool]:

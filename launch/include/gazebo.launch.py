@@ -15,6 +15,7 @@ from wm_ros.launching.arguments import ROOM, Argument
 from wm_ros.launching.gazebo import GAZEBO, gz_arguments, need, world_folder
 from wm_ros.launching.system import own_topics
 from wm_ros.robot import load_robot
+from wm_ros.sim.gazebo_robot import spawn_pose
 
 ARGUMENTS = (Argument("room", "home", "which room", ("home", "office")), *ROOM)
 TIME = {"use_sim_time": True}
@@ -38,7 +39,7 @@ def start(context):
     description = ParameterValue((folder / "robot.urdf").read_text(), value_type=str)
     spawn = Node(package="ros_gz_sim", executable="create", name="spawn_robot", output="screen",
                  arguments=["-world", value["room"], "-file", str(folder / "robot.urdf"),
-                            "-name", robot.name], parameters=[TIME])
+                            "-name", robot.name, *spawn_pose(robot)], parameters=[TIME])
     controllers = Node(package="controller_manager", executable="spawner", output="screen",
                        arguments=["joint_state_broadcaster", robot.controllers.arm,
                                   robot.controllers.gripper], parameters=[TIME])

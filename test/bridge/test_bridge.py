@@ -6,6 +6,7 @@ import array
 
 import numpy as np
 import pytest
+import yaml
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Pose as PoseMsg
 from geometry_msgs.msg import TransformStamped, WrenchStamped
@@ -310,8 +311,28 @@ def test_furniture_of_a_user_reaches_the_planning_scene() -> None:
     assert table.id == "table"
     assert list(table.primitives[0].dimensions) == [1.0, 0.6, 0.04]
     assert list(post.primitives[0].dimensions) == [0.5, 0.03]  # height first, as MoveIt wants it
-    with pytest.raises(UserError, match="position"):
-        furniture.from_yaml({"table": [{"box": [1, 1, 1]}]}, "base")
+
+
+@pytest.mark.parametrize(("part", "sentence"), [
+    ("box: [1, 1, 1]", "needs a shape .* and a position"),
+    ("ball: 1, position: [0, 0, 1]", "needs a shape .* and a position"),
+    ("cylinder: 0.02, position: [0, 0, 1]", r"needs cylinder: \[radius, length\] .*, not 0.02"),
+    ("cylinder: [0.02], position: [0, 0, 1]", r"needs cylinder: \[radius, length\]"),
+    ("box: [0.1, 0.2], position: [0, 0, 1]", r"needs box: \[x, y, z\]"),
+    ("box: [0.1, 0.2, wide], position: [0, 0, 1]", r"needs box: \[x, y, z\]"),
+    ("sphere: [0.1, 0.2], position: [0, 0, 1]", r"needs sphere: \[radius\]"),
+    ("sphere: -0.1, position: [0, 0, 1]", "more than 0 m"),
+    ("sphere: 0.1, position: [0.5, 0.1]", r"needs position: \[x, y, z\]"),
+    ("sphere: 0.1, position: [0, 0, 1], yaw: left", "needs yaw"),
+    ("sphere: 0.1, position: [0, 0, 1], quaternion: [0, 0, 0, 0]", "no length"),
+])
+def test_furniture_that_cannot_be_read_is_told_with_its_part(part: str, sentence: str) -> None:
+    good = {"box": [1.0, 0.6, 0.04], "position": [0.5, 0, -0.02]}
+    with pytest.raises(UserError, match=f"Part 2 of the furniture table.*{sentence}"):
+        furniture.from_yaml({"table": [good, yaml.safe_load(f"{{{part}}}")]}, "base")
+    for data in ([good], {"table": good}):
+        with pytest.raises(UserError, match="box: "):
+            furniture.from_yaml(data, "base")  # type: ignore[arg-type]
 
 
 def state(stamp: float, **positions: float) -> JointState:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("rclpy")
 pytest.importorskip("wm_ros.msg")
@@ -29,6 +31,8 @@ from wm_ros.data.any_bag import AnyBag  # noqa: E402
 from wm_ros.data.bag import Raw, read_raw  # noqa: E402
 from wm_ros.data.episode import VECTOR_FEATURES, Episode  # noqa: E402
 from wm_ros.data.lerobot import Dataset, DatasetWriter  # noqa: E402
+from wm_ros.files import alone  # noqa: E402
+from wm_ros.paths import config  # noqa: E402
 
 TEST = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TEST / "data"))
@@ -76,7 +80,7 @@ def test_a_bag_comes_back_from_a_data_set_byte_by_byte(
     assert convert(dataset, "--out", tmp_path / "bags") == 0
     assert convert(dataset, "--out", tmp_path / "bags") == 0
     assert "0 bags written, 2 were there already" in capsys.readouterr().err
-    back = {folder.name.split("-")[0]: folder for folder in (tmp_path / "bags").iterdir()}
+    back = {folder.name.split("-")[0]: folder for folder in (tmp_path / "bags").glob("[!.]*")}
     assert set(back) == {"home", "office"}
     for room, folder in back.items():
         assert messages(folder) == messages(BAGS / room)
@@ -393,3 +397,77 @@ def test_collecting_into_a_converted_set_is_refused(dataset: Path,
     assert main(["collect", "--out", str(dataset), "--tasks", "open_drawer"]) == 2
     assert "made by `wm convert`" in capsys.readouterr().err
     assert not (dataset / "collect.json").exists()
+
+
+def two_takes(folder: Path, poses: tuple[int, ...] = (7,), actions: tuple[int, ...] = ()) -> Path:
+    """A recorded episode of 14 rows; the hand of some is nowhere, the command of others empty."""
+    writer = DatasetWriter(folder / "set")
+    writer.commit(synthetic_episode("open_drawer", 0, rows=14))
+    with writer.lock():
+        writer.merge()
+    assert convert(folder / "set", "--out", folder / "bags") == 0
+    [bag] = (folder / "bags").glob("[!.]*")
+    seen: Counter[str] = Counter()
+
+    def spoilt(raw: Raw) -> Iterator[Raw]:
+        number, message = seen[raw.topic], decode(raw)
+        seen[raw.topic] += 1
+        if raw.topic == "/recorded/tcp_pose" and number in poses:
+            message.pose.position.x = float("nan")
+        if raw.topic == "/recorded/action" and number in actions:
+            message.poses = []
+        yield raw._replace(data=serialize_message(message))
+
+    return changed(bag, folder / "spoilt", spoilt)
+
+
+def test_rows_without_a_finite_pose_or_a_command_are_unusable(tmp_path: Path) -> None:
+    bag = two_takes(tmp_path, (7,), (3,))
+    assert convert(bag, "--out", tmp_path / "made", "--min-seconds", "0") == 0
+    [source] = state(tmp_path / "made")
+    assert [e["rows"] for e in source["episodes"]] == [3, 3, 6]
+    assert source["unusable"] == {"state is not finite": 1,
+                                  "an action has no pose or no gripper width": 1}
+
+
+def test_a_bag_in_which_a_conversion_was_stopped_keeps_its_labels_and_its_episodes(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    bag, root = two_takes(tmp_path / "a"), tmp_path / "made"
+    other = two_takes(tmp_path / "b", poses=())  # the same task and seed
+    commit, left = DatasetWriter.commit, [1]
+
+    def stops(writer: DatasetWriter, episode: Episode) -> None:
+        if not left.pop():
+            raise KeyboardInterrupt
+        left.append(0)
+        commit(writer, episode)
+
+    again = (bag, "--out", root, "--min-seconds", "0")
+    with monkeypatch.context() as patch:
+        patch.setattr(DatasetWriter, "commit", stops)
+        assert convert(*again) == 130
+    assert convert(*again, "--room", "kitchen") == 2
+    assert "another instruction, task, room" in capsys.readouterr().err.replace("\n", " ")
+    assert convert(other, *again[1:]) == 0
+    assert convert(*again) == 0
+    assert sorted(row["length"] for row in Dataset(root).rows) == [6, 7, 14]
+
+
+def test_bags_are_written_by_one_conversion_and_robots_are_not_mixed(
+        dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with alone(tmp_path / "bags"):
+        assert convert(dataset, "--out", tmp_path / "bags") == 2
+        assert "Another process" in capsys.readouterr().err
+    robot = yaml.safe_load(config("robots", "panda.yaml").read_text())
+    (tmp_path / "fr3.yaml").write_text(yaml.safe_dump({**robot, "name": "fr3"}))
+    (tmp_path / "map.yaml").write_text(f"robot: {tmp_path / 'fr3.yaml'}")
+    assert convert(BAGS / "home", "--out", dataset, "--topics", tmp_path / "map.yaml") == 2
+    assert "robot panda" in capsys.readouterr().err.replace("\n", " ")
+
+
+@pytest.mark.parametrize("option", ["--min-seconds=nan", "--min-seconds=inf", "--tolerance=nan"])
+def test_durations_are_numbers(tmp_path: Path, option: str,
+                               capsys: pytest.CaptureFixture[str]) -> None:
+    assert convert(BAGS / "home", "--out", tmp_path / "set", option) == 2
+    assert "must be a number" in capsys.readouterr().err and not (tmp_path / "set").exists()

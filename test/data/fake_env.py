@@ -94,3 +94,12 @@ class FakeDriver:
     def __call__(self, obs: SimpleNamespace, instruction: str,
                  width: float) -> tuple[Pose, float]:
         return Pose(obs.tcp.position - np.array([0.001, 0.0, 0.0]), DOWN), 0.02
+
+
+class NowhereEnv(FakeEnv):
+    """The arm of seed 1 is nowhere at the end."""
+
+    def step(self, action: tuple[Pose, float]) -> None:
+        super().step(action)
+        if self.seed == 1 and self.success():
+            self.position[1] = np.nan

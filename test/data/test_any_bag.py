@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,26 @@ def test_the_example_map_and_the_nodes_own_file_can_be_read(tmp_path: Path) -> N
     (tmp_path / "map.yaml").write_text("- a list\n")
     with pytest.raises(UserError, match="must hold"):
         load_map(tmp_path / "map.yaml")
+
+
+def test_a_damaged_page_or_message_ends_the_reading_and_is_told(tmp_path: Path) -> None:
+    plain = by_rosbags(BAGS / "home", tmp_path / "plain", SQLITE3)
+    [file] = plain.glob("*.db3")
+    with closing(sqlite3.connect(file)) as database:
+        [[size]] = database.execute("PRAGMA page_size")
+    whole = bytearray(file.read_bytes())
+    page = len(whole) // 2 // size * size
+    whole[page:page + 4] = b"\xff" * 4  # where the image that lies here goes on
+    file.write_bytes(whole)
+    packed = by_rosbags(BAGS / "home", tmp_path / "packed", SQLITE3, MESSAGE)
+    [file] = packed.glob("*.db3")
+    with closing(sqlite3.connect(file)) as database:
+        [[middle]] = database.execute("SELECT id FROM messages ORDER BY timestamp LIMIT 1 "
+                                      "OFFSET (SELECT count(*) / 2 FROM messages)")
+        database.execute("UPDATE messages SET data = zeroblob(20) WHERE id = ?", (middle,))
+        database.commit()
+    for folder in (plain, packed):
+        bag = AnyBag(folder)
+        read = len(list(bag.messages()))
+        assert 0 < read < len(list(read_raw(BAGS / "home"))), folder
+        assert "damaged from some place on" in bag.damage[0]

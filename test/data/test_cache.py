@@ -155,3 +155,31 @@ def test_episodes_that_another_recorder_told_less_of_are_read(sets, tmp_path: Pa
         (root / "meta/info.json").write_text(json.dumps(info))
         with pytest.raises(UserError, match=said):
             Dataset(root)
+
+
+def test_robots_are_not_mixed(sets, tmp_path: Path) -> None:
+    shutil.copytree(sets[1], tmp_path / "s")
+    file = tmp_path / "s" / "meta" / "info.json"
+    info = json.loads(file.read_text())
+    file.write_text(json.dumps({**info, "robot_type": "fr3"}))
+    with pytest.raises(UserError, match="several robots .fr3, panda"):
+        build_cache([sets[0], tmp_path / "s"], tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("name", "left"), [
+    *((f"{kind}/**/*.*", left) for kind in ("videos", "data") for left in (None, 0.0, 0.6)),
+    ("meta/episodes/**/*.parquet", 0.6), ("meta/tasks.parquet", 0.6)])
+def test_a_data_set_that_was_copied_in_part_gets_one_sentence(
+        sets, tmp_path: Path, workers: int, name: str, left: float | None) -> None:
+    shutil.copytree(sets[1], tmp_path / "s")
+    file = next(path for path in (tmp_path / "s").glob(name) if path.is_file())
+    content = file.read_bytes()
+    file.unlink()
+    if left is not None:
+        file.write_bytes(content[:int(left * len(content))])
+    for read in (lambda: build_cache(tmp_path / "s", tmp_path / "c", workers=workers),
+                 lambda: Dataset(tmp_path / "s").episode(2)):
+        with pytest.raises(UserError, match=f"{file} of the data set is missing or damaged"):
+            read()

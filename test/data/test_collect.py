@@ -128,10 +128,14 @@ def test_a_set_without_episodes_takes_other_settings_and_an_older_one_goes_on(
     assert collect(folder, ["a"], 2, CLEAN, 1, env="fake_env:FakeEnv")["episodes"] == 2
 
 
-def test_a_layout_that_raises_does_not_end_the_collection(tmp_path: Path) -> None:
-    summary = collect(tmp_path / "set", ["a"], 4, CLEAN, 1, env="fake_env:BrokenEnv")
+@pytest.mark.parametrize(("env", "said"), [
+    ("BrokenEnv", "RuntimeError: no place for the mug"), ("NowhereEnv", "is not finite")])
+def test_a_layout_that_goes_wrong_does_not_end_the_collection(tmp_path: Path, env: str,
+                                                              said: str) -> None:
+    summary = collect(tmp_path / "set", ["a"], 4, CLEAN, 1, env=f"fake_env:{env}")
     assert summary["episodes"] == 3
-    assert summary["last_run"]["errors"][0]["error"] == "RuntimeError: no place for the mug"
+    [error] = summary["last_run"]["errors"]
+    assert error["seed"] == 1 and said in error["error"]
 
 
 def test_a_killed_worker_is_explained_and_its_siblings_episodes_kept(tmp_path: Path) -> None:

@@ -209,3 +209,19 @@ def test_features_in_another_form_are_refused(tmp_path: Path, feature: str, chan
     path.write_text(json.dumps(info))
     with pytest.raises(UserError, match=feature):
         Dataset(tmp_path)
+
+
+def test_a_damaged_episode_that_is_not_in_the_files_yet_is_named(tmp_path: Path) -> None:
+    writer = DatasetWriter(tmp_path / "set")
+    for seed in range(2):
+        writer.commit(synthetic_episode(seed=seed))
+    bad = writer.pending / "put_mug_on_tray-00000001"
+    for file in bad.iterdir():
+        whole = file.read_bytes()
+        file.write_bytes(whole[:len(whole) // 2])
+        with writer.lock(), pytest.raises(UserError, match=f"{bad} .* delete that folder"):
+            writer.merge()
+        file.write_bytes(whole)
+    shutil.rmtree(bad)
+    with writer.lock():
+        assert writer.merge() == 1

@@ -153,3 +153,40 @@ def test_recovering_a_split_bag_keeps_every_file_and_unknown_types(tmp_path: Pat
 def test_topics_may_be_named_without_their_slash_and_left_out_all_the_same() -> None:
     assert wanted("/a/image", {"/a/image"}, None)
     assert not wanted("/a/image", {"/a/image"}, re.compile("image"))
+
+
+def test_a_bag_that_is_still_being_recorded_is_left_to_its_recorder(tmp_path: Path) -> None:
+    writer = BagWriter(tmp_path / "bag")
+    writer.add_topic("/words", "std_msgs/msg/String")
+    writer.write("/words", bytes(8), 1000)
+    writer.flush()
+    with pytest.raises(UserError, match="still being recorded"):
+        recover(tmp_path / "bag")
+    writer.write("/words", bytes(8), 1001)
+    writer.close()
+    assert recover(tmp_path / "bag") == 2
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3, 4])
+def test_a_recovery_that_is_stopped_loses_nothing(tmp_path: Path, monkeypatch,
+                                                  calls: int) -> None:
+    folder, replace, left = tmp_path / "bag", os.replace, [calls]
+    for part in range(2):
+        writer = BagWriter(tmp_path / f"part{part}")
+        writer.add_topic("/words", "std_msgs/msg/String")
+        writer.write("/words", bytes(8), 1000 + part)
+        writer.close()
+        folder.mkdir(exist_ok=True)
+        replace(writer.file, folder / f"bag_{part}.mcap")
+
+    def stops(source: Path, target: Path) -> None:
+        left[0] -= "recovered/metadata" not in str(target)
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", stops)
+        recover(folder)
+    assert recover(folder) == 2
+    assert [raw.log_time for raw in read_raw(folder)] == [1000, 1001]

@@ -20,10 +20,17 @@ from tiny_jepa import make_jepa  # noqa: E402
 
 from wm_ros import paths  # noqa: E402
 from wm_ros.cli import main  # noqa: E402
-from wm_ros.evaluation import bench, calibrate, compare, keeping, probe_command  # noqa: E402
+from wm_ros.evaluation import (  # noqa: E402
+    bench,
+    calibrate,
+    compare,
+    evaluate,
+    keeping,
+    probe_command,
+)
 from wm_ros.sim.env import TaskEnv  # noqa: E402
+from wm_ros.world_model.checkpoint import read_config, save_config, save_tensors  # noqa: E402
 from wm_ros.world_model.text import DIM, normalise  # noqa: E402
-from wm_ros.world_model.video.checkpoint import read_config, save_config, save_tensors  # noqa: E402
 
 TASK = "press_button"
 SEEDS = 12
@@ -48,6 +55,15 @@ def model(tmp_path: Path) -> Path:
     return folder
 
 
+def test_eval_scores_no_pictures_of_the_twin_which_imagines_none(model: Path,
+                                                                 tmp_path: Path) -> None:
+    save_config(read_config(model) | {"family": "twin"}, model)
+    out = tmp_path / "eval"
+    assert main(["eval", "--model", str(model), *ONE, "--open-loop", "1", "--films", "0", "--out",
+                 str(out)]) == 0
+    assert json.loads((out / "eval.json").read_text())["open_loop"] == {}
+
+
 def test_eval_writes_rates_a_film_and_a_page(model: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
     assert main(["eval", "--model", str(model), *ONE, "--open-loop", "1", "--out", str(out)]) == 0
@@ -56,6 +72,16 @@ def test_eval_writes_rates_a_film_and_a_page(model: Path, tmp_path: Path, capsys
     assert f"| {TASK} | " in capsys.readouterr().out
     assert len(list(out.glob(f"{TASK}-100-*.gif"))) == 1 and (out / "index.html").is_file()
     assert not (out / "unfinished").exists(), "the next command starts anew"
+
+
+def test_eval_takes_nearness_to_a_goal_for_no_probability(tmp_path: Path, monkeypatch) -> None:
+    looked = evaluate.Outcome(TASK, 100, "", True, 3.0, 1.0, act_ms=[1.0], looks=[(0, 0.5, 0.1)])
+    monkeypatch.setattr(evaluate.Workers, "answers", lambda self, calls, **_: iter(
+        [looked] * len(list(calls))))
+    out = tmp_path / "out"
+    assert main(["eval", "--model", str(make_jepa(tmp_path / "jepa")), *ONE, "--films", "0",
+                 "--out", str(out)]) == 0
+    assert json.loads((out / "eval.json").read_text())["calibration"] == {}
 
 
 def test_ctrl_c_ends_eval_within_seconds_and_the_same_command_goes_on(
@@ -130,6 +156,29 @@ def test_calibrate_tells_its_numbers_and_writes_them(model: Path, monkeypatch, c
     assert read_config(model)["scales"]["success"] == [0.7, -2.0]
 
 
+def test_calibrate_keeps_what_was_written_meanwhile_and_tells_of_other_weights(
+        model: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(calibrate.Workers, "answers", lambda self, calls: iter([[]]))
+    monkeypatch.setattr(calibrate, "predicted", lambda looks, numbers: calibrate.np.zeros(0))
+
+    def fit(looks: list) -> list[float]:
+        save_config(read_config(model) | {"note": "mine"}, model)
+        return [0.7, -2.0]
+
+    monkeypatch.setattr(calibrate, "fit", fit)
+    assert main(["calibrate", "--model", str(model), *ONE]) == 0
+    card = read_config(model)
+    assert card["note"] == "mine" and card["scales"]["success"] == [0.7, -2.0]
+
+    def train(looks: list) -> list[float]:
+        save_tensors({"new": torch.zeros(1)}, model / "model.safetensors")
+        return [0.9, 0.0]
+
+    monkeypatch.setattr(calibrate, "fit", train)
+    assert main(["calibrate", "--model", str(model), *ONE]) == 2
+    assert "changed meanwhile" in capsys.readouterr().err and read_config(model) == card
+
+
 def test_imagine_writes_a_strip_and_its_errors(model: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
     assert main(["imagine", TASK, "--model", str(model), "--looks", "1", "--out", str(out)]) == 0
@@ -154,3 +203,13 @@ def test_bench_measures_a_model_and_a_part_that_fails_does_not_end_the_others(
     report = json.loads(out.read_text())
     assert "no checkpoint" in report["model"]["error"] and report["planner"] == {"p50_ms": 1.0}
     assert main(["bench", "--out", str(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize("text", ["notes of mine", '{"commit": "abc"}', "[]"])
+def test_bench_overwrites_nothing_but_its_own_report(text: str, tmp_path: Path, monkeypatch,
+                                                     capsys) -> None:
+    monkeypatch.setitem(bench.PARTS, "planner", lambda _: {"p50_ms": 1.0})
+    mine = tmp_path / "mine"
+    mine.write_text(text)
+    assert main(["bench", "--only", "planner", "--out", str(mine)]) == 2
+    assert "not overwritten" in capsys.readouterr().err and mine.read_text() == text

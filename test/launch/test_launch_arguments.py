@@ -119,6 +119,43 @@ def test_lists_that_ros_cannot_read_are_named(tmp_path: Path) -> None:
     assert user_file(str(own)) == [str(own)]
 
 
+@pytest.mark.parametrize(("group", "parameters", "sentence"), [
+    ("/**", "safety: {max_tool_sped: 0.1}",
+     "/** has no parameter safety.max_tool_sped, did you mean safety.max_tool_speed?"),
+    ("/**", "safety.vmax: 0.1", "/** has no parameter safety.vmax; docs/ros_names.md lists all"),
+    ("/**", "max_jump: 0.1", "did you mean safety.max_jump?"),
+    ("motion", "padding: 0.1", "there is no node motion, did you mean move_group?"),
+    ("/planing", "horizon: 2", "there is no node /planing, did you mean planning?"),
+    ("move_group", "paddding: 0.1", "did you mean padding?"),
+    ("move_group", "safety: {max_tool_speed: 0.1}", "it is one of planning and monitor."),
+    ("imagination", "horizon: 2", "imagination has no parameter horizon; it is one of planning."),
+    ("planning", "colour: red", "planning has no parameter colour; docs/ros_names.md lists all"),
+])
+def test_misspelt_parameters_are_not_passed_over(
+        group: str, parameters: str, sentence: str, tmp_path: Path) -> None:
+    own = tmp_path / "mine.yaml"
+    own.write_text(f"{group}:\n  ros__parameters:\n    {parameters}\n")
+    with pytest.raises(UserError) as error:
+        system("home", given(config=str(own)))
+    assert str(error.value).startswith(f"config:={own} is not possible; ")
+    assert sentence in str(error.value)
+
+
+def test_parameters_of_other_nodes_and_of_ros_may_stand_in_the_file(
+        root: Path, tmp_path: Path) -> None:
+    own = tmp_path / "mine.yaml"
+    own.write_text("""
+/**: {ros__parameters: {use_sim_time: true, robot_ip: 10.0.0.2, publish_rate: 50}}
+/planning: {ros__parameters: {horizon: 2, safety.max_jump: 0.1, qos_overrides: {/tf: {depth: 2}}}}
+move_group: {ros__parameters: {trajectory_execution: {allowed_goal_duration_margin_extra: 1.0}}}
+camera_driver: {ros__parameters: {rate: 30, safety: {on: true}}}
+my_namespace: {planer: {ros__parameters: {anything: 1}}}
+""")
+    assert user_file(str(own)) == [str(own)]
+    for shipped in ("nodes", "motion", "safety", "topics"):
+        user_file(str(root / "config" / f"{shipped}.yaml"))
+
+
 OWN = """
 simulation:
   ros__parameters: {seed: 5, held_out: false, task: close_door}
@@ -188,15 +225,15 @@ def test_displays_follow_the_robots_own_topics(tmp_path: Path) -> None:
     assert own_topics("") == {}
 
 
-def _demo_specs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str]
-                ) -> list[NodeSpec]:
-    """The nodes that `wm demo` hands to its supervisor."""
+def _demo_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str]
+                ) -> list[list[str]]:
+    """The command lines of the nodes that `wm demo` hands to its supervisor."""
     class Caught(Exception):
         pass
-    caught: list[NodeSpec] = []
+    caught: list[list[str]] = []
 
-    def catch(specs: list[NodeSpec], *_: Any) -> None:
-        caught.extend(specs)
+    def catch(specs: list[NodeSpec], _logs: Path, _died: Any, own: list[str]) -> None:
+        caught.extend(spec.command_line(own) for spec in specs)
         raise Caught
     parser = argparse.ArgumentParser()
     demo.add_arguments(parser)
@@ -214,13 +251,18 @@ def _demo_specs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str
     ("office", ["--headless", "--task", "press the red button", "--seed", "7"],
      {"headless": "true", "instruction": "press the red button", "seed": "7"}),
     ("home", ["--port", "9001"], {"port": "9001"}),
+    ("home", ["--config", "mine.yaml"], {"config": "mine.yaml"}),
 ])
 def test_launch_starts_the_nodes_and_parameters_of_the_demo(
         room: str, words: list[str], values: dict[str, str], tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch) -> None:
-    demos = _demo_specs(monkeypatch, tmp_path, ["--scene", room, *words])
-    launched = system(room, given(**values))
-    assert [s.command_line() for s in launched] == [s.command_line() for s in demos]
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text("planning: {ros__parameters: {horizon: 8}}\n"
+                                 "view: {ros__parameters: {port: 9003}}\n")
+    demos = _demo_lines(monkeypatch, tmp_path, ["--room", room, *words])
+    value = given(**values)
+    launched = system(room, value)
+    assert [s.command_line(user_file(value["config"])) for s in launched] == demos
 
 
 def test_a_world_that_nothing_loads_or_of_another_room_is_refused(tmp_path: Path) -> None:
@@ -290,6 +332,7 @@ def test_instruction_and_recording_become_commands(tmp_path: Path) -> None:
     assert set(command[command.index("--nodes") + 1:]) == {s.name for s in specs if s.safety}
     assert record_command(value) == wm("record", "--out", str(tmp_path / "bag"))
     assert record_command(given(record="true")) == wm("record")
+    assert "--time-limit" not in instruct_command(given(instruction="open the door"), specs)
     assert not instruct_command(given(), specs) and not record_command(given())
 
 
@@ -305,7 +348,12 @@ def test_replay_is_the_command(tmp_path: Path) -> None:
     topics.touch()
     more = given(FILES["replay"], bag=str(tmp_path), topics=str(topics), realtime="true")
     assert replay_command(more)[-3:] == ["--topics", str(topics), "--realtime"]
-    for wrong, part in (({}, "bag:=FOLDER"), ({"bag": "/nowhere"}, "no such file")):
+    seen = given(FILES["replay"], bag=str(tmp_path), instruction="open it", rectified="true",
+                 proposer=str(tmp_path))
+    assert replay_command(seen)[-5:] == ["--proposer", str(tmp_path), "--instruction", "open it",
+                                         "--rectified"]
+    for wrong, part in (({}, "bag:=FOLDER"), ({"bag": "/nowhere"}, "no such file"),
+                        ({"bag": str(tmp_path), "proposer": "/nowhere"}, "proposer:=/nowhere")):
         with pytest.raises(UserError, match=part):
             replay_command(given(FILES["replay"], **wrong))
 

@@ -2,18 +2,22 @@
 """An arm whose base is not its URDF's root: everything is still meant in the base frame."""
 from __future__ import annotations
 
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from own_arm import Element, fixed, mount, write
 
 from wm_ros.motion.planner import Planner
-from wm_ros.motion.pose import Pose, distance
+from wm_ros.motion.pose import Pose, distance, quaternion_from_rpy
 from wm_ros.motion.shapes import Box, SceneObject
+from wm_ros.motion.urdf import link_poses
 from wm_ros.robot import RobotConfig, load_robot
+from wm_ros.sim.schema import Scene
 
 BASE = Pose.of([0.3, 0.1, 0.8], [0, 0, 0.5**0.5, 0.5**0.5])  # in the URDF's root
 
@@ -91,7 +95,6 @@ def test_the_frame_world_is_the_base_where_the_urdf_has_none() -> None:
 
 @pytest.mark.parametrize("root", ["world", "stand"])  # MuJoCo makes a root "world" its own
 def test_the_simulated_arm_stands_with_its_base_in_the_world(tmp_path: Path, root: str) -> None:
-    from wm_ros.sim.schema import Scene
     from wm_ros.sim.simulator import Simulator
 
     def foot(urdf: Element) -> None:
@@ -111,6 +114,49 @@ def test_the_simulated_arm_stands_with_its_base_in_the_world(tmp_path: Path, roo
     shift = BASE.inverse().position
     place = of_base.data.geom_xpos[of_base.model.body("base_link").geomadr[0]]
     assert np.allclose(sim.data.geom_xpos[0], BASE.inverse().rotation() @ place + shift, atol=1e-6)
+
+
+@pytest.mark.parametrize("root", ["world", "stand"])
+def test_transforms_tell_of_one_tree_with_the_cameras_about_the_base(
+        tmp_path: Path, root: str) -> None:
+    simulation_node = pytest.importorskip("wm_ros.nodes.simulation_node")
+    from wm_ros.bridge.transforms import TransformBuffer
+
+    robot = load_robot(write(tmp_path, lambda urdf: mount(urdf, root)))
+    eye = Pose.of([1.0, 0.0, 0.5])
+    sim = Mock(scene=Mock(furnishings=()), tcp_pose=Pose.identity)
+    sim.render.return_value.pose = eye
+    told = Mock()
+    node = SimpleNamespace(robot=robot, _furniture_out=Mock(), _static_out=told,
+                           number=lambda _: 0.0, text=str,
+                           _message=simulation_node.SimulationNode._message)
+    simulation_node.SimulationNode._read(node, robot.urdf_path.read_text())
+    simulation_node.SimulationNode._announce(node, Mock(sim=sim, now=1.0))
+    links = told.publish.call_args.args[0].transforms
+    assert len({link.child_frame_id for link in links}) == len(links), "two parents of one frame"
+    known = TransformBuffer()
+    known.add(links, static=True)
+    assert max(distance(known.lookup("base_link", "frames.scene_camera", 1.0), eye)) < 1e-6
+    base = BASE if root == "world" else Pose.identity()
+    assert max(distance(known.lookup("world", "base_link", 1.0), base)) < 1e-6
+    assert max(distance(known.lookup(root, "base_link", 1.0), BASE)) < 1e-6
+
+
+@pytest.mark.parametrize("root", ["world", "stand"])
+def test_in_gazebo_the_base_stands_in_the_worlds_origin(tmp_path: Path, root: str) -> None:
+    from wm_ros.sim.gazebo_robot import robot_urdf, spawn_pose
+
+    robot = load_robot(write(tmp_path, lambda urdf: mount(urdf, root)))
+    scene = Scene("empty", 0, "train", (), (), (), (), 0.4, {})
+    urdf = ElementTree.fromstring(robot_urdf(robot, scene, tmp_path / "controllers.yaml"))
+    assert len(urdf.findall("link[@name='world']")) == 1
+    spawned, words = Pose.identity(), spawn_pose(robot)
+    if words:
+        assert words[::2] == ["-x", "-y", "-z", "-R", "-P", "-Y"]
+        numbers = [float(word) for word in words[1::2]]
+        spawned = Pose.of(numbers[:3], quaternion_from_rpy(*numbers[3:]))
+    base = spawned.compose(link_poses(urdf, "world")["base_link"])
+    assert max(distance(base, Pose.identity())) < 1e-5
 
 
 def test_the_robots_pixels_are_masked_where_it_stands(robot: RobotConfig) -> None:

@@ -59,3 +59,30 @@ def test_a_description_that_is_not_there_is_named(tmp_path: Path, key: str) -> N
     path.write_text(yaml.safe_dump({**data, key: "no_such.xml"}))
     with pytest.raises(UserError, match=f"names {tmp_path}/no_such.xml as its {key}"):
         load_robot(str(path))
+
+
+@pytest.mark.parametrize(("block", "value", "said"), [
+    ("gripper", None, "gripper is empty"), ("servo", None, "servo is empty"),
+    ("gripper", {"open_width": float("inf")}, "gripper.open_width"),
+    ("gripper", {"open_width": 0.0}, "open_width above"),
+    ("gripper", {"finger_scale": 0.0}, "scales other than 0"),
+    ("limits", {"velocity": [-1.0] * 7}, "limits.velocity must be above 0"),
+    ("limits", {"position": [[1.0, -1.0]] * 7}, "limits.position must be"),
+    ("tcp_offset", {"position": [0.0, 0.0, float("nan")]}, "tcp_offset.position"),
+    ("servo", {"gripper_damping": float("nan")}, "servo.gripper_damping")])
+def test_values_that_no_robot_has_are_named(tmp_path: Path, block: str, value: dict | None,
+                                            said: str) -> None:
+    data = yaml.safe_load(config("robots", "panda.yaml").read_text())
+    data[block] = value and data[block] | value
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(data))
+    with pytest.raises(UserError, match=said):
+        load_robot(str(tmp_path / "mine.yaml"))
+
+
+def test_a_robot_file_is_found_at_home_and_a_missing_one_is_said_to_be(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copy(config("robots", "panda.yaml"), tmp_path / "mine.yaml")
+    assert load_robot("~/mine.yaml").name == "panda"
+    with pytest.raises(UserError, match=f"^There is no robot file {tmp_path}/other.yaml.$"):
+        load_robot("~/other.yaml")

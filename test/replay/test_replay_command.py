@@ -277,3 +277,38 @@ def test_nothing_is_overwritten_and_mistakes_are_said_in_one_sentence(
         assert main(["replay", *words]) == 2
         error = capsys.readouterr().err
         assert said in error and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", [
+    "--seed -1", "--seed 4294967296", "--candidates 0", "--threads 0", "--every nan",
+    "--tolerance inf", "--max-psnr-drop nan", "--max-latency-rise nan"])
+def test_wrong_numbers_are_refused_before_the_bag_is_read(
+        words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", str(tmp_path / "none"), *words.split()]) == 2
+    error = capsys.readouterr().err
+    assert words.split()[0] in error and error.count("\n") == 1
+
+
+def test_two_replays_at_once_do_not_mix(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(time, "strftime", lambda *_: "now")
+    monkeypatch.setattr(command, "_check_proposer", lambda _: None)
+    monkeypatch.setattr(command, "_tell", lambda *_: None)
+    begun: list[list[str]] = [["replay", "bag"], ["replay", "bag", "--out", "out/replay/now"]]
+    answers = []
+
+    def replay(args: Any, name: str, part: Path, before: Any) -> dict[str, Any]:
+        (part / "metrics.json").write_text(str(len(begun)))
+        while begun:  # this one still runs
+            answers.append(main(begun.pop()))
+        return {}
+
+    monkeypatch.setattr(command, "replay", replay)
+    assert main(["replay", "bag"]) == 0
+    assert answers == [2, 0]
+    assert "Another process is writing to out/replay/now" in capsys.readouterr().err
+    found = {str(path.relative_to("out/replay")) for path in Path("out/replay").rglob("*")}
+    assert found == {"now", "now/metrics.json", "now_2", "now_2/metrics.json"}

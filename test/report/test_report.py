@@ -150,3 +150,18 @@ def test_a_file_that_is_cut_or_damaged_is_said_in_one_sentence(tmp_path: Path, n
 def test_a_folder_without_a_run_is_said_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no complete run"):
         render(tmp_path)
+
+
+def test_another_runs_folder_and_anything_else_is_not_overwritten(tmp_path: Path) -> None:
+    made_up_run(tmp_path / "run", 2.0).save()
+    made_up_run(tmp_path / "other", 1.0).save()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "index.html").write_text("mine")
+    result = (tmp_path / "other" / "result.json").read_bytes()
+    for name in ("other", "mine"):
+        with pytest.raises(UserError, match="exists already and is not overwritten"):
+            render(tmp_path / "run", tmp_path / name)
+    assert (tmp_path / "other" / "result.json").read_bytes() == result
+    assert (tmp_path / "mine" / "index.html").read_text() == "mine"
+    for _ in range(2):  # its own report is made anew
+        render(tmp_path / "run", tmp_path / "out")

@@ -2,7 +2,9 @@
 """Clocks that stop, are set, or jump back: what waits goes on, what is missing is told."""
 from __future__ import annotations
 
+import math
 import struct
+import threading
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +14,12 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
+from std_msgs.msg import Header
 
+from wm_ros.bridge import times
+from wm_ros.msg import Observation
 from wm_ros.nodes import monitor_node, perception_node, simulation_loop
+from wm_ros.nodes.imagination_node import ImaginationNode
 from wm_ros.nodes.monitor_node import MonitorNode
 from wm_ros.nodes.perception_node import PerceptionNode
 from wm_ros.nodes.planning_run import Run
@@ -68,6 +74,23 @@ def test_sensors_are_missed_though_the_ros_clock_stopped_with_them(
     finally:
         node.stop()
         node.destroy_node()
+
+
+def test_surprise_is_told_again_after_a_clock_that_jumped_back() -> None:
+    judged: list[float] = []
+    node: Any = SimpleNamespace(
+        _news=threading.Condition(), _foretold=None, _compared=-math.inf, is_active=True,
+        value=lambda _: True, number=lambda _: 10.0, _show_key_poses=Mock(), _update_speed=Mock(),
+        _rollout_out=Mock(get_subscription_count=lambda: 0), _shown=-math.inf, _judge=None,
+        worker=lambda _judge, told, _message: judged.append(told.seen),
+        _decider=Mock(), _with_model=lambda *_: SimpleNamespace(times=[0.8]))
+    for looked, heard in ((100.0, (100.1, 40.0)), (40.0, (40.1, 40.8))):
+        node._compared = -math.inf
+        ImaginationNode._afterwards(node, "state", "chunk", "go", Mock(id="1"),
+                                    Mock(stamp=looked))
+        for stamp in heard:
+            ImaginationNode._observe(node, Observation(header=Header(stamp=times.stamp(stamp))))
+    assert judged == [40.0]
 
 
 def test_nobody_sleeps_as_long_as_a_clock_jumps_back() -> None:

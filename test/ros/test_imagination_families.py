@@ -18,6 +18,7 @@ from rclpy.parameter import Parameter
 
 from wm_ros.action import Imagine
 from wm_ros.bridge import chunks
+from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose
 from wm_ros.msg import Observation as ObservationMsg
 from wm_ros.nodes.imagination_node import ImaginationNode
@@ -79,6 +80,30 @@ def test_a_callers_chunks_are_imagined_and_nothing_is_proposed(
     (asked,) = {len(call.args[1].gripper) for call in imagine.call_args_list}
     assert asked == 1
     np.testing.assert_allclose(imagine.call_args.args[1].gripper, gripper[0] if gripper else 0.05)
+
+
+@pytest.mark.parametrize("family", ["scene3d", "video"])
+def test_a_callers_rate_is_kept_or_refused(node: Any, tmp_path: Path, family: str) -> None:
+    folder = "scene3d" if family == "scene3d" else str(make_checkpoint(tmp_path / "video"))
+    assert node.try_with(checkpoint=folder) == SUCCESS, node.told
+    seen = observation()
+    node._observation, node._model_input = Mock(return_value=ObservationMsg()), lambda _: seen
+    way = [Pose(seen.tcp_position, seen.tcp_quaternion)] * 16
+
+    def imagined(*rates: float) -> Any:
+        given = [chunks.to_message(chunks.Chunk("mine", 1.1, 1.0, dt, way, np.empty(0), 1.0,
+                                                np.nan, np.nan),
+                                   node.robot.base_link, node.robot.tcp_link) for dt in rates]
+        return node._imagine_body(Mock(request=Imagine.Goal(instruction=PHRASES[0],
+                                                            chunks=given)))
+    if family == "scene3d":
+        after = [t.sec + 1e-9 * t.nanosec for t in imagined(0.05).rollouts[0].times]
+        np.testing.assert_allclose(after, [0.4, 0.8], atol=1e-6)
+    else:
+        with pytest.raises(UserError, match="0.05 s apart"):
+            imagined(0.05)
+    with pytest.raises(UserError, match="different rates"):
+        imagined(0.05, 0.1)
 
 
 @pytest.mark.parametrize("together", [False, True])

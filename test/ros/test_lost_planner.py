@@ -18,7 +18,7 @@ from wm_ros.nodes.demo_client import DemoClient
 
 FOLLOWERS: list[Callable[[Any, Any], Any]] = [
     lambda client, goal: demo._follow(client, goal, Mock(), time.monotonic()),
-    instruct.follow]
+    lambda client, goal: instruct.follow(client, goal, lambda: None)]
 
 
 class Client:
@@ -39,8 +39,6 @@ class Client:
 
     def truth(self) -> Any:
         return SimpleNamespace(success=False, task="open_drawer")
-
-    known_truth = truth
 
 
 @pytest.mark.parametrize("again", [True, False])

@@ -18,7 +18,7 @@ from wm_ros.errors import UserError
 from wm_ros.motion.errors import ErrorCode
 from wm_ros.nodes import motion_execution
 from wm_ros.nodes.clients import SUCCEEDED, Goal, StopFlag, Stopped
-from wm_ros.nodes.motion_execution import Executor, Settings, check_path
+from wm_ros.nodes.motion_execution import Settings, TrajectoryExecution, check_path
 from wm_ros.robot import load_robot
 
 ROBOT = load_robot("panda")
@@ -80,7 +80,7 @@ class Handle:
         self.answer.set_result(SimpleNamespace(status=GoalStatus.STATUS_CANCELED, result=None))
 
 
-class Controllers(Executor):
+class Controllers(TrajectoryExecution):
     """Whose goals end when the test says so; the arm is at home."""
 
     def __init__(self) -> None:

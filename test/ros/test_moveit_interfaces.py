@@ -50,8 +50,10 @@ SOON = 3.0  # s, on a busy machine; the slow motions would take another four or 
 class Session:
     """A client of the motion node in this process; the node and the controller have their own."""
 
-    def __init__(self, node: Node, moveit: MoveIt2, controller: subprocess.Popen) -> None:
-        self.node, self.moveit, self.controller = node, moveit, controller
+    def __init__(self, node: Node, moveit: MoveIt2,
+                 start_controller: Callable[[], subprocess.Popen]) -> None:
+        self.node, self.moveit, self.start_controller = node, moveit, start_controller
+        self.controller = start_controller()
         self._clients: dict[str, Any] = {}
 
     def call(self, kind: Any, name: str, request: Any) -> Any:
@@ -114,11 +116,13 @@ def start(domain: int, folder: Path, *command: str) -> subprocess.Popen:
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     domain = ros_domain.take()
     folder = tmp_path_factory.mktemp("motion")
-    processes = [
-        start(domain, folder, str(ROOT / "test/ros/fake_controller.py")),
-        start(domain, folder, "-m", "wm_ros.nodes.motion_node", "--ros-args", "-p",
-              "joint_state_timeout:=2.0"),
-    ]
+    processes = [start(domain, folder, "-m", "wm_ros.nodes.motion_node", "--ros-args", "-p",
+                       "joint_state_timeout:=2.0")]
+
+    def controller() -> subprocess.Popen:
+        processes.append(start(domain, folder, str(ROOT / "test/ros/fake_controller.py")))
+        return processes[-1]
+
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=domain)
     node = Node("client", context=context)
@@ -140,7 +144,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     thread.start()
     moveit = MoveIt2(node, list(ROBOT.arm_joints), ROBOT.base_link, ROBOT.tcp_link,
                      group_name=ROBOT.planning_group)
-    running = Session(node, moveit, processes[0])
+    running = Session(node, moveit, controller)
     try:
         client = ActionClient(node, ExecuteTrajectory, "execute_trajectory")
         assert client.wait_for_server(60.0), "the motion node did not start"
@@ -510,16 +514,20 @@ def test_stale_joint_states_are_refused(session: Session) -> None:
     assert "joint states" in result.error_code.message
 
 
-def test_a_controller_that_ends_ends_the_motion_with_a_sentence(session: Session) -> None:
-    # The last test: the controller is not started again. One that is killed the middleware takes
-    # for alive for up to 20 s; its motion then ends when it has taken too long.
+@pytest.mark.parametrize(("number", "seconds"), [
+    (signal.SIGTERM, 4.0),
+    (signal.SIGKILL, 9.0)])  # the middleware takes it for alive for the 5 s of config/fastdds.xml
+def test_a_controller_that_ends_ends_the_motion_with_a_sentence(
+        session: Session, number: int, seconds: float) -> None:
     goal = ExecuteTrajectory.Goal(trajectory=slow(session))
     handle = session.send(ExecuteTrajectory, "execute_trajectory", goal)
     eventually(lambda: session.joints()[0] > 0.03)
-    session.controller.terminate()
+    session.controller.send_signal(number)
     session.controller.wait(5.0)
     ended = time.monotonic()
     code = wait(handle.get_result_async(), 30.0).result.error_code
     print(f"noticed after {time.monotonic() - ended:.2f} s")
     assert code.val == CODES.CONTROL_FAILED and "controller is gone" in code.message
-    assert time.monotonic() - ended < 4.0, "the motion would have taken longer"
+    assert time.monotonic() - ended < seconds, "the motion would have taken longer"
+    session.controller = session.start_controller()
+    eventually(lambda: np.allclose(session.joints(), HOME) and _ready(session), 15.0)

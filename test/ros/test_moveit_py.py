@@ -12,17 +12,24 @@ from typing import Any
 import fake_moveit
 import numpy as np
 import pytest
-from moveit_msgs.msg import CollisionObject, MoveItErrorCodes, PlanningScene
+from moveit_msgs.msg import (
+    CollisionObject,
+    MoveItErrorCodes,
+    PlanningScene,
+    PlanningSceneWorld,
+)
 from rclpy.parameter import Parameter as ParameterValue
 from rclpy.task import Future
 
 from wm_ros.bridge import furniture
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose
+from wm_ros.motion.seen import Box
 from wm_ros.nodes.base import WmNode
 from wm_ros.nodes.clients import SUCCEEDED, StopFlag, Stopped, call, send
 from wm_ros.nodes.moveit_body import MoveItBody, make_body
 from wm_ros.nodes.parameters import PLANNING, SAFETY, TOPICS, Parameter
+from wm_ros.nodes.seen_objects import SeenObjects
 
 
 class Node(WmNode):
@@ -205,6 +212,15 @@ def test_furniture_comes_and_goes(body: Any) -> None:
     assert set(body._moveit.planner.scene.objects) == {"shelf"}
 
 
+def test_what_was_seen_before_an_instruction_is_taken_away_before_the_next(body: Any) -> None:
+    objects = body._seen = SeenObjects(body.node, body._kinematics, body._change_scene)
+    objects._boxes = {"seen_0": Box(Pose.of([0.5, 0.4, 0.05]), np.full(3, 0.1))}
+    objects.make_way([Pose.of([0.4, 0.0, 0.5])], StopFlag())
+    assert set(body._moveit.planner.scene.objects) == {"seen_0"}
+    objects.tidy(body._known(StopFlag()), 0.08, np.array(body.robot.home), StopFlag())
+    assert not body._moveit.planner.scene.objects
+
+
 def test_furniture_of_another_room_is_taken_away_once() -> None:
     body = object.__new__(MoveItBody)
     body.robot, body._scene_lock = fake_moveit.ROBOT, threading.Lock()
@@ -221,7 +237,9 @@ def test_furniture_of_another_room_is_taken_away_once() -> None:
         there.update(item.id for item in items if item.id not in gone)
         return known
 
-    body._change_scene, body._known_objects = change, lambda _stop: set(there)
+    body._change_scene = change
+    body._known = lambda _stop: PlanningScene(  # type: ignore[method-assign]
+        world=PlanningSceneWorld(collision_objects=[CollisionObject(id=name) for name in there]))
     for name in ("wall", "shelf"):
         body._furniture = wall(name)
         for _ in range(3):

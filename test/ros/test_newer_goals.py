@@ -111,3 +111,14 @@ def test_a_goal_that_nothing_overtook_is_stopped(node: Any, loop: Any, kind: Any
     begun.turns(6)
     assert begun.handle.canceled.called
     assert loop.arm.at_rest and loop.gripper.goal is None
+
+
+def test_a_goal_whose_cancel_came_too_late_has_succeeded(node: Any, loop: Any) -> None:
+    server = ArmServer(node, loop)
+    begun = Begun(server, trajectory())
+    begun.turns(6)
+    server.ended(Outcome.DONE)
+    begun.handle.is_cancel_requested = True
+    begun.turns(6)
+    assert begun.result.error_code == FollowJointTrajectory.Result.SUCCESSFUL
+    assert begun.handle.succeed.called and not begun.handle.canceled.called

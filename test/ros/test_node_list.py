@@ -11,21 +11,9 @@ import yaml
 from parameter_tree import flat
 
 from wm_ros.nodes import parameters
-from wm_ros.nodes.motion_node import MOTION
 from wm_ros.nodes.node_list import GAZEBO, nodes
+from wm_ros.nodes.parameters import DECLARED
 from wm_ros.paths import config
-
-DECLARED = {
-    "simulation": (*parameters.TOPICS, *parameters.SIMULATION),
-    "perception": (*parameters.TOPICS, *parameters.PERCEPTION),
-    "imagination": (*parameters.TOPICS, *parameters.IMAGINATION),
-    "planning": (*parameters.TOPICS, *parameters.PLANNING, *parameters.SAFETY),
-    "monitor": parameters.SAFETY,
-    "visualization": (*parameters.TOPICS, *parameters.VISUALIZATION),
-    "view": (*parameters.TOPICS, *parameters.VIEW),
-    "gazebo": parameters.GAZEBO,
-    "move_group": MOTION,
-}
 
 
 @pytest.mark.parametrize("spec", [*nodes("home", view=True, rviz=True), GAZEBO],
@@ -38,7 +26,7 @@ def test_node_can_be_started(spec: Any) -> None:
 
 @pytest.mark.parametrize("name", sorted(DECLARED))
 def test_parameters_in_the_yaml_files_exist_and_are_in_range(name: str) -> None:
-    known = {p.name: p for p in (*parameters.COMMON, *DECLARED[name])}
+    known = {p.name: p for p in DECLARED[name]}
     values = yaml.safe_load(config("nodes.yaml").read_text()).get(name, {}).get(
         "ros__parameters", {})
     for key, value in values.items():
@@ -65,7 +53,7 @@ def test_shared_yaml_files_name_known_parameters_only(file: str) -> None:
 
 
 def test_every_parameter_is_explained() -> None:
-    for group in (parameters.COMMON, *DECLARED.values()):
+    for group in DECLARED.values():
         for parameter in group:
             assert parameter.description.endswith("."), parameter.name
 

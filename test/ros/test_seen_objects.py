@@ -2,14 +2,19 @@
 """Things on the table become obstacles where they are, make way for the hand and move with it."""
 from __future__ import annotations
 
+import os
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from moveit_msgs.srv import GetPlanningScene
 from rclpy.serialization import serialize_message
 from rclpy.task import Future
 from std_msgs.msg import Header
@@ -21,7 +26,7 @@ from wm_ros.motion.pose import Pose, top_down
 from wm_ros.msg import Observation
 from wm_ros.nodes import moveit_body
 from wm_ros.nodes.base import WmNode
-from wm_ros.nodes.clients import SUCCEEDED, Goal, StopFlag
+from wm_ros.nodes.clients import SUCCEEDED, Goal, StopFlag, call
 from wm_ros.nodes.motion_scene import SceneKeeper
 from wm_ros.nodes.moveit_body import MoveItBody
 from wm_ros.nodes.parameters import SAFETY
@@ -92,8 +97,8 @@ class Scene:
         self.grasp = top_down([mug[0], mug[1], 0.05])
 
     def look(self, width: float) -> None:
-        self.objects.look(furniture.from_scene(self.env.scene, ROBOT.base_link), width,
-                          self.shown, STOP)
+        self.objects.tidy(self.keeper.tell(0, None, width), width, self.q, STOP)
+        self.objects.look(furniture.from_scene(self.env.scene, ROBOT.base_link), STOP)
 
     def change(self, scene: Any, _stop: StopFlag) -> bool:
         problems = self.keeper.apply(scene)
@@ -229,3 +234,48 @@ def test_a_closed_hand_keeps_what_it_holds_when_a_new_instruction_begins(scene: 
     assert scene.planner.scene.attached
     scene.look(ROBOT.gripper.open_width)
     assert not scene.planner.scene.attached
+
+
+@pytest.mark.parametrize("fingers", ["apart", "closed", "open"])
+def test_a_planning_node_that_is_started_again_knows_what_the_hand_holds(
+        scene: Scene, fingers: str) -> None:
+    reached = scene.planner.ik(scene.grasp, scene.q)
+    assert reached is not None
+    scene.q = reached
+    scene.objects.make_way([scene.grasp], STOP)
+    name, before = scene.mug, scene.objects._boxes[scene.mug].pose.position
+    scene.objects.gripped(0.0, 0.05, scene.grasp, STOP)
+    assert scene.planner.scene.attached and scene.shown
+    scene.objects = SeenObjects(scene.node, KINEMATICS, scene.change)
+    width = {"apart": 0.05, "closed": 0.0005, "open": 0.0799}[fingers]
+    scene.objects.tidy(scene.keeper.tell(0, None, width), width, scene.q, STOP)
+    assert not scene.shown
+    assert set(scene.planner.scene.attached) == ({name} if fingers == "apart" else set())
+    if fingers != "apart":
+        return
+    shift = np.array([-0.05, -0.15, 0.0])
+    scene.objects.gripped(0.08, 0.08, Pose(scene.grasp.position + shift,
+                                           scene.grasp.quaternion), STOP)
+    assert not scene.planner.scene.attached
+    assert np.allclose(scene.objects._boxes[name].pose.position, before + shift, atol=0.006)
+
+
+@pytest.mark.timeout(180)
+def test_boxes_of_a_planning_node_that_was_killed_are_taken_away(
+        ros: None, start_system: Callable[..., AbstractContextManager[Any]],
+        standin_specs: Callable[..., list[Any]], tmp_path: Path) -> None:
+    nodes = [spec.with_parameters(see_objects=True) if spec.name == "planning" else spec
+             for spec in standin_specs(tmp_path)]
+    with start_system(nodes, tmp_path) as system:
+        asker = system.client.create_client(GetPlanningScene, "/get_planning_scene")
+
+        def boxes() -> set[str]:
+            request = GetPlanningScene.Request()
+            scene = call(asker, request, system.client.stop_flag, 10.0).scene
+            return {o.id for o in scene.world.collision_objects if o.id.startswith("seen_")}
+        assert system.do("go left").success and boxes()
+        os.kill(system.supervisor.pid("planning"), signal.SIGKILL)
+        limit = time.monotonic() + 40.0
+        while boxes():
+            assert time.monotonic() < limit, "they stay obstacles for everybody"
+            time.sleep(0.2)

@@ -141,9 +141,9 @@ class Robot(Node):
 @pytest.fixture
 def page(ros: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ViewNode, str]]:
     port = free_port()
-    monkeypatch.setattr(view_node, "VIEW", tuple(
+    monkeypatch.setitem(view_node.DECLARED, "view", tuple(
         dataclasses.replace(p, default=port) if p.name == "port" else p
-        for p in view_node.VIEW))
+        for p in view_node.DECLARED["view"]))
     node = ViewNode()
     try:
         yield node, f"http://127.0.0.1:{port}/"

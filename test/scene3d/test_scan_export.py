@@ -46,32 +46,21 @@ def test_sdformat_accepts_the_scanned_world(scene, volume, tmp_path, meshes):
     assert done.returncode == 0 and "Valid" in done.stdout and not noise, done.stderr
 
 
-def test_moveit_gets_table_furniture_and_things(scene):
-    moveit = pytest.importorskip("moveit_msgs.msg")
-    from wm_ros.bridge.perceived import from_perceived
-
-    message = from_perceived(scene, "world", grow=0.01)
-    ids = [o.id for o in message.world.collision_objects]
-    assert message.is_diff and len(ids) == len(set(ids)) == 2 + len(scene.things)
-    for item in message.world.collision_objects:
-        assert item.operation == moveit.CollisionObject.ADD and item.header.frame_id == "world"
-        assert len(item.primitives) == len(item.primitive_poses) > 0
-        assert all(v > 0 for p in item.primitives for v in p.dimensions)
-
-
-def test_the_planning_nodes_furniture_file_says_the_same(scene, tmp_path):
+def test_moveit_gets_table_and_furniture_from_the_planning_nodes_file(scene, tmp_path):
     pytest.importorskip("moveit_msgs.msg")
     from wm_ros.bridge.furniture import from_yaml
-    from wm_ros.bridge.perceived import from_perceived
 
     data = yaml.safe_load(export.write_furniture(scene, tmp_path).read_text())
-    written, direct = from_yaml(data, "world"), from_perceived(scene, "world", things=False)
-    for a, b in zip(written.world.collision_objects, direct.world.collision_objects, strict=True):
-        assert a.id == b.id
-        for p, q in zip(a.primitives, b.primitives, strict=True):
-            np.testing.assert_allclose(p.dimensions, q.dimensions, atol=2e-4)
-        for p, q in zip(a.primitive_poses, b.primitive_poses, strict=True):
-            assert p.position.x == pytest.approx(q.position.x, abs=2e-4)
+    objects = from_yaml(data, "world").world.collision_objects
+    pieces = (scene.table, *scene.furniture)
+    assert [o.id for o in objects] == [piece.name for piece in pieces] and len(pieces) == 2
+    for item, piece in zip(objects, pieces, strict=True):
+        assert item.header.frame_id == "world"
+        for shape, pose, box in zip(item.primitives, item.primitive_poses, piece.boxes,
+                                    strict=True):
+            np.testing.assert_allclose(shape.dimensions, box.size, atol=2e-4)
+            place = pose.position
+            np.testing.assert_allclose([place.x, place.y, place.z], box.pose.position, atol=2e-4)
 
 
 def test_the_planner_keeps_away_from_the_scanned_block(scene):

@@ -22,9 +22,9 @@ from wm_ros.training.beginning import WEIGHTS
 from wm_ros.training.config import find
 from wm_ros.training.jepa_batches import SequenceSampler
 from wm_ros.training.samples import samples
-from wm_ros.training.state import RUN
+from wm_ros.training.state import HELD_BACK, RUN
 from wm_ros.world_model import load_model
-from wm_ros.world_model.video.checkpoint import read_config, read_tensors
+from wm_ros.world_model.checkpoint import read_config, read_tensors
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,20 @@ def test_a_batch_is_as_large_however_many_processes_share_it(data, tmp_path, mon
     monkeypatch.setattr(parallel, "launch", lambda work, processes, *_: asked.append(processes))
     train.run(arguments(data, tmp_path, "--config", "jepa_small", "--processes", "0"))
     assert asked == [4], "no more than have enough of 24 sequences"
+
+
+def test_latents_are_kept_apart_as_strongly_however_many_processes_share_a_batch(cache,
+                                                                                 monkeypatch):
+    network, settings = jepa.load("jepa_tiny")
+    model = jepa.Jepa(network)
+    sampler = SequenceSampler(cache, np.arange(len(cache)), network, settings.length, 0, 0.0)
+    half = sampler.draw(4)
+    pull = []
+    for size, rows in ((1, np.tile(half, 2)), (2, half)):
+        monkeypatch.setattr(parallel, "size", lambda size=size: size)
+        torch.manual_seed(0)
+        pull.append(float(jepa.losses(model, sampler.batch(rows), settings)["sigreg"].detach()))
+    assert pull[1] == pytest.approx(pull[0], rel=1e-3)
 
 
 def test_a_process_draws_its_share_of_a_batch(data, tmp_path, monkeypatch):
@@ -119,7 +133,7 @@ def test_a_folder_goes_on_with_its_own_tasks_seed_and_held_out_episodes(data, tm
     # a run of an older version had not noted them
     noted = json.loads((out / RUN).read_text())
     (out / RUN).write_text(json.dumps({k: noted[k] for k in ("family", "network", "init",
-                                                             "data")}))
+                                                             "data", HELD_BACK)}))
     train.run(arguments(data, out, "--config", str(other), "--seed", "1"))
 
 

@@ -6,6 +6,8 @@ import errno
 import os
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -102,3 +104,23 @@ def test_a_step_that_is_not_finite_is_left_out():
     (part(torch.ones(1, 2)) * torch.nan).sum().backward()
     parallel.descend(part, optimizer)
     assert torch.equal(part.weight, before) and part.weight.grad is None
+
+
+def wait(out: Path) -> None:
+    (out / f"{os.getpid()}").touch()
+    while True:
+        time.sleep(0.1)
+
+
+def test_the_others_end_with_a_run_that_is_stopped(tmp_path):
+    def stop() -> None:
+        while len(list(tmp_path.iterdir())) < 2:
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)  # the parent alone
+
+    threading.Thread(target=stop, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        parallel.launch(wait, 2, tmp_path)
+    for child in tmp_path.iterdir():
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(child.name), 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -79,3 +80,17 @@ def test_a_run_is_saved_now_and_then_at_its_last_step_and_when_its_time_is_over(
     assert not stops(30, 243) and saved == [3, 5, 30]
     assert not stops(19, 1001) and saved == [3, 5, 30, 19]
     assert stops(20, 1002) and saved[-1] == 20
+
+
+def test_a_run_that_goes_on_draws_what_no_other_does(monkeypatch):
+    def drawn(seed: int, rank: int, stage: str, step: int) -> set[float]:
+        monkeypatch.setattr(parallel, "rank", lambda: rank)
+        made = SimpleNamespace(random=None, torch_random=torch.Generator())
+        state.draw_anew(made, seed, stage, step)
+        return {float(made.random.random()), float(torch.rand((), generator=made.torch_random)),
+                float(torch.rand(()))}
+
+    runs = [drawn(*about) for about in ((0, 0, "train", 0), (0, 0, "train", 8), (0, 1, "train", 0),
+                                        (1, 0, "train", 0), (0, 0, "locator", 0))]
+    assert drawn(0, 0, "train", 0) == runs[0]
+    assert len(set.union(*runs)) == sum(map(len, runs))

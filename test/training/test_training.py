@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import shutil
 import sys
 from pathlib import Path
@@ -20,17 +21,18 @@ from synthetic import synthetic_episode  # noqa: E402
 from wm_ros.data.cache import build_cache  # noqa: E402
 from wm_ros.data.lerobot import DatasetWriter  # noqa: E402
 from wm_ros.errors import UserError  # noqa: E402
+from wm_ros.files import alone  # noqa: E402
 from wm_ros.paths import config  # noqa: E402
 from wm_ros.training import losses, parallel, train  # noqa: E402
 from wm_ros.training.batches import Sampler, disturbed, key_rows, next_switch  # noqa: E402
 from wm_ros.training.config import load  # noqa: E402
 from wm_ros.training.samples import samples  # noqa: E402
-from wm_ros.training.sides import of_tasks, split  # noqa: E402
-from wm_ros.training.state import check_run, note_run  # noqa: E402
+from wm_ros.training.sides import RULE, of_tasks, split  # noqa: E402
+from wm_ros.training.state import HELD_BACK, check_run, note_run  # noqa: E402
 from wm_ros.world_model import load_model  # noqa: E402
+from wm_ros.world_model.checkpoint import read_config, read_tensors  # noqa: E402
 from wm_ros.world_model.geometry import quaternion_to_matrix  # noqa: E402
 from wm_ros.world_model.video import flow  # noqa: E402
-from wm_ros.world_model.video.checkpoint import read_config, read_tensors  # noqa: E402
 from wm_ros.world_model.video.network import Prediction, VideoNetwork  # noqa: E402
 from wm_ros.world_model.video.way import POINTS  # noqa: E402
 
@@ -222,7 +224,7 @@ def test_data_without_a_demonstration_are_refused_before_anything_is_trained(tmp
         writer.merge()
     with pytest.raises(UserError, match="demonstrations"):
         train.run(arguments(tmp_path / "set", tmp_path / "out"))
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["cache"]
+    assert [path.name for path in (tmp_path / "out").glob("[!.]*")] == ["cache"]
 
 
 def test_a_short_chunk_with_one_frame_is_trained_too(data, tmp_path):
@@ -266,6 +268,24 @@ def test_a_layout_that_is_in_two_sets_is_on_one_side(data, tmp_path):
         {(both.task[r], both.arrays["episode_seed"][both.episode_index[r]]) for r in side}
         for side in split(both, 1e-9))
     assert len(validation) == len(both.tasks) and not training & validation
+
+
+def test_no_room_is_on_both_sides(tmp_path):
+    writer = DatasetWriter(tmp_path / "set")
+    for task, seeds in {"put_mug_on_tray": range(12), "open_drawer": range(6, 18),
+                        "press_button": (5, 11)}.items():
+        for seed in seeds:  # the button is pressed at a single seed
+            writer.commit(synthetic_episode(task, seed, rows=2, success=seed != 5))
+    with writer.lock():
+        writer.merge()
+    cache = build_cache(tmp_path / "set", tmp_path / "c")
+    for share in (1e-9, 0.1, 0.3):
+        sides = split(cache, share)
+        training, held = (set(cache.arrays["episode_seed"][cache.episode_index[rows]])
+                          for rows in sides)
+        assert not training & held
+        for rows in sides:
+            assert set(cache.task[rows]) == {0, 1, 2}, "every task on either side"
 
 
 def test_two_processes_train_one_model(data, tmp_path):
@@ -455,6 +475,32 @@ def test_images_of_another_size_are_refused_before_anything_is_decoded(data, tmp
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("family", ["video", "jepa"])
+def test_two_runs_do_not_write_into_one_folder(data, tmp_path, family, monkeypatch):
+    monkeypatch.setattr(parallel, "launch", lambda *_: None)
+    mine = arguments(data, tmp_path / "out", config=f"{family}_tiny")
+    with alone(tmp_path / "out"), pytest.raises(UserError, match="Another process"):
+        train.run(mine)
+    assert not (tmp_path / "out" / "run.json").exists()
+    assert train.run(mine) == 0
+
+
+def test_a_checkpoint_whose_copy_was_stopped_is_copied_again(data, tmp_path, monkeypatch):
+    first, second = tmp_path / "first", tmp_path / "second"
+    train.run(arguments(data, first, processes=1, steps=1))
+    begin = arguments(data, second, processes=1, steps=1, init=str(first))
+
+    def full(source, target, **_):
+        Path(target).write_bytes(Path(source).read_bytes()[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        for name in ("copyfile", "copy"):
+            patch.setattr(shutil, name, full)
+        train.run(begin)
+    assert train.run(begin) == 0 and load_model(second).spec.family == "video"
+
+
 def test_a_checkpoint_without_its_run_is_never_replaced(data, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"ships")
     with pytest.raises(UserError, match="another --out"):
@@ -475,6 +521,8 @@ def test_a_folder_goes_on_with_its_own_run_alone(tmp_path):
     with pytest.raises(UserError, match="another init"):
         check_run(tmp_path, now | {"init": "video"})
     check_run(tmp_path, now | {"seed": 3})  # older versions did not note it
+    with pytest.raises(UserError, match="another choice of held-back layouts"):
+        check_run(tmp_path, now | {HELD_BACK: RULE})  # theirs was another
     note_run(tmp_path / "newer", now | {"seed": 3})
     with pytest.raises(UserError, match="another seed"):
         check_run(tmp_path / "newer", now | {"seed": 4})
@@ -496,7 +544,10 @@ def test_a_seed_is_no_negative_number(data, tmp_path, family):
 
 
 @pytest.mark.parametrize(("line", "said"), [
-    ("learning_rate: fast", "must be a number"), ("steps: 1.5", "whole number")])
+    ("learning_rate: fast", "must be a number"), ("steps: 1.5", "whole number"),
+    ("steps: .inf", "must be a number"), ("learning_rate: .nan", "must be a number"),
+    ("frozen: ", "frozen must be a list"), ("task_weights: ", "task_weights numbers"),
+    ("task_weights: {open_drawer: often}", "task_weights must be numbers")])
 def test_numbers_of_a_configuration_are_numbers(tmp_path, line, said):
     path = tmp_path / "mine.yaml"
     path.write_text(f"family: video\nnetwork: {{}}\ntraining: {{{line}}}\n")

@@ -82,6 +82,13 @@ def test_where_all_futures_are_implausible_the_likeliest_is_kept():
     assert rank(chunks, None, np.array([1.5, 3.0, 2.0])) == [0]
 
 
+def test_the_proposers_order_holds_where_the_imagined_value_is_not_known():
+    chunks = Scripted([0.2, 0.9, 0.5]).act(None, WORDS, 3)
+    unknown = np.full(3, np.nan)
+    futures = Imagination(None, np.zeros(0), np.zeros((3, 0)), unknown, unknown, unknown)
+    assert rank(chunks, futures) == [1, 2, 0]
+
+
 def test_anytime_finds_as_many_candidates_as_fit_and_gives_way_on_a_busy_machine():
     model = Scripted([0.5])
     decider = Decider(model, 64, budget=0.100, clock=model.clock)

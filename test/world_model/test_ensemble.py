@@ -2,6 +2,7 @@
 """Families that work together."""
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,15 @@ WORDS = "put the mug on the tray"
 
 
 class Expert:
-    """Judges and geometry for tests: its verdict is a function of where a chunk ends."""
+    """Judges and geometry for tests: its verdict is a function of where a chunk ends; ``tight``
+    leaves three quarters of everything possible."""
 
     made: list[Expert] = []
 
     def __init__(self, folder: Path, device: str = "cpu"):
         self.kind, self.asked, self.surprised = folder.name, [], 0
-        self.spec = ModelSpec(family="expert", image_size=64 if folder.name == "small" else 96)
+        self.spec = ModelSpec(family="expert", image_size=64 if folder.name == "small" else 96,
+                              dt=0.05 if folder.name == "fast" else 0.1)
         Expert.made.append(self)
 
     def forget(self):
@@ -40,9 +43,10 @@ class Expert:
         self.asked.append(chunks)
         y = chunks.position[:, -1, 1]
         own = np.nan_to_num(chunks.success, nan=1.0)
-        good = {"judge": -y, "geometry": own * (y > np.median(y))}.get(self.kind, own)
+        good = {"judge": -y, "geometry": own * (y > np.median(y)),
+                "tight": 0.75 * own}.get(self.kind, own)
         return Imagination(None, np.array([0.8]), np.zeros((len(chunks), 1)), good,
-                           np.zeros(len(chunks)), chunks.uncertainty)
+                           np.full(len(chunks), 0.4), chunks.uncertainty)
 
     def surprise(self, state, o):
         return 7.0
@@ -62,7 +66,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setitem(loading.FAMILIES, "expert", f"{__name__}:Expert")
     Expert.made = []
     make_checkpoint(tmp_path / "video")
-    for name in ("judge", "geometry", "small"):
+    for name in ("judge", "geometry", "small", "tight", "fast"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.yaml").write_text("{format: 1, family: expert, network: {}}")
     (tmp_path / "together").mkdir()
@@ -82,7 +86,8 @@ def test_an_ensemble_loads_and_answers_like_any_model(folder):
     state = model.observe(observation())
     chunks = model.act(state, WORDS, 2)
     imagined = model.imagine(state, chunks, WORDS)
-    assert len(chunks) == 2 and imagined.success is chunks.success
+    assert len(chunks) == 2
+    np.testing.assert_array_equal(imagined.success, chunks.success)
 
 
 def test_it_finds_as_the_proposer_and_doubts_as_the_one_that_shows(folder):
@@ -115,6 +120,48 @@ def test_what_geometry_forbids_is_not_chosen_though_the_judge_likes_it(folder):
     y = np.sort(Expert.made[0].asked[0].position[:, -1, 1])
     assert best.position[0, -1, 1] == y[3], "the judge's best of the upper half"
     assert best.success[0] == pytest.approx(-y[3]), "the judge's word, not the proposer's"
+
+
+def test_what_geometry_forbids_is_handed_to_nobody_where_anything_is_possible(folder):
+    model = build(folder, judge="judge", geometry="geometry", candidates=6)
+    chunks = model.act(model.observe(observation()), WORDS, 6)
+    y = np.sort(Expert.made[0].asked[0].position[:, -1, 1])
+    assert sorted(chunks.position[:, -1, 1]) == list(y[3:])
+
+
+def test_progress_is_less_where_geometry_leaves_less_possible(folder):
+    model = build(folder, judge="judge", geometry="tight", candidates=3)
+    chunks = model.act(model.observe(observation()), WORDS, 3)
+    np.testing.assert_allclose(chunks.progress, 0.75 * 0.4)
+
+
+def test_a_single_candidate_is_judged_too(folder):
+    model = build(folder, judge="judge", candidates=1)
+    chunks = model.act(model.observe(observation()), WORDS, 1)
+    assert chunks.success == pytest.approx(-chunks.position[:, -1, 1])
+
+
+def test_a_callers_chunks_are_judged_and_checked_for_furniture(folder):
+    model = build(folder, judge="judge", geometry="geometry", show="video", candidates=4)
+    state = model.observe(observation())
+    chunks = load_model(folder.parent / "video").act(state.memory["members"]["video"], WORDS, 4)
+    unknown = np.full(4, np.nan)
+    imagined = model.imagine(state, replace(chunks, success=unknown, progress=unknown), WORDS)
+    y = chunks.position[:, -1, 1]
+    np.testing.assert_allclose(imagined.success, -y * (y > np.median(y)))
+
+
+def test_chunks_that_were_only_judged_do_not_surprise(folder):
+    make_checkpoint(folder.parent / "second")
+    model = build(folder, judge="second", candidates=3)
+    state, later = model.observe(observation()), observation(3, stamp=0.8)
+    chunks = model.act(state, WORDS, 1)
+    assert model.surprise(state, later) == 0.0, "nothing was imagined for anybody"
+    model.imagine(state, chunks, WORDS)
+    foretold = model.surprise(state, later)
+    follower = model.observe(observation(1, stamp=0.4), state)
+    model.act(follower, WORDS, 1)
+    assert model.surprise(follower, later) == foretold > 0, "the future on its way is kept"
 
 
 def test_every_member_keeps_its_own_memory_and_one_is_surprised(folder):
@@ -150,11 +197,17 @@ def test_a_proposer_alone_is_the_model_itself(folder):
 @pytest.mark.parametrize(("roles", "sentence"), [
     ({"propose": None}, "without a model that proposes"),
     ({"judge": "nobody"}, "no checkpoint"), ({"judge": "together"}, "an ensemble itself"),
-    ({"judge": "small"}, "cannot work together"),
+    ({"judge": "small"}, "cannot work together"), ({"judge": "fast"}, "at 0.05 s"),
     ({"candidates": 0}, "at least 1")])
 def test_an_ensemble_that_cannot_work_gets_one_sentence(folder, roles, sentence):
     with pytest.raises(UserError, match=sentence):
         build(folder, **roles)
+
+
+def test_a_judge_of_other_lengths_than_what_is_proposed_is_refused_at_load(folder):
+    make_jepa(folder.parent / "latent")
+    with pytest.raises(UserError, match="16 actions .* gives 96 px and 25"):
+        build(folder, propose="latent", judge="video")
 
 
 def test_a_judge_without_a_goal_leaves_the_opinion_to_who_proposes(folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +68,41 @@ def test_an_image_of_the_wrong_size_gets_one_sentence(model):
     wrong.scene_rgb = wrong.scene_rgb[:50]
     with pytest.raises(UserError, match="perception"):
         model.observe(wrong)
+
+
+def test_colours_and_depths_of_another_kind_are_not_taken_for_black_or_kilometres(model):
+    seen = observation()
+    with pytest.raises(UserError, match="from 0 to 255"):
+        model.observe(replace(seen, scene_rgb=(seen.scene_rgb / 255).astype(np.float32)))
+    if model.spec.family != "jepa":  # takes no depth
+        with pytest.raises(UserError, match="divide millimetres"):
+            model.observe(replace(seen, scene_depth=(1000 * seen.scene_depth).astype(np.uint16)))
+
+
+def test_chunks_of_another_rate_are_imagined_at_it_or_refused(model):
+    state = model.observe(observation())
+    faster = replace(model.act(state, WORDS, 1), dt=0.05)
+    if model.spec.family == "scene3d":
+        times = model.imagine(state, faster, WORDS).times
+        np.testing.assert_allclose(times, 0.05 * np.array(model.spec.frame_steps))
+        return
+    with pytest.raises(UserError, match="0.05 s apart"):
+        model.imagine(state, faster, WORDS)
+
+
+def test_what_surprises_is_checked_as_any_look_is(model):
+    if model.spec.family == "twin":
+        pytest.skip("it is never surprised")
+    state = model.observe(observation())
+    model.imagine(state, model.act(state, WORDS), WORDS)
+    late = observation(stamp=float(model.spec.frame_steps[0] * model.spec.dt))
+    with pytest.raises(UserError, match="perception"):
+        model.surprise(state, replace(late, scene_rgb=late.scene_rgb[:64, :64]))
+
+
+@pytest.mark.parametrize("family", ["video", "jepa"])
+def test_a_device_that_is_not_there_gets_one_sentence(tmp_path, family):
+    folder = make_jepa(tmp_path) if family == "jepa" else make_checkpoint(tmp_path)
+    for device in ("cuda:99", "quantum"):
+        with pytest.raises(UserError, match="choose cpu"):
+            load_model(folder, device=device)

@@ -2,6 +2,7 @@
 """The jepa family behind the common interface."""
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import yaml
 from tiny_checkpoint import make_checkpoint, observation
 from tiny_jepa import make_jepa
 
+from wm_ros import world_model
 from wm_ros.errors import UserError
 from wm_ros.world_model import load_model
 
@@ -33,7 +35,7 @@ def with_goal(model, seed: int = 1):
 
 
 def test_acting_without_a_goal_says_how_to_give_one(model):
-    with pytest.raises(UserError, match="set_goal"):
+    with pytest.raises(UserError, match="set_goal.*parameter dreamer"):
         model.act(model.observe(observation()), "open the drawer")
 
 
@@ -74,6 +76,14 @@ def test_a_goal_stays_with_the_state_and_its_followers(model):
         model.act(model.observe(observation(2)))
     model.set_goal(None, observation(1))
     assert len(model.act(model.observe(observation(2)), n=2)) == 2, "for callers without memory"
+
+
+def test_the_pages_example_runs(folder, monkeypatch):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "jepa.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    monkeypatch.setattr(world_model, "load_model", lambda name: load_model(folder))
+    exec(compile(code, "the page's example", "exec"), {
+        "observation": observation(), "goal": observation(1), "newer": observation(2, stamp=0.5)})
 
 
 def test_every_block_can_have_a_goal_of_its_own(model):
@@ -146,6 +156,41 @@ def test_a_goal_can_come_from_the_words_through_the_video_family(folder, tmp_pat
         model.act(model.observe(observation()), "quantum chromodynamics lecture")
 
 
+def test_a_dreamt_goal_judges_what_is_imagined_until_the_next_look(folder, tmp_path):
+    model = load_model(folder, dreamer=str(make_checkpoint(tmp_path)), candidates=20, elites=4,
+                       iterations=1)
+    words = "Put the mug on the tray."
+    state = model.observe(observation())
+    chunks = model.act(state, words, 3)
+    imagined = model.imagine(state, chunks, words)
+    np.testing.assert_allclose(imagined.success, chunks.success, atol=1e-4)
+    follower = model.observe(observation(2, stamp=0.5), state)
+    assert np.isnan(model.imagine(follower, chunks, words).success).all()
+
+
+def test_as_many_chunks_come_as_were_asked_for(model):
+    for n in (20, 60):  # more than the elites, more than the candidates
+        chunks = model.act(with_goal(model), n=n)
+        assert len(chunks) == n and np.isfinite(chunks.position).all()
+
+
+@pytest.mark.parametrize("goal", [np.full(16, np.nan), np.full(16, np.inf)])
+def test_a_goal_that_is_nowhere_is_refused(model, goal):
+    with pytest.raises(UserError, match="NaN"):
+        model.set_goal(None, goal)
+
+
+def test_a_look_that_is_written_over_brings_no_past_along(model):
+    state = model.observe(observation(0))
+    seen = observation(5, stamp=0.5)
+    state = model.observe(seen, state)
+    model.imagine(state, moved(model))
+    seen.stamp = 9.0
+    late = model.imagine(model.observe(seen, state), moved(model))
+    alone = model.imagine(model.observe(observation(5, stamp=9.0)), moved(model))
+    np.testing.assert_array_equal(late.latents, alone.latents)
+
+
 def test_wrong_images_goals_and_checkpoints_get_one_sentence(model, folder, tmp_path):
     small = observation()
     small.scene_rgb = small.scene_rgb[:64, :64]
@@ -155,6 +200,8 @@ def test_wrong_images_goals_and_checkpoints_get_one_sentence(model, folder, tmp_
     nan.tcp_position = np.array([np.nan, 0, 0])
     with pytest.raises(UserError, match="NaN"):
         model.observe(nan)
+    with pytest.raises(UserError, match="goal's scene image"):
+        model.set_goal(None, small)
     with pytest.raises(UserError, match="16 numbers"):
         model.set_goal(None, np.zeros(3))
     for file in ("model.safetensors", "config.yaml"):

@@ -151,6 +151,21 @@ def test_a_warm_start_is_never_left_for_something_worse(method):
     assert float(plan.costs[0]) < 1e-9
 
 
+@pytest.mark.parametrize("method", ["cem", "mppi"])
+def test_a_cost_that_is_no_number_is_never_the_best(method):
+    def cost(v):
+        own = v.square().sum((1, 2))
+        return torch.where(v[:, 0, 0] > 0, own, torch.nan)
+
+    plan = search(cost, lambda v: v, torch.stack([-torch.ones(2, 2), torch.ones(2, 2)]),
+                  torch.full((2, 2), 0.5), Search(method, candidates=40, elites=5, iterations=4),
+                  torch.Generator().manual_seed(0))
+    assert 0 <= float(plan.costs[0]) <= 4.0 and plan.mean.isfinite().all()
+    with pytest.raises(UserError, match="finite cost"):
+        search(lambda v: v.sum((1, 2)) * torch.nan, lambda v: v, torch.zeros(1, 2, 2),
+               torch.ones(2, 2), Search(method), torch.Generator().manual_seed(0))
+
+
 def test_a_plan_moves_on_with_time():
     mean = torch.arange(5.0)[:, None]
     assert shifted(mean, 1.0)[:, 0].tolist() == [1, 2, 3, 4, 4]

@@ -103,6 +103,29 @@ def test_inverse_dynamics_reads_the_actions_off_the_frames(model):
     assert np.abs(answers[0] - answers[1]).max() > 1e-6
 
 
+def test_the_best_guess_at_the_actions_does_not_hang_on_chance(model):
+    state = model.observe(observation())
+    latents = model.encode_frames(np.stack([observation(s).scene_rgb for s in (1, 2)])[None])
+    one, two = (model.infer_actions(state, latents, WORDS).position for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_a_picture_that_is_written_over_is_seen_anew(model):
+    seen = observation()
+    chunks = model.act(model.observe(seen), WORDS, 1)
+    model.imagine(model.observe(seen), chunks, WORDS)
+    seen.scene_rgb[:] = observation(7).scene_rgb
+    fresh = dataclasses.replace(observation(), scene_rgb=observation(7).scene_rgb)
+    told = [model.imagine(model.observe(o), chunks, WORDS).latents for o in (seen, fresh)]
+    np.testing.assert_array_equal(*told)
+
+
+@pytest.mark.parametrize("steps", ["action_steps", "video_steps"])
+def test_no_steps_at_all_are_refused(folder, steps):
+    with pytest.raises(UserError, match="at least 1"):
+        load_model(folder, **{steps: 0})
+
+
 def test_chunks_and_futures_come_together_in_the_joint_mode(model):
     state = model.observe(observation())
     chunks, imagined = model.dream(state, WORDS, 3)
@@ -119,6 +142,10 @@ def test_the_twin_acts_but_foresees_nothing(tmp_path):
     np.testing.assert_array_equal(imagined.frames[1, 1], observation().scene_rgb)
     assert np.isfinite(imagined.success).all()
     assert twin.surprise(state, observation(1, stamp=0.8)) == 0.0
+    for mode in (lambda: twin.generate(state, WORDS), lambda: twin.dream(state, WORDS),
+                 lambda: twin.infer_actions(state, imagined.latents, WORDS)):
+        with pytest.raises(UserError, match="imagines nothing"):
+            mode()
 
 
 def test_nothing_is_rendered_when_nobody_looks(model):

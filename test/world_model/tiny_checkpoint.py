@@ -9,8 +9,8 @@ import torch
 
 from wm_ros.training.config import load
 from wm_ros.world_model import Observation
+from wm_ros.world_model.checkpoint import save_config, save_tensors
 from wm_ros.world_model.text import DIM, normalise
-from wm_ros.world_model.video.checkpoint import save_config, save_tensors
 from wm_ros.world_model.video.network import VideoNetwork
 from wm_ros.world_model.video.renderer import Renderer
 from wm_ros.world_model.video.tokeniser import Tokeniser

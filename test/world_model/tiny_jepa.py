@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from wm_ros.training.jepa import Jepa, load
-from wm_ros.world_model.video.checkpoint import save_config, save_tensors
+from wm_ros.world_model.checkpoint import save_config, save_tensors
 
 
 def make_jepa(folder: Path) -> Path:

@@ -16,6 +16,7 @@ from wm_ros.sim.solids import fixed_solids
 
 SHAPES = {"box": SolidPrimitive.BOX, "sphere": SolidPrimitive.SPHERE,
           "cylinder": SolidPrimitive.CYLINDER}
+SIZES = {"box": "x y z", "sphere": "radius", "cylinder": "radius length"}
 
 
 def collision_object(name: str, frame: str,
@@ -62,17 +63,42 @@ def from_yaml(data: Mapping[str, Any], frame: str) -> PlanningScene:
     """
     message = PlanningScene(is_diff=True)
     message.robot_state.is_diff = True
+    if not isinstance(data, Mapping):
+        raise UserError("Furniture is written as `name: [{box: [x, y, z], position: ...}]`.")
     for name, entries in data.items():
-        parts = []
-        for entry in entries:
-            shape = next((s for s in SHAPES if s in entry), None)
-            if shape is None or "position" not in entry:
-                raise UserError(f"The furniture {name} needs a shape ({', '.join(SHAPES)}) and a "
-                                "position in each part.")
-            half = 0.5 * float(entry.get("yaw", 0.0))
-            turn = entry.get("quaternion", [0.0, 0.0, float(np.sin(half)), float(np.cos(half))])
-            size = entry[shape]
-            parts.append((shape, tuple(size) if isinstance(size, list) else (float(size),),
-                          Pose.of(entry["position"], turn)))
+        if not isinstance(entries, list):
+            raise UserError(f"The furniture {name} must be a list of parts, such as "
+                            "[{box: [x, y, z], position: [x, y, z]}].")
+        parts = [_part(entry, f"Part {number} of the furniture {name}")
+                 for number, entry in enumerate(entries, 1)]
         message.world.collision_objects.append(collision_object(str(name), frame, parts))
     return message
+
+
+def _part(entry: Any, which: str) -> tuple[str, tuple[float, ...], Pose]:
+    """Shape, size and pose of one part; ``which`` begins the sentence of an error."""
+    shape = next((s for s in SHAPES if s in entry), None) if isinstance(entry, Mapping) else None
+    if shape is None or "position" not in entry:
+        raise UserError(f"{which} needs a shape ({', '.join(SHAPES)}) and a position.")
+    size = _numbers(entry, shape, SIZES[shape], which)
+    if min(size) <= 0.0:
+        raise UserError(f"{which}: sizes must be more than 0 m, not {shape}: {entry[shape]}.")
+    half = 0.5 * (_numbers(entry, "yaw", "yaw", which)[0] if "yaw" in entry else 0.0)
+    turn = (_numbers(entry, "quaternion", "x y z w", which) if "quaternion" in entry
+            else (0.0, 0.0, float(np.sin(half)), float(np.cos(half))))
+    if not np.linalg.norm(turn) > 1e-9:
+        raise UserError(f"{which}: the quaternion has no length.")
+    return shape, size, Pose.of(_numbers(entry, "position", "x y z", which), turn)
+
+
+def _numbers(entry: Mapping[str, Any], key: str, names: str, which: str) -> tuple[float, ...]:
+    """The numbers of an entry, as many as there are names."""
+    given = entry[key] if isinstance(entry[key], list) else [entry[key]]
+    try:
+        numbers = tuple(float(value) for value in given)
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != len(names.split()) or not np.isfinite(numbers).all():
+        raise UserError(f"{which} needs {key}: [{', '.join(names.split())}] (m, rad), not "
+                        f"{entry[key]}.")
+    return numbers

@@ -15,6 +15,7 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from wm_ros.bridge import poses
+from wm_ros.bridge.seen import extent
 from wm_ros.motion.pose import Pose
 
 RED, YELLOW, GREEN = (0.85, 0.15, 0.10), (0.95, 0.80, 0.15), (0.10, 0.70, 0.20)
@@ -95,7 +96,7 @@ def obstacles(objects: Iterable[CollisionObject], held: bool = False) -> list[Ma
             one.pose = poses.to_pose(base.compose(poses.from_pose(pose)))
             one.color, one.frame_locked = (HELD, True) if held else (FURNITURE, False)
             if solid:
-                one.scale.x, one.scale.y, one.scale.z = _size(shape)
+                one.scale.x, one.scale.y, one.scale.z = map(float, extent(shape))
             else:
                 one.scale.x = one.scale.y = one.scale.z = 1.0
                 one.points = [shape.vertices[int(i)] for triangle in shape.triangles
@@ -109,16 +110,6 @@ def _kind(shape: int) -> int:
         shape, Marker.CYLINDER)
 
 
-def _size(shape: SolidPrimitive) -> tuple[float, float, float]:
-    """Extents (m) of the box around a primitive, as RViz scales its own."""
-    size = [float(v) for v in shape.dimensions]
-    if shape.type == SolidPrimitive.BOX:
-        return size[0], size[1], size[2]
-    if shape.type == SolidPrimitive.SPHERE:
-        return 2 * size[0], 2 * size[0], 2 * size[0]
-    return 2 * size[1], 2 * size[1], size[0]  # cylinder and cone: height, radius
-
-
 def path(waypoints: Iterable[Pose], header: Header) -> Path:
     """Poses in the header's frame (m) -> nav_msgs/Path."""
     return Path(header=header, poses=[PoseStamped(header=header, pose=poses.to_pose(pose))
@@ -127,8 +118,7 @@ def path(waypoints: Iterable[Pose], header: Header) -> Path:
 
 def point(pose: Pose) -> Point:
     """Position of a pose (m)."""
-    x, y, z = map(float, pose.position)
-    return Point(x=x, y=y, z=z)
+    return poses.point(pose.position)
 
 
 def header(frame: str, stamp: Time) -> Header:

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterable
 
 import numpy as np
-from geometry_msgs.msg import Point, Vector3
+from geometry_msgs.msg import Vector3
 from moveit_msgs.msg import (
     AllowedCollisionEntry,
     AllowedCollisionMatrix,
@@ -341,7 +340,7 @@ def to_object(obj: SceneObject, frame: str, geometry: bool = True) -> CollisionO
         shape, place = part.shape, poses.to_pose(part.pose)
         if isinstance(shape, Mesh):
             mesh = MeshMsg()
-            mesh.vertices = [_point(v) for v in shape.vertices]
+            mesh.vertices = [poses.point(v) for v in shape.vertices]
             mesh.triangles = [
                 MeshTriangle(vertex_indices=np.asarray(t, np.uint32)) for t in shape.triangles
             ]
@@ -371,14 +370,6 @@ def to_attached(held: Attached, robot: RobotConfig) -> AttachedCollisionObject:
 
 
 # ---- allowed collisions and contacts --------------------------------------------------------
-
-
-def own_allowed(robot: RobotConfig) -> set[frozenset[str]]:
-    """Pairs of the robot's links that its SRDF lets touch."""
-    root = ElementTree.parse(robot.srdf_path).getroot()
-    return {
-        frozenset((e.attrib["link1"], e.attrib["link2"])) for e in root.iter("disable_collisions")
-    }
 
 
 def to_matrix(
@@ -434,12 +425,7 @@ def to_contact(contact: Contact, links: Iterable[str], held: Iterable[str], fram
         depth=contact.depth,
     )
     message.header.frame_id = frame
-    message.position = _point(contact.position)
+    message.position = poses.point(contact.position)
     x, y, z = (float(v) for v in contact.normal)
     message.normal = Vector3(x=x, y=y, z=z)
     return message
-
-
-def _point(values: np.ndarray) -> Point:
-    x, y, z = (float(v) for v in values)
-    return Point(x=x, y=y, z=z)

@@ -44,7 +44,7 @@ def checked(position: np.ndarray, quaternion: np.ndarray) -> Pose:
 
 def to_pose(pose: Pose) -> PoseMsg:
     """Pose -> geometry_msgs/Pose."""
-    return PoseMsg(position=_point(pose.position), orientation=_quaternion(pose.quaternion))
+    return PoseMsg(position=point(pose.position), orientation=_quaternion(pose.quaternion))
 
 
 def to_array(positions: np.ndarray, quaternions: np.ndarray, frame: str,
@@ -84,7 +84,8 @@ def to_wrench(wrench: np.ndarray) -> Wrench:
     return Wrench(force=Vector3(x=fx, y=fy, z=fz), torque=Vector3(x=tx, y=ty, z=tz))
 
 
-def _point(position: np.ndarray) -> Point:
+def point(position: np.ndarray) -> Point:
+    """(3,) m -> geometry_msgs/Point."""
     x, y, z = (float(v) for v in position)
     return Point(x=x, y=y, z=z)
 

@@ -11,7 +11,7 @@ from shape_msgs.msg import SolidPrimitive
 from wm_ros.bridge import observations, poses
 from wm_ros.bridge.furniture import collision_object
 from wm_ros.errors import UserError
-from wm_ros.motion.pose import Array
+from wm_ros.motion.pose import Array, Pose
 from wm_ros.motion.seen import Box, boxes, counted, inside, near_chain
 from wm_ros.msg import Observation
 
@@ -38,22 +38,32 @@ def seen_boxes(message: Observation, chain: Sequence[Array], furniture: Planning
         base = poses.from_pose(item.pose)
         for shape, pose in zip(item.primitives, item.primitive_poses, strict=True):
             place = base.compose(poses.from_pose(pose))
-            points = points[~inside(points, place, _extent(shape), FURNITURE)]
+            points = points[~inside(points, place, extent(shape), FURNITURE)]
     return boxes(points, np.asarray(low), np.asarray(high))
 
 
-def _extent(shape: SolidPrimitive) -> Array:
+def extent(shape: SolidPrimitive) -> Array:
+    """(3,) sizes (m) of the box around a primitive."""
     size = np.array(shape.dimensions, dtype=float)
     if shape.type == SolidPrimitive.BOX:
         return size
     if shape.type == SolidPrimitive.SPHERE:
         return np.full(3, 2 * size[0])
-    return np.array([2 * size[1], 2 * size[1], size[0]])
+    return np.array([2 * size[1], 2 * size[1], size[0]])  # cylinder and cone: height, radius
 
 
 def obstacle(name: str, box: Box, frame: str) -> CollisionObject:
     """A box as an obstacle."""
     return collision_object(name, frame, [("box", tuple(box.size), box.pose)])
+
+
+def box(thing: CollisionObject, frame: Pose) -> Box:
+    """The box that an obstacle is.
+
+    :param frame: pose of the obstacle's own frame
+    """
+    place = poses.from_pose(thing.pose).compose(poses.from_pose(thing.primitive_poses[0]))
+    return Box(frame.compose(place), np.array(thing.primitives[0].dimensions, dtype=float))
 
 
 def held(name: str, box: Box, frame: str, link: str,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,9 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     if not 16 <= args.image_size <= 1024 or args.image_size % 2:
         raise UserError("--image-size must be an even number from 16 to 1024.")
-    if args.tolerance <= 0 or args.min_seconds < 0:
-        raise UserError("--tolerance must be above 0 and --min-seconds at least 0.")
+    if not (0 < args.tolerance < math.inf and 0 <= args.min_seconds < math.inf):
+        raise UserError("--tolerance must be a number above 0 and --min-seconds one of at least "
+                        "0.")
     sets = [path for path in args.source if (path / "meta/info.json").is_file()]
     if sets:
         if len(args.source) > 1:

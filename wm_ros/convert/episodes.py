@@ -173,19 +173,23 @@ class Maker:
         seen = observations.fields(self._assembler.assemble(row.stamp, found),
                                    self._assembler.robot)
         action, executed = self._actions(row, found, seen)
-        if action is None:
+        if action is None or executed is None:
             return None
         tcp = Pose(seen["tcp_position"], seen["tcp_quaternion"])
         if "tcp_pose" in found:
             tcp = _raw_pose(found["tcp_pose"].pose)
         eye = Pose(seen["scene_position"], seen["scene_quaternion"])
+        progress = found["progress"].data if "progress" in found else None
+        numbers = {"state": state_vector(seen["q"], seen["gripper"], tcp),
+                   "wrench": np.asarray(seen["wrench"], np.float32),
+                   "camera": camera_vector(seen["scene_K"], eye),
+                   "action": action, "executed": executed}
+        for name, values in {**numbers, "progress": np.array(progress or 0.0)}.items():
+            if not np.isfinite(values).all():
+                raise UserError(f"{name} is not finite")
         return {"scene": seen["scene_rgb"], "wrist": seen["wrist_rgb"],
-                "depth": depth_to_mm(seen["scene_depth"]),
-                "state": state_vector(seen["q"], seen["gripper"], tcp),
-                "wrench": np.asarray(seen["wrench"], np.float32),
-                "camera": camera_vector(seen["scene_K"], eye),
-                "action": action, "executed": executed, "recorded": "action" in found,
-                "progress": found["progress"].data if "progress" in found else None}
+                "depth": depth_to_mm(seen["scene_depth"]), **numbers,
+                "recorded": "action" in found, "progress": progress}
 
     def _actions(self, row: Row, found: dict[str, Any], seen: dict[str, Any]
                  ) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -285,6 +289,8 @@ def _raw_pose(message: Any) -> Pose:
 
 
 def _raw_action(message: Any) -> np.ndarray:
+    if not (len(message.poses) and len(message.gripper_width)):
+        raise UserError("an action has no pose or no gripper width")
     return action_vector(_raw_pose(message.poses[0]), message.gripper_width[0])
 
 

@@ -61,7 +61,7 @@ def pack(bags: list[Path], root: Path, options: Options) -> int:
     writer = DatasetWriter(root, topics.robot.name, lossless=True)
     console = Console(stderr=True)
     with writer.lock():
-        state = _state(root, options)
+        state = _state(root, options, topics.robot.name)
         stopped = False
         with _progress(console) as progress:
             bar = progress.add_task("", total=None)
@@ -83,16 +83,15 @@ def pack(bags: list[Path], root: Path, options: Options) -> int:
     return 130 if stopped else 0
 
 
-def _state(root: Path, options: Options) -> dict[str, Any]:
+def _state(root: Path, options: Options, robot: str) -> dict[str, Any]:
     state = read_state(root / STATE)
-    now = {name: asdict(options)[name] for name in FIXED}
+    now = {**{name: asdict(options)[name] for name in FIXED}, "robot": robot}
     if not state:
         if (root / layout.INFO).exists() or (root / layout.COLLECTED).exists():
             raise UserError(f"{root} is a data set that was not made by `wm convert`: choose "
                             "another --out.")
         state = {"settings": now, "sources": {}}
-        with disk_errors(root):
-            write_json(root / STATE, state)
+        _write(root, state)
     other = [f"{k.replace('_', ' ')} {v}" for k, v in state["settings"].items() if now[k] != v]
     if other:
         raise UserError(f"{root} was converted with {', '.join(other)}: use the same to go on, or "
@@ -115,6 +114,9 @@ def _one(path: Path, root: Path, writer: DatasetWriter, topics: TopicMap, option
     if index.fingerprint in state["sources"]:  # the same recording under another name
         _same_labels(path, state["sources"][index.fingerprint], labels)
         return
+    begun = state.setdefault("begun", {})  # fingerprint -> labels and keys of what was stopped
+    mine = begun.setdefault(index.fingerprint, {"labels": labels, "keys": []})
+    _same_labels(path, mine, labels)
     try:
         choice = choose(index, options.tolerance, options.instruction)
     except UserError as error:
@@ -124,11 +126,12 @@ def _one(path: Path, root: Path, writer: DatasetWriter, topics: TopicMap, option
                                                 options.success),
                   options.image_size, options.tolerance,
                   max(2, round(options.min_seconds * FPS)), _step(progress, bar),
-                  {(episode["task"], episode["seed"]) for source in state["sources"].values()
-                   for episode in source["episodes"]}, options.rectified)
+                  _taken(state, index.fingerprint), options.rectified)
     kept, made = writer.keys(), []
     for episode in maker.episodes(bag):
         if episode.key not in kept:
+            mine["keys"].append(episode.key)
+            _write(root, state)
             writer.commit(episode)
         made.append({"task": episode.task, "seed": episode.seed, "rows": len(episode)})
     recording = ""
@@ -142,6 +145,19 @@ def _one(path: Path, root: Path, writer: DatasetWriter, topics: TopicMap, option
         "name": bag.name, "identity": identity, "labels": labels,
         "recording": recording,
         **report.of_bag(index, choice, maker.made, damage, made)}
+    del begun[index.fingerprint]
+    _write(root, state)
+
+
+def _taken(state: dict[str, Any], fingerprint: str) -> set[tuple[str, int]]:
+    """(task, seed) of the episodes of other bags, of those too that are not done yet."""
+    done = {(episode["task"], episode["seed"]) for source in state["sources"].values()
+            for episode in source["episodes"]}
+    return done.union(*({(task, seed) for task, seed in bag["keys"]}
+                        for mark, bag in state["begun"].items() if mark != fingerprint))
+
+
+def _write(root: Path, state: dict[str, Any]) -> None:
     with disk_errors(root):
         write_json(root / STATE, state)
 

@@ -17,6 +17,7 @@ from wm_ros.data.any_bag import AnyBag
 from wm_ros.data.lerobot import Dataset, disk_errors
 from wm_ros.data.topic_map import load_map
 from wm_ros.errors import UserError
+from wm_ros.files import LOCK, alone
 
 
 def unpack(root: Path, out: Path, topics: Path | None = None) -> int:
@@ -38,10 +39,9 @@ def unpack(root: Path, out: Path, topics: Path | None = None) -> int:
         if (row["task_name"], row["seed"]) not in recorded:
             task = re.sub(r"[^\w.-]+", "_", row["task_name"])
             jobs.append((out / f"{index:06d}_{task}_{row['seed']}", index))
-    _check(out, {folder.name for folder, _ in jobs})
+    _check(out, {LOCK, *(folder.name for folder, _ in jobs)})
     written = 0
-    with disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
+    with disk_errors(out), alone(out):
         for folder, job in track(jobs, description="bags", console=console):
             if folder.exists():
                 continue

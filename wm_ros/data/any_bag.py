@@ -8,7 +8,6 @@ the `rosbags` library.
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
@@ -101,7 +100,9 @@ class AnyBag:
                                        "its metadata tells of.")
         except (ReaderError, FileNotFoundError) as error:
             raise UserError(f"{self.path} cannot be read as a bag of rosbag2: {error}") from error
-        except (sqlite3.Error, EOFError, ValueError) as error:
+        except OSError:
+            raise
+        except Exception as error:  # each storage and compression has its own
             self.damage.append(f"{self.name} is damaged from some place on: {error}.")
 
     def _only_database(self) -> list[Path]:

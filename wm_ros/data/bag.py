@@ -8,15 +8,18 @@ a complete bag of one.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import struct
 import time
 from collections.abc import Container, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import yaml
 from mcap.exceptions import McapError
@@ -32,6 +35,7 @@ from wm_ros.files import write_text
 CHUNK_BYTES = 64 << 10
 FLUSH_SECONDS = 0.1
 METADATA = "metadata.yaml"
+TORN = ".torn"
 _TORN = (McapError, EOFError, struct.error, ValueError, RuntimeError, KeyError, ZstdError)
 """How reading a torn or damaged file ends."""
 
@@ -82,6 +86,7 @@ class BagWriter:
             self._stream = open(self.file, "xb")  # noqa: SIM115
         except OSError as error:
             raise UserError(f"{folder} cannot be written ({error.strerror}).") from error
+        _hold(self._stream)
         self._writer = Writer(self._stream, chunk_size=chunk_bytes, compression=compression)
         self._live = chunk_bytes <= CHUNK_BYTES
         self._writer.start(profile="ros2", library="wm_ros")
@@ -148,24 +153,25 @@ class BagWriter:
         if self.closed:
             return
         self.closed = True
-        try:
+        try:  # held until it says that it is complete
             self._writer.finish()
+            self._stream.flush()
+            start = self._start if self.messages else 0
+            _write_metadata(self.folder, self.file.name, start, max(0, self._end - start), [
+                {
+                    "topic_metadata": {
+                        "name": name,
+                        "type": topic.type,
+                        "serialization_format": "cdr",
+                        "offered_qos_profiles": topic.qos,
+                        "type_description_hash": type_hash(topic.type),
+                    },
+                    "message_count": topic.count,
+                }
+                for name, topic in self._topics.items()
+            ])
         finally:
             self._stream.close()
-        start = self._start if self.messages else 0
-        _write_metadata(self.folder, self.file.name, start, max(0, self._end - start), [
-            {
-                "topic_metadata": {
-                    "name": name,
-                    "type": topic.type,
-                    "serialization_format": "cdr",
-                    "offered_qos_profiles": topic.qos,
-                    "type_description_hash": type_hash(topic.type),
-                },
-                "message_count": topic.count,
-            }
-            for name, topic in self._topics.items()
-        ])
 
 
 def read_raw(
@@ -239,18 +245,31 @@ def recover(bag: Path | str) -> int:
 
     Several files become one. What was there is kept beside it as `*.mcap.torn`.
 
-    :raises UserError: there is no bag in the folder
+    :raises UserError: there is no bag in the folder, or it is still being recorded
     """
     folder = Path(bag)
     if is_finished(folder):
         return sum(count for _, count in topics_of(folder).values())
-    torn = _files(folder)
+    # what an interrupted recovery put aside is still what was recorded
+    torn = {path.name.removesuffix(TORN): path for path in
+            (*folder.glob("*.mcap"), *folder.glob(f"*.mcap{TORN}"))}
+    if not torn:
+        raise _no_bag(folder)
+    torn = {name: torn[name] for name in sorted(torn, key=_order)}
+    with ExitStack() as held:
+        for path in torn.values():
+            if not _hold(held.enter_context(open(path, "rb"))):
+                raise UserError(f"{bag} is still being recorded: end its recorder first.")
+        return _complete(folder, torn)
+
+
+def _complete(folder: Path, torn: dict[str, Path]) -> int:
     scratch = folder / "recovered"
     shutil.rmtree(scratch, ignore_errors=True)  # of a recovery that was itself interrupted
     writer = BagWriter(scratch)
-    profiles, definitions = offered(*torn), defined(*torn)
+    profiles, definitions = offered(*torn.values()), defined(*torn.values())
     try:
-        for raw in read_raw(folder):
+        for raw in chain.from_iterable(map(read_raw, torn.values())):
             writer.add_topic(raw.topic, raw.type, profiles.get(raw.topic),
                              definitions.get(raw.type))
             writer.write(raw.topic, raw.data, raw.log_time, raw.publish_time)
@@ -258,13 +277,14 @@ def recover(bag: Path | str) -> int:
     except OSError as error:
         shutil.rmtree(scratch, ignore_errors=True)
         raise UserError(
-            f"{bag} could not be completed ({error.strerror}): it needs room for a second copy; "
-            "nothing was changed."
+            f"{folder} could not be completed ({error.strerror}): it needs room for a second "
+            "copy; nothing was changed."
         ) from error
-    for file in torn:
-        os.replace(file, file.with_suffix(".mcap.torn"))
-    os.replace(writer.file, torn[0])
-    text = (scratch / METADATA).read_text().replace(writer.file.name, torn[0].name)
+    for name in torn:
+        os.replace(torn[name], folder / f"{name}{TORN}")
+    first = next(iter(torn))
+    os.replace(writer.file, folder / first)
+    text = (scratch / METADATA).read_text().replace(writer.file.name, first)
     (scratch / METADATA).unlink()
     scratch.rmdir()
     write_text(folder / METADATA, text)
@@ -294,8 +314,22 @@ def _records(files: Iterable[Path]) -> Iterator[McapRecord]:
 
 def mcap_files(folder: Path) -> list[Path]:
     """The mcap files of a folder in the order of recording: bag_2 comes before bag_10."""
-    return sorted(folder.glob("*.mcap"), key=lambda path: [
-        int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)])
+    return sorted(folder.glob("*.mcap"), key=lambda path: _order(path.name))
+
+
+def _order(name: str) -> list[int | str]:
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def _hold(stream: IO[bytes]) -> bool:
+    """Hold a file until it is closed; False where another process holds it."""
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # a file system without locks: recording goes on without
+    return True
 
 
 def _files(bag: Path) -> list[Path]:
@@ -303,8 +337,12 @@ def _files(bag: Path) -> list[Path]:
         return [bag]
     files = mcap_files(bag)
     if not files:
-        raise UserError(f"{bag} holds no mcap bag: give the folder that `wm record` wrote.")
+        raise _no_bag(bag)
     return files
+
+
+def _no_bag(bag: Path) -> UserError:
+    return UserError(f"{bag} holds no mcap bag: give the folder that `wm record` wrote.")
 
 
 def _write_metadata(

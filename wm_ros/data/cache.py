@@ -32,6 +32,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from wm_ros.data import layout, video
+from wm_ros.data.damage import whole_file
 from wm_ros.data.episode import CAMERAS, DEPTH_KEY, VECTOR_FEATURES, VIDEO_KEYS
 from wm_ros.data.lerobot import Dataset, disk_errors, matrix
 from wm_ros.environment import begin_worker
@@ -136,15 +137,18 @@ def load_cache(folder: Path | str) -> EpisodeCache:
 
 
 def fingerprint(sources: Sequence[Path | str], depth: bool = False) -> str:
-    """A number that changes when any episode of the data sets does."""
+    """A number that changes when any episode of the data sets does.
+
+    :raises UserError: a source is no data set, or they are of several robots
+    """
     digest = hashlib.sha256(f"{VERSION} {depth}".encode())
-    for source in sources:
-        data = Dataset(source)
+    for data in _of_one_robot(sources):
         for row in data.rows:
             digest.update(json.dumps([row[k] for k in ("task_name", "seed", "length", "success",
                                                        "perturbed", "tasks")]).encode())
         for path in _files(data):
-            digest.update(str(path.stat().st_size).encode())
+            with whole_file(path):
+                digest.update(str(path.stat().st_size).encode())
     return digest.hexdigest()[:16]
 
 
@@ -189,6 +193,14 @@ def build_cache(
         finally:
             shutil.rmtree(part, ignore_errors=True)
     return load_cache(folder)
+
+
+def _of_one_robot(sources: Sequence[Path | str]) -> list[Dataset]:
+    data = [Dataset(source) for source in sources]
+    if len(robots := {told for d in data if (told := d.info.get("robot_type"))}) > 1:
+        raise UserError(f"The data sets are of several robots ({', '.join(sorted(robots))}): "
+                        "train a model for each.")
+    return data
 
 
 def check_size(sources: Sequence[Path | str], size: int) -> None:
@@ -356,6 +368,11 @@ def _run(part: Path, jobs: list[Job], workers: int) -> Any:
 
 def _decode(part: Path, job: Job) -> int:
     """Do one job; returns the number of images decoded."""
+    with whole_file(Path(job[1])):
+        return _decode_file(part, job)
+
+
+def _decode_file(part: Path, job: Job) -> int:
     array, file, first, count, start = job
     if array == "vectors":
         columns = [*VECTOR_FEATURES, "progress"]

@@ -224,6 +224,7 @@ def _episode(root: Path, task: str, seed: int, settings: Settings, env: str,
             episode = rollout(made, task, seed, kind, model)
         finally:
             made.close()
+        episode.check()
     except UserError:
         raise
     except Exception as error:  # one bad layout must not end a night's collection

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wm_ros.data import layout, statistics, video
+from wm_ros.data.damage import whole_file
 from wm_ros.data.episode import (
     CAMERAS,
     DEPTH_KEY,
@@ -111,11 +112,7 @@ class DatasetWriter:
 
     def keys(self) -> set[tuple[str, int]]:
         """(task, seed) of every episode kept so far."""
-        kept = {(about["task"], about["seed"]) for _, about in self._pending()}
-        for path in episode_files(self.root):
-            table = pq.read_table(path, columns=["task_name", "seed"])
-            kept.update(zip(*(column.to_pylist() for column in table.columns), strict=True))
-        return kept
+        return self._merged() | {(about["task"], about["seed"]) for _, about in self._pending()}
 
     def merge(self, report: Callable[[int, int], None] | None = None) -> int:
         """Move pending episodes into the files of the data set; call it under `lock`.
@@ -137,7 +134,13 @@ class DatasetWriter:
     def _pending(self) -> Iterator[tuple[Path, dict[str, Any]]]:
         for path in sorted(self.pending.iterdir()):
             if path.is_dir() and not path.name.startswith("part-"):
-                yield path, json.loads((path / "episode.json").read_text())
+                with whole_file(path, video.ANEW):
+                    about = json.loads((path / "episode.json").read_text())
+                yield path, about
+
+    def _merged(self) -> set[tuple[str, int]]:
+        return {(row["task_name"], row["seed"])
+                for row in read_episode_rows(self.root, ["task_name", "seed"])}
 
     def _recover(self) -> None:
         """Remove what an interrupted commit or merge left half done."""
@@ -146,16 +149,11 @@ class DatasetWriter:
         for part in self.root.glob("**/*.part"):
             if part.is_file():  # a folder is a recording that its bag's turn makes anew
                 part.unlink()
-        committed: set[tuple[str, int]] = set()
-        files = 0
-        for path in episode_files(self.root):
-            table = pq.read_table(path, columns=["task_name", "seed"])
-            committed.update(zip(*(column.to_pylist() for column in table.columns), strict=True))
-            files += 1
+        committed = self._merged()
         for path, about in self._pending():
             if (about["task"], about["seed"]) in committed:
                 shutil.rmtree(path)
-        at = layout.place(files)
+        at = layout.place(len(list(episode_files(self.root))))
         for orphan in (
             layout.DATA_PATH.format(**at),
             *(layout.VIDEO_PATH.format(video_key=key, **at) for key in VIDEO_KEYS),
@@ -175,7 +173,8 @@ class DatasetWriter:
             if about["instruction"] not in instructions:
                 instructions.append(about["instruction"])
             task_index = instructions.index(about["instruction"])
-            table = pq.read_table(path / "data.parquet", schema=layout.data_schema())
+            with whole_file(path, video.ANEW):
+                table = pq.read_table(path / "data.parquet", schema=layout.data_schema())
             tables.append(layout.set_indices(table, index, frame, task_index))
             records.append(self._record(about, index, frame, frame - first, at, tables[-1]))
             index += 1
@@ -355,21 +354,24 @@ class Dataset:
     def episode(self, index: int) -> Episode:
         """One episode with its decoded images."""
         row = self.rows[index]
-        table = pq.read_table(
-            self.data_path(index), filters=[("episode_index", "==", row["episode_index"])]
-        )
-        arrays: dict[str, Any] = {
-            attribute: matrix(table.column(key), len(names))
-            for key, (attribute, names) in VECTOR_FEATURES.items()
-        }
-        images = {
-            camera: np.stack(list(video.frames_from(
-                self.video_path(index, key),
-                round(row[f"videos/{key}/from_timestamp"] * self.fps),
-                row["length"],
-            )))
-            for camera, key in zip(CAMERAS, VIDEO_KEYS, strict=True)
-        }
+        with whole_file(self.data_path(index)):
+            table = pq.read_table(
+                self.data_path(index), filters=[("episode_index", "==", row["episode_index"])]
+            )
+            arrays: dict[str, Any] = {
+                attribute: matrix(table.column(key), len(names))
+                for key, (attribute, names) in VECTOR_FEATURES.items()
+            }
+            depth = np.stack([layout.decode_depth(d["bytes"]) for d in
+                              table.column(DEPTH_KEY).to_pylist()])
+        images = {}
+        for camera, key in zip(CAMERAS, VIDEO_KEYS, strict=True):
+            with whole_file(self.video_path(index, key)):
+                images[camera] = np.stack(list(video.frames_from(
+                    self.video_path(index, key),
+                    round(row[f"videos/{key}/from_timestamp"] * self.fps),
+                    row["length"],
+                )))
         return Episode(
             task=row["task_name"],
             instruction=row["tasks"][0],
@@ -379,8 +381,7 @@ class Dataset:
             deliberate_failure=row["deliberate_failure"],
             room=row["room"],
             images=images,
-            depth=np.stack([layout.decode_depth(d["bytes"]) for d in
-                            table.column(DEPTH_KEY).to_pylist()]),
+            depth=depth,
             progress=table.column("progress").to_numpy(),
             **arrays,
         )
@@ -422,9 +423,11 @@ def read_episode_rows(root: Path, columns: list[str] | None = None) -> list[dict
     there are."""
     rows: list[dict[str, Any]] = []
     for path in episode_files(root):
-        file = pq.ParquetFile(path)
-        there = None if columns is None else [c for c in columns if c in file.schema_arrow.names]
-        rows += file.read(there).to_pylist()
+        with whole_file(path):
+            file = pq.ParquetFile(path)
+            names = file.schema_arrow.names
+            there = None if columns is None else [c for c in columns if c in names]
+            rows += file.read(there).to_pylist()
     return rows
 
 
@@ -433,7 +436,8 @@ def read_tasks(root: Path) -> list[str]:
     path = root / layout.TASKS
     if not path.exists():
         return []
-    table = pq.read_table(path).sort_by("task_index")
+    with whole_file(path):
+        table = pq.read_table(path).sort_by("task_index")
     # LeRobot 0.4 kept the instructions as an index without a name
     name = next(c for c in ("task", *table.column_names) if c in table.column_names
                 and c != "task_index")

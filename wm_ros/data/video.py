@@ -14,11 +14,14 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from wm_ros.data.damage import whole_file
+
 CODEC = "libx264"
 PIXEL_FORMAT = "yuv444p"
 KEYFRAME_INTERVAL = 2
 CRF = 14
 LOSSLESS_CODEC = "libx264rgb"
+ANEW = "delete that folder, and the same command makes its episode anew"
 LOSSLESS_FORMAT = "rgb24"  # as the encoder takes it; stored and decoded as planes (gbrp)
 
 
@@ -55,7 +58,7 @@ def join(path: Path, parts: Sequence[Path], lengths: Sequence[int], fps: int) ->
         output = None
         start = 0
         for part, length in zip(parts, lengths, strict=True):
-            with av.open(str(part)) as source:
+            with whole_file(part.parent, ANEW), av.open(str(part)) as source:
                 stream = source.streams.video[0]
                 if output is None:
                     output = container.add_stream_from_template(stream)

@@ -19,7 +19,7 @@ import numpy as np
 
 from wm_ros.errors import UserError
 from wm_ros.evaluation.folders import make_ready
-from wm_ros.files import write_text
+from wm_ros.files import write_json
 from wm_ros.paths import share
 from wm_ros.world_model.interface import Observation, WorldModel
 from wm_ros.world_model.precision import CHOICES, best_dtype
@@ -45,6 +45,9 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"There is no benchmark {unknown[0]!r}; choose from {', '.join(PARTS)}.")
     if args.out.is_dir():
         raise UserError(f"{args.out} is a folder: name a file with --out.")
+    if not _is_free(args.out):
+        raise UserError(f"{args.out} exists already, is no earlier report and is not overwritten: "
+                        "name another file with --out.")
     make_ready(args.out.parent)
     report: dict[str, Any] = {"machine": machine(), "commit": commit(),
                               "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
@@ -56,10 +59,21 @@ def run(args: argparse.Namespace) -> int:
             report[name] = {"error": f"took more than {error.timeout:.0f} s"}
         except UserError as error:
             report[name] = {"error": str(error)}
+        write_json(args.out, report)
         print(json.dumps({name: report[name]}, indent=1), flush=True)
-        write_text(args.out, json.dumps(report, indent=1))
     print(f"written to {args.out}")
     return int(any("error" in report[name] for name in names))
+
+
+def _is_free(path: Path) -> bool:
+    """Whether nothing is lost where a report takes the place of a file; devices keep theirs."""
+    if not path.is_file() or not path.stat().st_size:
+        return True
+    try:
+        earlier = json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    return isinstance(earlier, dict) and {"machine", "commit"} <= set(earlier)
 
 
 def machine() -> dict[str, Any]:

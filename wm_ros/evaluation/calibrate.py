@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wm_ros.errors import UserError
+from wm_ros.evaluation import keeping
 from wm_ros.evaluation.arguments import AtLeast, Device
 from wm_ros.evaluation.calibration import calibration
 from wm_ros.evaluation.closed_loop import foretold, run_episode
@@ -48,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    from wm_ros.world_model.checkpoint import read_config, save_config
     from wm_ros.world_model.loading import find
-    from wm_ros.world_model.video.checkpoint import read_config, save_config
 
     tasks = task_names(args.tasks)
     folder = find(args.model)
@@ -58,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{folder} is of family {config['family']!r}, which predicts no success "
                         "that could be fitted.")
     make_ready(folder)
+    weights = keeping.fingerprint([folder], "", (".safetensors",))
     calls = [(_looks, str(folder), args.device, task, args.first_seed + i) for task in tasks
              for i in range(args.seeds)]
     looks: list[Look] = []
@@ -71,6 +73,10 @@ def run(args: argparse.Namespace) -> int:
                      for p in (predicted(looks, None), predicted(looks, numbers)))
     print(json.dumps({"success": numbers, "before": _short(before), "after": _short(after)},
                      indent=1), flush=True)
+    if keeping.fingerprint([folder], "", (".safetensors",)) != weights:
+        raise UserError(f"The weights in {folder} were changed meanwhile, so nothing is written: "
+                        "calibrate again.")
+    config = read_config(folder)  # others may have written there since
     config["scales"]["success"] = numbers
     save_config({k: v for k, v in config.items() if k != "format"}, folder)
     return 0

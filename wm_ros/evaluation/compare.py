@@ -20,7 +20,7 @@ from wm_ros.evaluation.arguments import AtLeast, Device
 from wm_ros.evaluation.closed_loop import run_episode
 from wm_ros.evaluation.comparison import markdown, summarise, write_plot
 from wm_ros.evaluation.evaluate import Load, load_once
-from wm_ros.evaluation.folders import make_ready
+from wm_ros.evaluation.folders import for_report
 from wm_ros.evaluation.jobs import Workers
 from wm_ros.files import write_json, write_text
 from wm_ros.sim.tasks import task_names
@@ -31,6 +31,8 @@ from wm_ros.world_model.loading import find
 from wm_ros.world_model.precision import CHOICES
 
 HELP = "Compare checkpoints and families: success, latency, memory, training, foresight, surprise."
+
+REPORT = ("compare.json", "compare.md", "compare.svg", "compare.png")
 
 
 class Entry(NamedTuple):
@@ -73,11 +75,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from wm_ros.evaluation.bench import machine
-
     tasks, version = task_names(args.tasks), keeping.code_version()
     entries = read_entries(args)
-    make_ready(args.out)
+    about = {"tasks": tasks, "commit": version, "settings": {k: getattr(args, k) for k in (
+        "split", "seeds", "first_seed", "candidates", "execute", "foresight", "precision",
+        "device")} | {"marks": [[entry.label, entry.mark] for entry in entries]}}
+    with for_report(args.out, REPORT, lambda old: about.items() <= old.items()):
+        compare(args, entries, about)
+    return 0
+
+
+def compare(args: argparse.Namespace, entries: list[Entry], about: dict[str, Any]) -> None:
+    """Run what is not kept yet, and write the report with all that is said ``about`` it."""
+    from wm_ros.evaluation.bench import machine
+
+    tasks, version = about["tasks"], about["commit"]
     jobs = list(cells(entries, tasks, args))
     if line := keeping.told([job[0] for job in jobs], version):
         print(line)
@@ -90,21 +102,18 @@ def run(args: argparse.Namespace) -> int:
     results = {entry.label: measured(entry, tasks, args) for entry in entries}
     for label, cost in take_costs(entries, tasks[0]).items():
         results[label]["cost"] = cost
-    summary = summarise(results, tasks) | {
-        "machine": machine(), "commit": version, "settings": {k: getattr(args, k) for k in (
-            "split", "seeds", "first_seed", "candidates", "execute", "precision", "device")}}
+    summary = summarise(results, tasks) | {"machine": machine()} | about
     write_json(args.out / "compare.json", summary)
     text = markdown(summary)
     write_text(args.out / "compare.md", text + "\n")
     write_plot(summary, args.out)
     print(f"{text}\n\nTable, plot and every number: {args.out}")
-    return 0
 
 
 def read_entries(args: argparse.Namespace) -> list[Entry]:
     """The models named on the command line. :raises UserError: if one is missing or named twice"""
+    from wm_ros.world_model.checkpoint import read_config
     from wm_ros.world_model.loading import takes
-    from wm_ros.world_model.video.checkpoint import read_config
 
     entries: list[Entry] = []
     for word in args.models:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,13 +14,13 @@ from wm_ros.evaluation import keeping, open_loop
 from wm_ros.evaluation.arguments import AtLeast, Device
 from wm_ros.evaluation.calibration import calibration
 from wm_ros.evaluation.closed_loop import Outcome, foretold, run_episode
-from wm_ros.evaluation.folders import make_ready
+from wm_ros.evaluation.folders import for_report
 from wm_ros.evaluation.goals import run_goals
 from wm_ros.evaluation.jobs import Workers
 from wm_ros.evaluation.page import write_page
 from wm_ros.evaluation.statistics import wilson
 from wm_ros.evaluation.unfinished import Unfinished
-from wm_ros.files import write_text
+from wm_ros.files import write_json
 from wm_ros.sim.tasks import TASKS, task_names
 from wm_ros.training.progress import Progress
 from wm_ros.world_model.ensemble import parts
@@ -43,6 +42,7 @@ class Load(NamedTuple):
 _MODEL: dict[Load, Any] = {}
 
 
+REPORT = ("eval.json", "index.html", "plots", "*-success.gif", "*-failure.gif")
 CANDIDATES, EXECUTE = 1, 3  # chunks proposed at a time, and poses followed of one
 
 
@@ -88,8 +88,16 @@ def run(args: argparse.Namespace) -> int:
     if hasattr(model, "set_goal") and (args.candidates, args.execute) != (CANDIDATES, EXECUTE):
         raise UserError(f"{args.model} plans to goal images: --candidates and --execute are not "
                         "for it.")
-    make_ready(args.out)
     kept = unfinished(args)
+    with for_report(args.out, REPORT, lambda old: (
+            old.get("mark") == kept.folder.name and kept.folder.is_dir())):
+        evaluate(args, tasks, load, model, kept)
+    return 0
+
+
+def evaluate(args: argparse.Namespace, tasks: list[str], load: Load, model: Any,
+             kept: Unfinished) -> None:
+    """Run the episodes that are not kept yet, and write the report."""
     episodes = [(task, args.first_seed + i, i < args.films)
                 for task in tasks for i in range(args.seeds)]
     if line := kept.told([episode[:2] for episode in episodes]):
@@ -107,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
             bar.update(len(outcomes), note=f"{done}/{len(outcomes)} succeeded")
         scored = [(_score, load, task, args.first_seed + i, args.split)
                   for task in tasks for i in range(args.open_loop)
-                  if hasattr(model, "infer_actions")]
+                  if hasattr(model, "infer_actions") and model.spec.family != "twin"]
         moments = [moment for answer in workers.answers(scored, in_order=True)
                    for moment in answer]
     if all(o.refused for o in outcomes):
@@ -116,9 +124,12 @@ def run(args: argparse.Namespace) -> int:
         "model": str(args.model), "precision": keeping.precision_of(model),
         "backend": args.backend, "device": args.device, "split": args.split,
         "first_seed": args.first_seed, "candidates": args.candidates,
-        "calibration": calibrate(outcomes, model.spec.horizon),
+        "mark": kept.folder.name,
+        # nearness to a goal is no probability
+        "calibration": ({} if hasattr(model, "set_goal")
+                        else calibrate(outcomes, model.spec.horizon)),
         "open_loop": open_loop.summarise(moments)}
-    write_text(args.out / "eval.json", json.dumps(summary, indent=1))
+    write_json(args.out / "eval.json", summary)
     if args.record:
         from wm_ros.evaluation.bench import commit, machine
         from wm_ros.evaluation.scores import record
@@ -126,12 +137,11 @@ def run(args: argparse.Namespace) -> int:
     print(table(summary))
     print(f"\nPage with plots and films: {write_page(summary, args.out, kept.films)}")
     kept.clear()
-    return 0
 
 
 def unfinished(args: argparse.Namespace) -> Unfinished:
     """What an earlier run of the same command came to before it was stopped."""
-    from wm_ros.world_model.video.checkpoint import read_config
+    from wm_ros.world_model.checkpoint import read_config
 
     folder = find(args.model)
     asked = (f"{args.split} {args.candidates} {args.execute} {args.precision} {args.backend} "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ from wm_ros.errors import UserError
 from wm_ros.evaluation import counterfactual
 from wm_ros.evaluation.arguments import AtLeast, Device
 from wm_ros.evaluation.closed_loop import to_observation
-from wm_ros.evaluation.folders import make_ready
+from wm_ros.evaluation.folders import for_report
 from wm_ros.evaluation.psnr import psnr
-from wm_ros.files import write_text
+from wm_ros.files import write_json
 from wm_ros.motion.pose import Pose
 from wm_ros.sim.env import TaskEnv
 from wm_ros.world_model import load_model
@@ -45,7 +44,13 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     model = load_model(args.model, args.device)
     env = TaskEnv(args.task, args.seed, "held_out", image_size=model.spec.image_size)
-    make_ready(args.out)
+    with for_report(args.out, ("imagined.json", "imagined.png", "ways.png")):
+        imagine(args, model, env)
+    return 0
+
+
+def imagine(args: argparse.Namespace, model: WorldModel, env: TaskEnv) -> None:
+    """Do the work and write the report."""
     rows: list[np.ndarray] = []
     looks: list[tuple[Observation, np.ndarray, float]] = []
     width = float(env.robot.gripper.open_width)
@@ -77,9 +82,8 @@ def run(args: argparse.Namespace) -> int:
     if args.ways:
         save(ways(model, env, looks, args.ways), args.out / "ways.png")
     env.close()
-    write_text(args.out / "imagined.json", json.dumps(
-        {"task": args.task, "instruction": env.instruction, "seed": args.seed,
-         "looks": errors}, indent=1))
+    write_json(args.out / "imagined.json", {
+        "task": args.task, "instruction": env.instruction, "seed": args.seed, "looks": errors})
     soon, *later = (f"imagined after {k * model.spec.dt:.2g} s" for k in model.spec.frame_steps)
     print(f"\"{env.instruction}\": {args.out / 'imagined.png'} shows, from left: now, "
           + ", ".join([soon, "what then happened", *later]))
@@ -88,7 +92,6 @@ def run(args: argparse.Namespace) -> int:
     if args.ways:
         print(f"{args.out / 'ways.png'} shows, for each look, now and the hand going other ways: "
               f"above as {soon}, below as it then happens")
-    return 0
 
 
 def ways(model: WorldModel, env: TaskEnv, looks: list[tuple[Observation, np.ndarray, float]],

@@ -17,11 +17,11 @@ BESIDE = ("state.safetensors", "foresight-*.safetensors", "scores.json",
           "result.json")  # and those that only lie there
 
 
-def fingerprint(folders: list[Path], asked: str) -> str:
-    """Short checksum of a checkpoint's files and of what is ``asked`` of it."""
+def fingerprint(folders: list[Path], asked: str, weigh: tuple[str, ...] = WEIGH) -> str:
+    """Short checksum of a checkpoint's files, of these kinds, and of what is ``asked`` of it."""
     mark = zlib.crc32(asked.encode())
     for path in [path for folder in folders for path in sorted(folder.glob("*"))]:
-        if path.suffix in WEIGH and not any(map(path.match, BESIDE)):
+        if path.suffix in weigh and not any(map(path.match, BESIDE)):
             mark = zlib.crc32(path.read_bytes(), mark)
     return f"{mark:08x}"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from pathlib import Path
@@ -15,9 +14,9 @@ from matplotlib.axes import Axes
 from wm_ros.evaluation import probes, surprise
 from wm_ros.evaluation.arguments import AtLeast, Device
 from wm_ros.evaluation.evaluate import Load, load_once
-from wm_ros.evaluation.folders import make_ready
+from wm_ros.evaluation.folders import for_report
 from wm_ros.evaluation.jobs import Workers
-from wm_ros.files import write_text
+from wm_ros.files import write_json
 from wm_ros.report.plots import BLUE, GREEN, GREY, ORANGE, svg_of
 from wm_ros.sim.tasks import task_names
 from wm_ros.training.progress import Progress
@@ -47,7 +46,13 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     tasks, load = task_names(args.tasks), Load(args.model, device=args.device)
     model = load_once(*load)
-    make_ready(args.out)
+    with for_report(args.out, ("probe.json", "surprise.png")):
+        probe(args, tasks, load, model)
+    return 0
+
+
+def probe(args: argparse.Namespace, tasks: list[str], load: Load, model: Any) -> None:
+    """Do the work and write the report."""
     held = [(load, t, args.first_seed + i, "held_out") for t in tasks
             for i in range(args.seeds)]
     latents = hasattr(model, "encode")  # without them there is nothing to probe
@@ -68,11 +73,10 @@ def run(args: argparse.Namespace) -> int:
         summary["plan_ms"] = plan_times(model)
     if sampled:
         summary["probes"] = probes.probe(sampled[:len(fit)], sampled[len(fit):])
-    write_text(args.out / "probe.json", json.dumps(summary | {"looks": rows}, indent=1))
+    write_json(args.out / "probe.json", summary | {"looks": rows})
     svg_of("surprise", lambda axes: picture(axes, rows), args.out)
     print(table(summary))
     print(f"\nPicture: {args.out / 'surprise.png'}; numbers: {args.out / 'probe.json'}")
-    return 0
 
 
 def plan_times(model: Any, times: int = 10) -> list[float]:

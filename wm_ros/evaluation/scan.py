@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -14,8 +13,8 @@ import yaml
 
 from wm_ros.errors import UserError
 from wm_ros.evaluation.arguments import AtLeast
-from wm_ros.evaluation.folders import make_ready
-from wm_ros.files import write_text
+from wm_ros.evaluation.folders import PART, contents, make_ready, unfinished_part
+from wm_ros.files import write_json, write_text
 
 HELP = "Scan a room with the arm's camera into a 3D model, and export it."
 #: a task whose layouts stand for the room
@@ -27,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.epilog = ("The folder that is written is a checkpoint of the family scene3d: name it "
                      "where a model is wanted.")
-    parser.add_argument("--scene", choices=sorted(TASKS),
+    parser.add_argument("--scene", "--room", choices=sorted(TASKS),
                         help="the room (default: that of --task, else home)")
     parser.add_argument("--task", help="take this task's layouts (default: one of the room's)")
     parser.add_argument("--seed", action=AtLeast, least=0, nargs="+", default=[100],
@@ -62,7 +61,9 @@ def run(args: argparse.Namespace) -> int:
         make_ready(folder)
     results, errors = [], []
     for seed, folder in folders.items():
-        result, error = scan_one(args, task, seed, folder)
+        with unfinished_part(folder) as part:
+            result, error = scan_one(args, task, seed, part)
+            put(part, folder)
         results.append(result)
         errors.append(error)
         print(line(seed, result), flush=True)
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         if pushes:
             total["pushes_all"] = push_summary(pushes)
             print(push_line(total["pushes_all"]))
-        write_text(args.out / "summary.json", json.dumps(total, indent=1))
+        write_json(args.out / "summary.json", total)
         print(f"{args.out / 'summary.json'} has all of it")
     return 0
 
@@ -93,9 +94,9 @@ def choose(scene: str | None, task: str | None) -> tuple[str, str]:
 def check_folder(folder: Path) -> None:
     """:raises UserError: if a folder holds something that is no scan, which would be overwritten
     """
-    from wm_ros.world_model.video.checkpoint import read_config
+    from wm_ros.world_model.checkpoint import read_config
 
-    if not folder.is_dir() or not any(folder.iterdir()):
+    if not contents(folder) or (folder / PART).is_dir():  # left by a scan that was stopped
         return
     try:
         family = read_config(folder)["family"]
@@ -104,6 +105,18 @@ def check_folder(folder: Path) -> None:
     if family != "scene3d":
         raise UserError(f"{folder} holds something that is no scan: name a new or an empty folder "
                         "with --out.")
+
+
+def put(part: Path, folder: Path) -> None:
+    """Move a whole scan to where an earlier one may lie, of which nothing stays.
+
+    There is a config.yaml only while all the files belong together.
+    """
+    for name in ("config.yaml", "splats.ply"):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "meshes", ignore_errors=True)
+    for path in sorted(contents(part), key=lambda path: path.name == "config.yaml"):
+        path.rename(folder / path.name)
 
 
 def line(seed: int, r: dict[str, Any]) -> str:
@@ -147,7 +160,6 @@ def scan_one(args: argparse.Namespace, task: str, seed: int, folder: Path
                             "quaternion": list(wrist.quaternion), "fovy": wrist.fovy}}
         write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
         export.write_meshes(mapper.volume, folder)
-        shutil.rmtree(folder / "meshes", ignore_errors=True)
         export.write_world(scene, mapper.volume, folder)
         export.write_furniture(scene, folder)
         if args.splats:
@@ -167,7 +179,7 @@ def scan_one(args: argparse.Namespace, task: str, seed: int, folder: Path
                                     for t in scene.things if t.pushed}
             print(push_line(push_summary(pushes)) if pushes else "Nothing here could be pushed.",
                   flush=True)
-        write_text(folder / "result.json", json.dumps(result, indent=1))
+        write_json(folder / "result.json", result)
     finally:
         mapper.close()
         env.close()

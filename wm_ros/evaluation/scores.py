@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from wm_ros.files import write_text
+from wm_ros.files import write_json
 from wm_ros.paths import share
 
 FILE = "scores.json"
@@ -31,7 +31,7 @@ def record(summary: dict[str, Any], folder: Path, commit: str, machine: dict[str
         "act_ms_p50": summary["act_ms_p50"], "act_ms_p95": summary["act_ms_p95"],
         "calibration": calibration, "open_loop": summary["open_loop"], "commit": commit,
         "machine": {k: machine[k] for k in ("cpu", "cores") if k in machine}}
-    write_text(path, json.dumps(scores, indent=1) + "\n")
+    write_json(path, scores)
     return path
 
 

@@ -31,9 +31,9 @@ class Unfinished:
         if not keeping.is_current(path, self.version):
             return None
         kept = json.loads(path.read_text())
-        if film and not kept["film"]:
-            return None
         if film:
+            if not kept["film"] or not (self.out / kept["film"]).is_file():
+                return None
             self.films.append(self.out / kept["film"])
         return Outcome(**kept["outcome"])
 

@@ -32,10 +32,9 @@ from wm_ros.launching.lifecycle import BringUp
 from wm_ros.launching.system import installed
 from wm_ros.nodes.base import SUPERVISOR
 from wm_ros.nodes.node_list import PACKAGE, NodeSpec
-from wm_ros.nodes.supervisor import child_environment
+from wm_ros.nodes.supervisor import WRONG_SETTINGS, child_environment
 from wm_ros.paths import share
 
-WRONG_SETTINGS = 2  # exit status of a node that cannot work with what it was given
 RESPAWN_DELAY = 1.0  # s
 
 

@@ -53,7 +53,8 @@ MODEL = Argument("model", "", "name or folder of the trained world model; empty:
                  "ships")
 INSTRUCTION = Argument("instruction", "", "what to do as soon as everything is ready, in plain "
                        "words; empty: wait for goals on /wm/execute_instruction")
-TIME_LIMIT = Argument("time_limit", "60", "seconds for the instruction")
+TIME_LIMIT = Argument("time_limit", "", "seconds for the instruction; empty: the planning node's "
+                      "time_limit, which config:= may set")
 ONCE = _switch("once", "false", "end everything when the instruction has ended")
 SEED = Argument("seed", "", "number of the room's layout, colours, light and camera poses; "
                 "empty: what config:= says, else 101")
@@ -89,6 +90,12 @@ REPLAY = (Argument("bag", "", "the bag to replay: a folder, or an .mcap or .db3 
           MODEL,
           Argument("topics", "", "YAML file that says which topic carries what, as "
                    "config/bag_topics.yaml does; empty: the names of config/topics.yaml"),
+          Argument("instruction", "", "what the arm was asked to do; empty: what /wm/instruction "
+                   "says in the bag"),
+          Argument("proposer", "", "who proposes, for a model that only foresees: its name or "
+                   "folder; empty: nobody"),
+          _switch("rectified", "false", "the images are rectified: P of camera_info counts "
+                  "instead of K and D"),
           Argument("baseline", "", "metrics.json of an earlier replay; worse than it is an error"),
           _switch("realtime", "false", "as fast as it was recorded, not as fast as possible"))
 FILES = {"home": ROOM, "office": ROOM, "robot": ROBOT, "view": LOOK, "replay": REPLAY}

@@ -11,13 +11,11 @@ from typing import Any
 
 import yaml
 
-from wm_ros.demo import DEFAULTS
 from wm_ros.errors import UserError
 from wm_ros.launching.arguments import seconds, whole_number
-from wm_ros.nodes.node_list import GAZEBO, PACKAGE, NodeSpec, nodes
+from wm_ros.launching.spelling import misspelt
+from wm_ros.nodes.node_list import DEFAULTS, GAZEBO, PACKAGE, PORT, SEED, NodeSpec, nodes
 from wm_ros.paths import checkpoints, prefixes, share
-
-SEED, PORT = 101, 8080  # those of `wm demo`
 
 
 @dataclass(frozen=True)
@@ -57,9 +55,10 @@ def wanted_layout(room: str, value: Mapping[str, str]) -> Layout:
     return layout(room, value["instruction"], seed, held_out)
 
 
-def checkpoint(model: str) -> str:
+def checkpoint(model: str, name: str = "model") -> str:
     """The model's folder as the imagination node takes it; "" for the one that ships.
 
+    :param name: the launch argument
     :raises UserError: when there is no such folder
     """
     if not model:
@@ -67,34 +66,36 @@ def checkpoint(model: str) -> str:
     for folder in (Path(model), checkpoints() / model):
         if folder.is_dir():
             return str(folder.resolve())
-    raise UserError(f"model:={model} is not possible; there is no such folder. Give one that "
+    raise UserError(f"{name}:={model} is not possible; there is no such folder. Give one that "
                     "`wm train` wrote.")
 
 
-def user_file(path: str) -> list[str]:
+def user_file(path: str, option: str = "config:=") -> list[str]:
     """The user's own parameter file as a list of none or one.
 
-    :raises UserError: when it is not there or holds no node parameters
+    :param option: what the user wrote before it
+    :raises UserError: when it is not there, holds no node parameters, or misspells one
     """
     if not path:
         return []
-    file = Path(path).resolve()
+    file, given = Path(path).resolve(), f"{option}{path} is not possible;"
     try:
         data = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"config:={path} is not possible; the file cannot be read "
-                        f"({error.strerror}).") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"config:={path} is not possible; it is no YAML: "
-                        f"{' '.join(str(error).split())}.") from error
+        raise UserError(f"{given} the file cannot be read ({error.strerror}).") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{given} it is no YAML: {' '.join(str(error).split())}.") from error
     groups = data.values() if isinstance(data, dict) else []
     if not any(isinstance(group, dict) and "ros__parameters" in group for group in groups):
-        raise UserError(f"config:={path} is not possible; it needs node parameters, such as "
-                        "`/**:` and below it `ros__parameters:` (see config/topics.yaml).")
+        raise UserError(f"{given} it needs node parameters, such as `/**:` and below it "
+                        "`ros__parameters:` (see config/topics.yaml).")
+    wrong = misspelt(data)
+    if wrong:
+        raise UserError(f"{given} {wrong}")
     mixed = _mixed(data)
     if mixed:
-        raise UserError(f"config:={path} is not possible; {mixed} mixes numbers with and without "
-                        "a point: write 0.0 for 0, or ROS cannot read the file.")
+        raise UserError(f"{given} {mixed} mixes numbers with and without a point: write 0.0 for "
+                        "0, or ROS cannot read the file.")
     return [str(file)]
 
 
@@ -229,8 +230,9 @@ def instruct_command(value: Mapping[str, str], specs: list[NodeSpec]) -> list[st
     if not words:
         return []
     required = [spec.name for spec in specs if spec.safety]
-    return wm("instruct", words, "--time-limit", str(seconds("time_limit", value["time_limit"])),
-              "--nodes", *required)
+    limit = value["time_limit"]
+    own = ["--time-limit", str(seconds("time_limit", limit))] if limit else []
+    return wm("instruct", words, *own, "--nodes", *required)
 
 
 def replay_command(value: Mapping[str, str]) -> list[str]:
@@ -245,11 +247,15 @@ def replay_command(value: Mapping[str, str]) -> list[str]:
     command = wm("replay", str(Path(value["bag"]).resolve()))
     if value["out"]:
         command += ["--out", str(Path(value["out"]).resolve())]
-    if value["model"]:
-        command += ["--model", checkpoint(value["model"])]
+    for name in ("model", "proposer"):
+        if value[name]:
+            command += [f"--{name}", checkpoint(value[name], name)]
+    if value["instruction"].strip():
+        command += ["--instruction", value["instruction"].strip()]
     for name in ("topics", "baseline"):
         if value[name]:
             if not Path(value[name]).is_file():
                 raise UserError(f"{name}:={value[name]} is not possible; there is no such file.")
             command += [f"--{name}", str(Path(value[name]).resolve())]
-    return [*command, "--realtime"] if value["realtime"] == "true" else command
+    return [*command, *(f"--{name}" for name in ("rectified", "realtime")
+                        if value[name] == "true")]

@@ -13,7 +13,7 @@ import numpy as np
 from wm_ros.motion.planner_urdf import planner_urdf
 from wm_ros.motion.pose import Array
 from wm_ros.motion.shapes import Box, Cylinder, SceneObject, Shape, Sphere
-from wm_ros.motion.urdf import base_in_root
+from wm_ros.motion.urdf import base_in_root, moved_links
 from wm_ros.paths import package_dirs
 from wm_ros.robot import RobotConfig
 
@@ -64,11 +64,7 @@ class ContactFinder:
         root = ElementTree.fromstring(self._urdf)
         self._base = base_in_root(root, robot.base_link)
         self.all_links = [link.attrib["name"] for link in root.iter("link")]
-        self._child = {
-            joint.attrib["name"]: child.attrib["link"]
-            for joint in root.findall("joint")
-            if (child := joint.find("child")) is not None
-        }
+        self._child = moved_links(root)
         self._width = robot.gripper.open_width
         self._model: Any = None
         self._geometry: Any = None

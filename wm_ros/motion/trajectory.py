@@ -12,6 +12,7 @@ from wm_ros.motion.pose import Array
 from wm_ros.robot import RobotConfig
 
 LIMIT_TOLERANCE = 0.01  # of the limit
+LIMIT_SLACK = 1.05  # velocities of a client's trajectory may exceed the limits by this
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,32 @@ class Trajectory:
 def mean_acceleration(times: Array, velocities: Array) -> Array:
     """(N - 2, n) between neighbouring points, over two steps so that rounding does not count."""
     return (velocities[2:] - velocities[:-2]) / (times[2:] - times[:-2])[:, None]
+
+
+def limit_violation(times: Array, positions: Array, velocities: Array | None,
+                    robot: RobotConfig) -> str:
+    """How a client's trajectory leaves the ranges or speeds of the joints, as one sentence.
+
+    :param times: (N,) s; positions and velocities (N, n) of the arm's joints
+    :returns: empty if it keeps within them
+    """
+    low, high = robot.position_limits.T
+    outside = ((positions < low - 2e-2) | (positions > high + 2e-2)).any(axis=0)
+    speed = np.zeros(robot.dof)
+    if len(times) > 1:
+        speed = (np.abs(np.diff(positions, axis=0)) / np.diff(times)[:, None]).max(axis=0)
+    hard = np.zeros(robot.dof, bool)
+    if velocities is not None:
+        speed = np.maximum(speed, np.abs(velocities).max(axis=0))
+        change = np.abs(mean_acceleration(times, velocities))
+        hard = np.any(change > 1.1 * LIMIT_SLACK * robot.acceleration_limits, axis=0)
+    fast = speed > LIMIT_SLACK * robot.velocity_limits
+    for bad, what in ((outside, "leaves the range of"), (fast, "is faster than allowed for"),
+                      (hard, "changes speed harder than allowed for")):
+        if bad.any():
+            named = ", ".join(n for n, b in zip(robot.arm_joints, bad, strict=True) if b)
+            return f"The trajectory {what} {named}."
+    return ""
 
 
 def limit_ratios(trajectory: Trajectory, robot: RobotConfig) -> tuple[float, float]:

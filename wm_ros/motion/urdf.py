@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the links of a URDF stand to each other."""
+"""How the links of a URDF stand to each other, and which of them its SRDF lets touch."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from xml.etree.ElementTree import Element
+from pathlib import Path
+from xml.etree.ElementTree import Element, parse
 
-from wm_ros.motion.pose import Pose, quaternion_from_rpy
+import numpy as np
+
+from wm_ros.motion.pose import Array, Pose, quaternion_from_rpy
 
 
 def link_poses(urdf: Element, link: str, fixed: bool = True) -> dict[str, Pose]:
@@ -20,7 +23,7 @@ def link_poses(urdf: Element, link: str, fixed: bool = True) -> dict[str, Pose]:
         parent, child = joint.find("parent"), joint.find("child")
         if parent is None or child is None or (fixed and joint.get("type") != "fixed"):
             continue
-        above, below, pose = parent.get("link", ""), child.get("link", ""), _origin(joint)
+        above, below, pose = parent.get("link", ""), child.get("link", ""), origin(joint)
         near[above].append((below, pose))
         near[below].append((above, pose.inverse()))
     poses, left = {link: Pose.identity()}, [link]
@@ -33,18 +36,41 @@ def link_poses(urdf: Element, link: str, fixed: bool = True) -> dict[str, Pose]:
     return poses
 
 
+def root_in_base(urdf: Element, base: str) -> tuple[str, Pose]:
+    """The URDF's root link, and its pose (m) in the base link."""
+    below = set(moved_links(urdf).values())
+    return next((link, pose) for link, pose in link_poses(urdf, base, fixed=False).items()
+                if link not in below)
+
+
 def base_in_root(urdf: Element, base: str) -> Pose:
     """Pose (m) of the base link in the URDF's root link.
 
     Roboplan, Pinocchio and MuJoCo place in the root what no link carries; we give it in the base.
     """
-    poses = link_poses(urdf, base, fixed=False)
-    below = {child.get("link") for child in urdf.findall("joint/child")}
-    return next(pose for link, pose in poses.items() if link not in below).inverse()
+    return root_in_base(urdf, base)[1].inverse()
 
 
-def _origin(joint: Element) -> Pose:
-    node = joint.find("origin")
-    given = {} if node is None else node.attrib
-    xyz, rpy = ([float(v) for v in given.get(key, "0 0 0").split()] for key in ("xyz", "rpy"))
-    return Pose.of(xyz, quaternion_from_rpy(*rpy))
+def disabled_pairs(srdf: Path) -> list[tuple[str, str]]:
+    """Link pairs that an SRDF file says never to check for collisions."""
+    pairs = parse(srdf).getroot().iter("disable_collisions")
+    return [(pair.get("link1", ""), pair.get("link2", "")) for pair in pairs]
+
+
+def moved_links(urdf: Element) -> dict[str, str]:
+    """The link that each joint moves."""
+    return {joint.get("name", ""): child.get("link", "") for joint in urdf.findall("joint")
+            if (child := joint.find("child")) is not None}
+
+
+def origin(element: Element) -> Pose:
+    """The pose (m) that the ``origin`` in an element gives; none is the identity."""
+    node = element.find("origin")
+    return Pose.of(numbers(node, "xyz", "0 0 0"), quaternion_from_rpy(*numbers(node, "rpy",
+                                                                               "0 0 0")))
+
+
+def numbers(node: Element | None, name: str, default: str) -> Array:
+    """An attribute of an element as numbers."""
+    text = default if node is None else node.get(name, default)
+    return np.array([float(word) for word in text.split()])

@@ -6,10 +6,11 @@ from rclpy.action.server import ServerGoalHandle
 
 
 def end(handle: ServerGoalHandle, success: bool) -> None:
-    """Tell the client: cancelled, where that was asked for, else whether it succeeded."""
-    if handle.is_cancel_requested:
-        handle.canceled()
-    elif success:
+    """Tell the client, as MoveIt does: succeeded, even if a cancel came too late, else cancelled,
+    where that was asked for."""
+    if success:
         handle.succeed()
+    elif handle.is_cancel_requested:
+        handle.canceled()
     else:
         handle.abort()

@@ -34,10 +34,11 @@ POINTED = 3.0  # s after the last proposal during which key poses are shown
 
 
 class _Foretold(NamedTuple):
-    """An imagined future and the moment (s) of its first image."""
+    """An imagined future: when it was looked (s), and the moment (s) of its first image."""
 
     state: Any
     chunk_id: str
+    seen: float
     moment: float
 
 
@@ -155,10 +156,12 @@ class ImaginationNode(WmNode):
         told = self._foretold
         if told is None or not self.is_active:
             return
-        late = times.seconds(message.header.stamp) - told.moment
-        if late > -0.051:  # the image nearest to the imagined one
+        stamp = times.seconds(message.header.stamp)
+        late = stamp - told.moment
+        due = late > -0.051  # the image nearest to the imagined one
+        if due or stamp < told.seen:  # a clock that went back: it will not come true
             self._foretold = None
-            if late < 0.2:
+            if due and late < 0.2:
                 self.worker(self._judge, told, message)
 
     def _observation(self, newer_than: int) -> Observation:
@@ -268,7 +271,8 @@ class ImaginationNode(WmNode):
         if drawn:
             self._rollout_out.publish(self._rollout(futures, 0, chunk, seen.stamp))
         if judged and len(futures.times):
-            self._foretold = _Foretold(state, chunk.id, seen.stamp + float(futures.times[0]))
+            self._foretold = _Foretold(state, chunk.id, seen.stamp,
+                                       seen.stamp + float(futures.times[0]))
         self._update_speed()
 
     def _show_key_poses(self, state: Any, instruction: str, stamp: float) -> None:
@@ -340,9 +344,10 @@ class ImaginationNode(WmNode):
     def _futures(self, seen: Any, given: list[chunks.Chunk], instruction: str) -> Any:
         """What a caller's chunks lead to; nothing is proposed. For the model's thread."""
         from wm_ros.world_model import ActionChunks
-        spec = self._model.spec
-        proposed = ActionChunks(dt=spec.dt, **proposals.given_fields(given, spec.horizon,
-                                                                     seen.gripper))
+        if len({chunk.dt for chunk in given}) > 1:
+            raise UserError("The chunks run at different rates: imagine those of each rate alone.")
+        proposed = ActionChunks(dt=given[0].dt, **proposals.given_fields(
+            given, self._model.spec.horizon, seen.gripper))
         return self._decider.imagine(self._model.observe(seen), proposed, instruction, True)
 
 

@@ -49,7 +49,8 @@ TOPICS = {
     "/wm/scene_markers": "The planning scene's obstacles as shapes: m, in the base frame.",
     "/wm/status_text": "Instruction, success, surprise and what /diagnostics complains of, as "
                        "text above the robot: m, in the base frame.",
-    "/wm/stop": "true stops the arm, for buttons; false does nothing, /wm/resume lets it go on.",
+    "/wm/stop": "true stops the arm, for buttons; false does nothing, /wm/resume lets it move "
+                "again.",
     "/wm/stopped": "Whether the arm is held by the monitor: planning takes no instruction and the "
                    "embedded motion node executes nothing then.",
     "/wm/surprise": "How far what is seen departs from what was imagined; above 1 is unusual.",

@@ -29,6 +29,8 @@ OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.E
 RECENT = 0.5  # s; nodes heard since then are back
 AHEAD = 0.05  # s; stamps further in the future are of another clock
 INSISTING = 1.0  # s after a stop during which it is repeated
+GO_ON = ("Call /wm/resume (`wm resume`) to let it move again, then give the instruction anew: it "
+         "does not go on by itself.")
 
 
 class MonitorNode(WmNode):
@@ -127,12 +129,12 @@ class MonitorNode(WmNode):
                        "behave as imagined. Look at it, then call /wm/resume.", person=True)
 
     def _hear_stop(self, message: Bool) -> None:
-        """A button can stop the arm; only a person's /wm/resume lets it go on."""
+        """A button can stop the arm; only a person's /wm/resume lets it move again."""
         if message.data:
-            self._halt("The arm was stopped on /wm/stop; call /wm/resume to go on.", person=True)
+            self._halt(f"The arm was stopped on /wm/stop. {GO_ON}", person=True)
 
     def _stop_wanted(self, _request: Any, response: Any) -> Any:
-        self._halt("The arm was stopped on request; call /wm/resume to go on.", person=True)
+        self._halt(f"The arm was stopped on request. {GO_ON}", person=True)
         response.success, response.message = True, self._reason
         return response
 

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from action_msgs.msg import GoalStatus
@@ -20,14 +19,13 @@ from wm_ros.bridge.moveit import Refusal
 from wm_ros.errors import UserError
 from wm_ros.motion.errors import ErrorCode
 from wm_ros.motion.pose import Array
-from wm_ros.motion.trajectory import mean_acceleration
+from wm_ros.motion.trajectory import limit_violation
 from wm_ros.nodes.action_client import ActionClient
 from wm_ros.nodes.base import WmNode
 from wm_ros.nodes.clients import SUCCEEDED, Goal, StopFlag, Stopped, cancel_all, send
 from wm_ros.robot import RobotConfig
 
 CONNECT = 2.0  # s to wait for a controller
-LIMIT_SLACK = 1.05  # velocities of a client's trajectory may exceed the limits by this
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Settings:
     duration_margin: float
 
 
-class Executor:
+class TrajectoryExecution:
     """Sends trajectories to the arm's and the gripper's controller and waits for their end."""
 
     def __init__(
@@ -205,31 +203,6 @@ def check_path(path: joints.JointPath, robot: RobotConfig) -> None:
 
     :raises Refusal: with one sentence.
     """
-    low, high = robot.position_limits.T
-    outside = ((path.positions < low - 2e-2) | (path.positions > high + 2e-2)).any(axis=0)
-    speed = np.zeros(len(path.names))
-    if len(path.times) > 1:
-        step = np.diff(path.times)[:, None]
-        speed = (np.abs(np.diff(path.positions, axis=0)) / step).max(axis=0)
-    if path.velocities is not None:
-        speed = np.maximum(speed, np.abs(path.velocities).max(axis=0))
-    fast = speed > LIMIT_SLACK * robot.velocity_limits
-    hard = np.zeros(len(path.names), bool)
-    if path.velocities is not None:
-        change = np.abs(mean_acceleration(path.times, path.velocities))
-        hard = np.any(change > 1.1 * LIMIT_SLACK * robot.acceleration_limits, axis=0)
-    for bad, what in ((outside, "leaves the range of"), (fast, "is faster than allowed for"),
-                      (hard, "changes speed harder than allowed for")):
-        if bad.any():
-            named = ", ".join(n for n, b in zip(path.names, bad, strict=True) if b)
-            raise Refusal(ErrorCode.INVALID_MOTION_PLAN, f"The trajectory {what} {named}.")
-
-
-def finish(handle: Any, code: ErrorCode) -> None:
-    """Ends an action's goal as its error code says."""
-    if code is ErrorCode.SUCCESS:
-        handle.succeed()
-    elif handle.is_cancel_requested:
-        handle.canceled()
-    else:
-        handle.abort()
+    sentence = limit_violation(path.times, path.positions, path.velocities, robot)
+    if sentence:
+        raise Refusal(ErrorCode.INVALID_MOTION_PLAN, sentence)

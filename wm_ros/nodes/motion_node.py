@@ -38,29 +38,11 @@ from wm_ros.motion.planner import Planner
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
 from wm_ros.nodes.clients import StopFlag
+from wm_ros.nodes.goal_end import end
 from wm_ros.nodes.motion_answers import Answers
-from wm_ros.nodes.motion_execution import Executor, Settings, finish
+from wm_ros.nodes.motion_execution import Settings, TrajectoryExecution
 from wm_ros.nodes.motion_state import PresentState
-from wm_ros.nodes.parameters import Parameter
-
-P = Parameter
-MOTION = (
-    P("topics.joint_states", "/joint_states", "Joint states of arm and fingers."),
-    P("planning_scene", "", "YAML file of obstacles that are there from the start; empty: none."),
-    P("padding", 0.008, "Obstacles are grown by this while a path is searched (m).", 0.0, 0.1,
-      read_only=True),
-    P("planning_time", 2.0, "Time to plan where a request does not say (s).", 0.05, 60.0),
-    P("max_planning_time", 10.0, "A request may not ask for more (s).", 0.05, 600.0),
-    P("velocity_scaling", 1.0, "Share of the velocity limits where a request says 0.", 0.01, 1.0),
-    P("acceleration_scaling", 1.0, "Share of the acceleration limits where a request says 0.",
-      0.01, 1.0),
-    P("allowed_start_tolerance", 0.03,
-      "A trajectory must start this near to the present joints (rad); 0: anywhere.", 0.0, 1.0),
-    P("allowed_execution_duration_scaling", 2.0,
-      "A trajectory may take this many times its duration.", 1.0, 20.0),
-    P("allowed_goal_duration_margin", 2.0, "And this much longer (s).", 0.1, 60.0),
-    P("joint_state_timeout", 0.5, "Older joint states are stale (s).", 0.05, 10.0),
-)
+from wm_ros.nodes.parameters import MOTION
 
 
 class MotionNode(WmNode):
@@ -83,7 +65,7 @@ class MotionNode(WmNode):
         self._present = PresentState(self)
         self._answers = Answers(self, self._planner, self._present)
         self._keeper = self._answers.keeper
-        self._executor = Executor(self, self._settings, self._present.present)
+        self._execution = TrajectoryExecution(self, self._settings, self._present.present)
         self._flags: dict[bytes, StopFlag] = {}
         self._stopped = False  # by the monitor
         # the name under which MoveIt's displays in RViz look for it
@@ -139,7 +121,7 @@ class MotionNode(WmNode):
         try:
             data = yaml.safe_load(Path(path).expanduser().read_text()) or {}
             message = furniture.from_yaml(data, self.robot.base_link)
-        except (OSError, yaml.YAMLError, AttributeError, ValueError) as error:
+        except (OSError, yaml.YAMLError, ValueError, UserError) as error:
             raise UserError(f"The planning scene {path} cannot be read: {error}") from error
         problems = self._keeper.apply(message)
         if problems:
@@ -189,7 +171,7 @@ class MotionNode(WmNode):
         """End what runs, and what is still being planned or waits to run."""
         for flag in list(self._flags.values()):
             flag.set(reason)
-        self._executor.stop(reason)
+        self._execution.stop(reason)
 
     def _change(self, change: Any, message: Any) -> None:
         try:
@@ -256,7 +238,7 @@ class MotionNode(WmNode):
             result, code = await self.in_worker(body, handle.request, flag, tell)
         finally:
             self._flags.pop(key, None)
-        finish(handle, code)
+        end(handle, code is ErrorCode.SUCCESS)
         return result
 
     async def _execute(self, handle: Any) -> Any:
@@ -274,7 +256,7 @@ class MotionNode(WmNode):
             code, sentence = ErrorCode.CONTROL_FAILED, (
                 "The arm is stopped; look at /diagnostics, then call /wm/resume.")
         else:
-            code, sentence = self._executor.run(trajectory, flag)
+            code, sentence = self._execution.run(trajectory, flag)
         if code is not ErrorCode.SUCCESS:
             self.get_logger().warning(f"{code.name}: {sentence}")
         return code, sentence

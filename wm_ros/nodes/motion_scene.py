@@ -18,6 +18,7 @@ from wm_ros.bridge import moveit, poses
 from wm_ros.errors import UserError
 from wm_ros.motion.planner import Planner
 from wm_ros.motion.pose import Array
+from wm_ros.motion.urdf import disabled_pairs
 from wm_ros.robot import RobotConfig
 
 C = PlanningSceneComponents
@@ -35,7 +36,7 @@ class SceneKeeper:
     ) -> None:
         """:param present: arm joints now, for what is attached and detached."""
         self.robot, self.planner, self.frames, self.present = robot, planner, frames, present
-        self.own_allowed = moveit.own_allowed(robot)
+        self.own_allowed = {frozenset(pair) for pair in disabled_pairs(robot.srdf_path)}
         self.name = "(noname)+"
 
     # ---- in

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import math
+import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from wm_ros.bridge import chunks, furniture, joints, moveit, observations, poses, times
 from wm_ros.errors import UserError
+from wm_ros.motion.errors import ErrorCode
 from wm_ros.motion.kinematics import Kinematics
 from wm_ros.motion.pose import Pose
 from wm_ros.nodes import qos
@@ -43,12 +45,7 @@ from wm_ros.nodes.planning_run import stopped_elsewhere
 from wm_ros.nodes.seen_objects import SeenObjects
 from wm_ros.srv import Propose
 
-CODES = {getattr(MoveItErrorCodes, name): name for name in (
-    "SUCCESS", "PLANNING_FAILED", "NO_IK_SOLUTION", "GOAL_IN_COLLISION", "INVALID_MOTION_PLAN",
-    "START_STATE_IN_COLLISION", "START_STATE_INVALID", "INVALID_ROBOT_STATE", "INVALID_LINK_NAME",
-    "INVALID_GROUP_NAME", "FRAME_TRANSFORM_FAILURE", "TIMED_OUT", "FAILURE")}
-
-
+CODES = {int(code): code.name for code in ErrorCode}
 FRESH = 0.5  # s; a joint state that came before is not the present one
 REST = 2.0  # s within which cancelled goals must have ended
 
@@ -196,9 +193,9 @@ class MoveItBody:
         if not path:
             return None
         try:
-            with open(path, encoding="utf-8") as file:
+            with open(os.path.expanduser(path), encoding="utf-8") as file:
                 return furniture.from_yaml(yaml.safe_load(file) or {}, self.robot.base_link)
-        except (OSError, yaml.YAMLError, AttributeError, ValueError) as error:
+        except (OSError, yaml.YAMLError, ValueError, UserError) as error:
             raise UserError(f"The furniture file {path} cannot be read: {error}") from error
 
     def apply_furniture(self, stop: StopFlag) -> None:
@@ -208,7 +205,7 @@ class MoveItBody:
             wanted = self._furniture
             if wanted is None:
                 return
-            known = self._known_objects(stop)
+            known = {item.id for item in self._known(stop).world.collision_objects}
             ids = {item.id for item in wanted.world.collision_objects}
             if wanted is self._applied and ids <= known:
                 return
@@ -221,12 +218,13 @@ class MoveItBody:
                 raise UserError("MoveIt refused the room's furniture as planning scene.")
             self._applied, self._applied_ids = wanted, ids
 
-    def _known_objects(self, stop: StopFlag) -> set[str]:
-        """Names of the obstacles in MoveIt's planning scene."""
+    def _known(self, stop: StopFlag) -> PlanningScene:
+        """Names of the obstacles in MoveIt's planning scene, and what is attached there."""
         request = GetPlanningScene.Request()
-        request.components.components = PlanningSceneComponents.WORLD_OBJECT_NAMES
-        answer = call(self._scene_asker, request, stop, 20.0, repeat=5.0)
-        return {item.id for item in answer.scene.world.collision_objects}
+        request.components.components = (
+            PlanningSceneComponents.WORLD_OBJECT_NAMES
+            | PlanningSceneComponents.ROBOT_STATE_ATTACHED_OBJECTS)
+        return call(self._scene_asker, request, stop, 20.0, repeat=5.0).scene
 
     def _change_scene(self, scene: PlanningScene, stop: StopFlag) -> bool:
         """Apply a planning scene; whether MoveIt took it."""
@@ -236,7 +234,18 @@ class MoveItBody:
     def look_around(self, stop: StopFlag) -> None:
         """Before an instruction: what the camera sees on the table becomes obstacles."""
         if self._seen is not None:
-            self._seen.look(self._furniture, self.width_now(), self._known_objects(stop), stop)
+            self._tidy(self._seen, stop)
+            self._seen.look(self._furniture, stop)
+
+    def take_over(self) -> None:
+        """Let nothing be an obstacle that a planning node before this one saw."""
+        if self._seen is not None:
+            with self._scene_lock, suppress(UserError):  # then the next instruction does it
+                self.wait_for_joints(StopFlag())
+                self._tidy(self._seen, StopFlag())
+
+    def _tidy(self, objects: SeenObjects, stop: StopFlag) -> None:
+        objects.tidy(self._known(stop), self.width_now(), self.joints_now(), stop)
 
     def _make_way(self, start: np.ndarray, waypoints: list[Pose], stop: StopFlag) -> None:
         if self._seen is not None:

@@ -11,6 +11,7 @@ from action_msgs.msg import GoalStatus
 from geometry_msgs.msg import PoseStamped
 from moveit_msgs.action import ExecuteTrajectory
 from moveit_msgs.msg import (
+    CollisionObject,
     DisplayTrajectory,
     MoveItErrorCodes,
     PlanningScene,
@@ -100,8 +101,11 @@ class MoveItPyBody(MoveItBody):
                                                        qos.EVENT)
 
     # --- planning scene
-    def _known_objects(self, stop: StopFlag) -> set[str]:
-        return set(self._applied_ids)  # nobody else changes this process's scene
+    def _known(self, stop: StopFlag) -> PlanningScene:
+        names = self._applied_ids | (set() if self._seen is None else self._seen.names)
+        known = PlanningScene()  # nobody else changes this process's scene
+        known.world.collision_objects = [CollisionObject(id=name) for name in names]
+        return known
 
     def _change_scene(self, scene: PlanningScene, stop: StopFlag) -> bool:
         taken = [self._monitor.process_collision_object(collision_object_msg=item)

@@ -11,6 +11,9 @@ from wm_ros.paths import config
 
 PACKAGE = "wm_ros"
 SHARED = ("topics.yaml", "safety.yaml", "nodes.yaml")
+# a room's instruction where none is given: what the shipped checkpoint was seen to do at the seed
+DEFAULTS = {"home": "put the mug on the tray", "office": "open the drawer"}
+SEED, PORT = 101, 8080  # of the layout, and of the page
 
 
 @dataclass(frozen=True)

@@ -191,6 +191,24 @@ SAFETY = (
     P("safety.max_latency", 0.25, "Older observations (s) are reported.", 0.01, 10.0),
 )
 
+MOTION = (
+    P("topics.joint_states", "/joint_states", "Joint states of arm and fingers."),
+    P("planning_scene", "", "YAML file of obstacles that are there from the start; empty: none."),
+    P("padding", 0.008, "Obstacles are grown by this while a path is searched (m).", 0.0, 0.1,
+      read_only=True),
+    P("planning_time", 2.0, "Time to plan where a request does not say (s).", 0.05, 60.0),
+    P("max_planning_time", 10.0, "A request may not ask for more (s).", 0.05, 600.0),
+    P("velocity_scaling", 1.0, "Share of the velocity limits where a request says 0.", 0.01, 1.0),
+    P("acceleration_scaling", 1.0, "Share of the acceleration limits where a request says 0.",
+      0.01, 1.0),
+    P("allowed_start_tolerance", 0.03,
+      "A trajectory must start this near to the present joints (rad); 0: anywhere.", 0.0, 1.0),
+    P("allowed_execution_duration_scaling", 2.0,
+      "A trajectory may take this many times its duration.", 1.0, 20.0),
+    P("allowed_goal_duration_margin", 2.0, "And this much longer (s).", 0.1, 60.0),
+    P("joint_state_timeout", 0.5, "Older joint states are stale (s).", 0.05, 10.0),
+)
+
 VIEW = (
     P("port", 8080, "Port of the page.", 1, 65535),
     P("host", "127.0.0.1", "Address that the page is served on."),
@@ -202,6 +220,19 @@ VISUALIZATION = (
     P("max_complaints", 4, "Lines of /diagnostics shown as text.", 0, 50),
     P("text_height", 1.15, "Height of the text above the robot's base (m).", 0.0, 5.0),
 )
+
+#: what each node declares, by the node's name
+DECLARED = {
+    "simulation": (*COMMON, *TOPICS, *SIMULATION),
+    "gazebo": (*COMMON, *GAZEBO),
+    "move_group": (*COMMON, *MOTION),
+    "perception": (*COMMON, *TOPICS, *PERCEPTION),
+    "imagination": (*COMMON, *TOPICS, *IMAGINATION),
+    "planning": (*COMMON, *TOPICS, *PLANNING, *SAFETY),
+    "monitor": (*COMMON, *SAFETY),
+    "visualization": (*COMMON, *TOPICS, *VISUALIZATION),
+    "view": (P("robot", "panda", "Robot by name or path of its YAML file."), *TOPICS, *VIEW),
+}
 
 
 def declare(node: Any, parameters: tuple[Parameter, ...]) -> None:

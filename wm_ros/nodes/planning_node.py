@@ -52,8 +52,9 @@ class PlanningNode(WmNode):
             cancel_callback=lambda _: CancelResponse.ACCEPT)
 
     def activate(self) -> None:
-        """Watch the monitor."""
+        """Watch the monitor, and take the place of a planning node before this one."""
         self._timer = self.create_timer(0.1, self._look, clock=self.steady)
+        self.worker(self.body.take_over)
 
     def deactivate(self) -> None:
         """Stop the arm."""

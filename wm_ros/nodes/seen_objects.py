@@ -15,13 +15,15 @@ from rclpy.serialization import deserialize_message
 from wm_ros.bridge import joints, seen, times
 from wm_ros.errors import UserError
 from wm_ros.motion.kinematics import Kinematics
-from wm_ros.motion.pose import Pose
+from wm_ros.motion.pose import Array, Pose
 from wm_ros.motion.seen import Box
+from wm_ros.motion.urdf import moved_links
 from wm_ros.msg import Observation
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode
 from wm_ros.nodes.clients import StopFlag
 
+NAME = "seen_"  # how the names of what was seen begin
 REACH = 0.06  # m from the tool's way to a thing that it may be meant for
 STALLED = 0.004  # m by which the opening stays wider than commanded around a held thing, and by
 # which it gets wider than that thing when it is let go
@@ -51,25 +53,50 @@ class SeenObjects:
         self._shown: set[str] = set()
         self._held: _Held | None = None
         self._newest: bytes | None = None
-        moved = _children(self.robot.urdf_path.read_text(encoding="utf-8"))
+        moved = moved_links(ElementTree.parse(self.robot.urdf_path).getroot())
         self._links = [self.robot.base_link, *(moved[j] for j in self.robot.arm_joints),
                        self.robot.hand_link]
         self._touch = [self.robot.hand_link, self.robot.attach_link,
                        *(moved[j] for j in self.robot.finger_joints)]
         node.create_subscription(Observation, "/wm/observation", self._hear, qos.SENSOR, raw=True)
 
+    @property
+    def names(self) -> set[str]:
+        """What is shown to MoveIt as obstacles."""
+        return self._shown
+
     def _hear(self, data: bytes) -> None:
         self._newest = data
 
     # --- before an instruction
-    def look(self, furniture: PlanningScene | None, width: float, known: set[str],
-             stop: StopFlag) -> None:
-        """Take in what stands on the table now.
+    def tidy(self, known: PlanningScene, width: float, q: Array, stop: StopFlag) -> None:
+        """Take out of MoveIt's scene what was seen before, but what the hand still holds.
 
+        :param known: what MoveIt has of it, perhaps from a planning node before this one
         :param width: opening of the gripper, m
-        :param known: what MoveIt has in its scene; it may have been started anew
+        :param q: (J,) present joints of the arm, rad
         """
-        self._shown &= known
+        self._shown = {item.id for item in known.world.collision_objects
+                       if item.id.startswith(NAME)}
+        gripper = self.robot.gripper
+        between = gripper.closed_width + STALLED < width < gripper.open_width - STALLED
+        for item in known.robot_state.attached_collision_objects:
+            if self._held is None and item.object.id.startswith(NAME):
+                self._take_over(item.object, width, q)
+                if not between:  # fingers at an end of their way hold nothing
+                    self._drop_held(stop)
+        if self._let_go(width):
+            self._drop_held(stop)
+        self._show(set(), stop)
+
+    def _take_over(self, thing: CollisionObject, width: float, q: Array) -> None:
+        """The hand holds what another planning node took."""
+        link = self._kinematics.link_pose(q, thing.header.frame_id)
+        self._boxes[thing.id] = seen.box(thing, link)
+        self._held = _Held(thing.id, self._kinematics.fk(q), width)
+
+    def look(self, furniture: PlanningScene | None, stop: StopFlag) -> None:
+        """Take in what stands on the table now."""
         message = self._seen_now(stop)
         if message is None:
             self.node.complain("No observation came, so nothing on the table is an obstacle.")
@@ -85,11 +112,8 @@ class SeenObjects:
         except UserError as error:
             self.node.complain(str(error))
             return
-        if self._let_go(width):
-            self._drop_held(stop)
-        self._show(set(), stop)
         kept = {} if self._held is None else {self._held.name: self._boxes[self._held.name]}
-        names = (name for i in count() if (name := f"seen_{i}") not in kept)
+        names = (name for i in count() if (name := f"{NAME}{i}") not in kept)
         self._boxes = kept | dict(zip(names, found, strict=False))
 
     def _seen_now(self, stop: StopFlag) -> Any:
@@ -179,10 +203,3 @@ class SeenObjects:
         if not taken:
             self.node.complain("MoveIt refused what the camera sees as obstacles.")
         return taken
-
-
-def _children(urdf: str) -> dict[str, str]:
-    """The link that each joint of a URDF moves."""
-    return {joint.get("name", ""): child.get("link", "")
-            for joint in ElementTree.fromstring(urdf).findall("joint")
-            if (child := joint.find("child")) is not None}

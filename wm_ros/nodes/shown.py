@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from moveit_msgs.msg import CollisionObject, PlanningScene
+from trajectory_msgs.msg import JointTrajectory
 
-from wm_ros.bridge import chunks, rollouts
+from wm_ros.bridge import chunks, joints, rollouts
+from wm_ros.errors import UserError
+from wm_ros.motion.kinematics import Kinematics
 from wm_ros.motion.pose import Pose
 from wm_ros.msg import ActionChunk
 from wm_ros.robot import RobotConfig
@@ -59,6 +63,20 @@ class Candidates:
     def _success(self, chunk: chunks.Chunk) -> float:
         judged = self._imagined.get(chunk.id, math.nan)
         return chunk.success if math.isnan(judged) else judged
+
+
+def tool_way(message: JointTrajectory, kinematics: Kinematics, points: int) -> list[Pose]:
+    """At most so many tool poses (base frame, m) along the joints that are driven.
+
+    :raises UserError: when the trajectory is unsound or does not name the arm's joints
+    """
+    path = joints.from_trajectory(message)
+    names = kinematics.robot.arm_joints
+    if not set(names) <= set(path.names):
+        raise UserError("A planned trajectory does not name the arm's joints.")
+    order = [path.names.index(name) for name in names]
+    few = np.linspace(0, len(path.positions) - 1, points).round().astype(int)
+    return [kinematics.fk(q) for q in path.positions[np.unique(few)][:, order]]
 
 
 class Obstacles:

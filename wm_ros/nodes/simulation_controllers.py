@@ -147,7 +147,7 @@ class ArmServer(_Server):
             self.node.get_logger().warning(f"trajectory refused: {refused.sentence}")
             return Follow(error_code=refused.code, error_string=refused.sentence)
         code, text = await self.wait(handle, running)
-        end(handle, code == Follow.SUCCESSFUL)
+        end(handle, (code, text) == OUTCOMES[Outcome.DONE])
         return Follow(error_code=code, error_string=text)
 
     def _checked(self, goal: FollowJointTrajectory.Goal) -> Callable[[], str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 from control_msgs.msg import JointTrajectoryControllerState
@@ -16,7 +17,7 @@ from tf2_msgs.msg import TFMessage
 
 from wm_ros.bridge import furniture, images, joints, poses, times
 from wm_ros.errors import UserError
-from wm_ros.motion.pose import Pose
+from wm_ros.motion.urdf import root_in_base
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
 from wm_ros.nodes.parameters import SIMULATION, TOPICS
@@ -44,7 +45,7 @@ class SimulationNode(WmNode):
     def configure(self) -> None:
         """Build the room and start simulating."""
         text = self.robot.urdf_path.read_text(encoding="utf-8")
-        self._tree = LinkTree(text)
+        self._read(text)
         self._advertise(text)
         loop = Loop(self.robot, Rates(self.number("control_rate"), self.number("joint_rate"),
                                       self.number("camera_rate"), self.number("speed")),
@@ -64,6 +65,10 @@ class SimulationNode(WmNode):
         """Stop simulating."""
         if self._loop is not None:
             self._loop.stop()
+
+    def _read(self, urdf: str) -> None:
+        self._tree = LinkTree(urdf)
+        self._root = root_in_base(ElementTree.fromstring(urdf), self.robot.base_link)
 
     def _build(self, room: str, task: str, seed: int, held_out: bool) -> tuple[Any, Episode]:
         return build(self.robot, room, task, seed, held_out, int(self.value("image_size")))
@@ -109,12 +114,16 @@ class SimulationNode(WmNode):
 
     def _halt(self, sentence: str) -> None:
         """Brake, hold, and end the goals with a sentence; may block for one step."""
-        if self._loop is None or self._arm is None or self._gripper is None:
-            return
-        self._loop.ask(self._arm.brake)
-        held = self._loop.ask(self._gripper.hold)
-        self._arm.end(Follow.INVALID_GOAL, sentence)
-        self._gripper.end(*held)
+        if self._loop is not None:
+            self._loop.ask(lambda: self._brake(sentence))
+
+    def _brake(self, sentence: str) -> None:
+        """The same, in the loop's thread."""
+        if self._arm is not None and self._gripper is not None:
+            self._arm.brake()
+            held = self._gripper.hold()
+            self._arm.end(Follow.INVALID_GOAL, sentence)
+            self._gripper.end(*held)
 
     # --- what the robot senses (loop's thread)
     def _sense_joints(self, now: float, loop: Loop) -> None:
@@ -174,13 +183,17 @@ class SimulationNode(WmNode):
         self._furniture_out.publish(furniture.from_scene(
             sim.scene, self.robot.base_link, self.number("furniture_margin")))
         hand = sim.tcp_pose().compose(self.robot.tcp_offset.inverse())
-        fixed = [LinkPose("world", self.robot.base_link, Pose.identity()), *self._tree.fixed(),
-                 LinkPose("world", self.text("frames.scene_camera"), sim.render("scene").pose),
+        fixed = [*self._tree.fixed(),
+                 LinkPose(self.robot.base_link, self.text("frames.scene_camera"),
+                          sim.render("scene").pose),
                  LinkPose(self.robot.hand_link, self.text("frames.wrist_camera"),
                           hand.inverse().compose(sim.render("wrist").pose))]
         if self.robot.tcp_link not in self._tree.links:
             fixed.append(LinkPose(self.robot.hand_link, self.robot.tcp_link,
                                   self.robot.tcp_offset))
+        root, place = self._root
+        if root != "world":  # then it is the URDF's own
+            fixed.append(LinkPose("world", root, place))
         self._static_out.publish(self._message(fixed, stamp))
 
     @staticmethod
@@ -195,8 +208,9 @@ class SimulationNode(WmNode):
         room = request.room or loop.episode.room
 
         def make() -> tuple[Any, Episode]:
-            return self._build(room, request.task, int(request.seed), bool(request.held_out))
-        await self.in_worker(self._halt, "The simulation was reset.")
+            made = self._build(room, request.task, int(request.seed), bool(request.held_out))
+            self._brake("The simulation was reset.")
+            return made
         try:
             episode = await self.in_worker(loop.ask, lambda: loop.replace(make))
         except UserError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from wm_ros.nodes.shared_memory import free_abandoned
 
 BACK_OFF = (0.0, 0.5, 2.0, 5.0, 10.0)  # s before a node that keeps dying is started again
 STEADY = 20.0  # s after which a node counts as running well
+WRONG_SETTINGS = 2  # exit status of a node that cannot work with what it was given
 
 
 @dataclass
@@ -53,14 +55,18 @@ class Supervisor:
     """Owns the processes of a list of nodes.
 
     :param logs: folder for one log file a node
-    :param died: called with a node's name and exit status when it ends by itself
+    :param died: called with a node's name and exit status when it ends by itself; it is started
+        again unless the status is WRONG_SETTINGS
+    :param own: the user's parameter files, read after the package's
     """
 
     def __init__(self, specs: Sequence[NodeSpec], logs: Path,
-                 died: Callable[[str, int], None] | None = None) -> None:
+                 died: Callable[[str, int], None] | None = None,
+                 own: Sequence[str] = ()) -> None:
         self.specs = list(specs)
         self._logs = logs
         self._died = died
+        self._own = list(own)
         self._env = child_environment()
         self._processes: dict[str, _Process] = {}
         self._lock = threading.Lock()
@@ -91,8 +97,9 @@ class Supervisor:
     def _spawn(self, spec: NodeSpec) -> _Process:
         log = open(self._logs / f"{spec.name}.log", "ab")  # noqa: SIM115
         # A group of its own: Ctrl-C reaches only the supervisor, which ends them in order.
-        child = subprocess.Popen(spec.command_line(), stdin=subprocess.DEVNULL, stdout=log,
-                                 stderr=subprocess.STDOUT, env=self._env, start_new_session=True)
+        child = subprocess.Popen(spec.command_line(self._own), stdin=subprocess.DEVNULL,
+                                 stdout=log, stderr=subprocess.STDOUT, env=self._env,
+                                 start_new_session=True)
         return _Process(spec, child, log, time.monotonic())
 
     def _watch(self) -> None:
@@ -115,7 +122,8 @@ class Supervisor:
         process.log.close()
         if now - process.started > STEADY:
             process.failures = 0
-        process.restart_at = now + BACK_OFF[min(process.failures, len(BACK_OFF) - 1)]
+        process.restart_at = math.inf if status == WRONG_SETTINGS else (
+            now + BACK_OFF[min(process.failures, len(BACK_OFF) - 1)])
         process.failures += 1
         if self._died is not None:
             self._died(process.spec.name, status)

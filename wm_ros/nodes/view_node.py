@@ -25,15 +25,15 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from wm_ros.action import ExecuteInstruction
-from wm_ros.bridge import images, joints, markers, observations, poses, rollouts, solids
+from wm_ros.bridge import images, markers, observations, poses, rollouts, solids
 from wm_ros.errors import UserError
 from wm_ros.motion.kinematics import Kinematics
 from wm_ros.msg import ActionChunk, ImaginedRollout, Observation, Surprise
 from wm_ros.nodes import qos
 from wm_ros.nodes.action_client import ActionClient
 from wm_ros.nodes.base import begin, leave_with_supervisor
-from wm_ros.nodes.parameters import TOPICS, VIEW, P, declare
-from wm_ros.nodes.shown import Candidates, Obstacles, Words
+from wm_ros.nodes.parameters import DECLARED, declare
+from wm_ros.nodes.shown import Candidates, Obstacles, Words, tool_way
 from wm_ros.robot import load_robot
 from wm_ros.view.page import Buttons, Page
 
@@ -60,8 +60,7 @@ class ViewNode(Node):
 
     def __init__(self) -> None:
         super().__init__("view")
-        declare(self, (P("robot", "panda", "Robot by name or path of its YAML file."),
-                       *TOPICS, *VIEW))
+        declare(self, DECLARED["view"])
         self._robot = load_robot(self._text("robot"))
         self._kinematics = Kinematics(self._robot)
         self._candidates, self._obstacles = Candidates(self._robot), Obstacles()
@@ -201,12 +200,8 @@ class ViewNode(Node):
         self._page.key_poses([poses.from_pose(pose) for pose in message.poses])
 
     def _draw_plan(self, message: JointTrajectory) -> None:
-        path = joints.from_trajectory(message)
-        if set(self._robot.arm_joints) <= set(path.names):
-            order = [path.names.index(name) for name in self._robot.arm_joints]
-            few = np.linspace(0, len(path.positions) - 1, PATH_POINTS).round().astype(int)
-            self._page.plan(np.array([self._kinematics.fk(q).position
-                                      for q in path.positions[np.unique(few)][:, order]]))
+        way = tool_way(message, self._kinematics, PATH_POINTS)
+        self._page.plan(np.array([pose.position for pose in way]))
 
     def _draw_obstacles(self) -> None:
         """The planning scene is told again and again; meshes are made when it has changed."""

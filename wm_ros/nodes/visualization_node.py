@@ -13,14 +13,14 @@ from std_msgs.msg import Bool, Header, String
 from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import MarkerArray
 
-from wm_ros.bridge import images, joints, markers, rollouts, times
+from wm_ros.bridge import images, markers, rollouts, times
 from wm_ros.errors import UserError
 from wm_ros.motion.kinematics import Kinematics
 from wm_ros.msg import ActionChunk, ImaginedRollout, Surprise
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
 from wm_ros.nodes.parameters import TOPICS, VISUALIZATION
-from wm_ros.nodes.shown import Candidates, Obstacles, Words
+from wm_ros.nodes.shown import Candidates, Obstacles, Words, tool_way
 
 PERIOD = 0.1  # s between two updates of the paths
 
@@ -103,16 +103,11 @@ class VisualizationNode(WmNode):
     def _hear_plan(self, message: JointTrajectory) -> None:
         """The tool's way along the joints that are driven."""
         try:
-            path = joints.from_trajectory(message)
-            order = [path.names.index(name) for name in self.robot.arm_joints]
-        except (UserError, ValueError):
-            self.complain("A planned trajectory does not name the arm's joints.")
+            way = tool_way(message, self._kinematics, int(self.value("path_points")))
+        except UserError as error:
+            self.complain(str(error))
             return
-        positions = path.positions[:, order]
-        few = np.unique(np.linspace(0, len(positions) - 1, int(self.value("path_points")))
-                        .round().astype(int))
-        poses = [self._kinematics.fk(q) for q in positions[few]]
-        self._path_out.publish(markers.path(poses, self._header()))
+        self._path_out.publish(markers.path(way, self._header()))
 
     def _hear_scene(self, message: PlanningScene) -> None:
         self._obstacles.hear(message)

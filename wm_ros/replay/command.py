@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
 import random
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from wm_ros.errors import UserError
+from wm_ros.evaluation.arguments import AtLeast, Device
+from wm_ros.evaluation.folders import PART, contents, unfinished_part
 from wm_ros.files import write_json
 from wm_ros.replay import baseline
 from wm_ros.world_model.loading import find, takes
 
-PART = ".part"  # in OUT: what is not whole yet
 HELP = "Run a recorded bag through perception and imagination, and compare with what happened."
 DESCRIPTION = """\
 Runs the sensors of a bag through perception, imagination and planning in one process, in the time
@@ -52,16 +53,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "(default: what /wm/instruction says in the bag)")
     parser.add_argument("--every", type=float, default=0.4, metavar="S",
                         help="seconds of the recording between two looks (default 0.4)")
-    parser.add_argument("--candidates", type=int, default=1, metavar="N",
+    parser.add_argument("--candidates", action=AtLeast, least=1, default=1, metavar="N",
                         help="chunks to choose from at each look (default 1)")
     parser.add_argument("--tolerance", type=float, default=0.03, metavar="S", help="stamps of one "
                         "observation differ by this at most (default 0.03 s)")
     parser.add_argument("--rectified", action="store_true", help="the images are rectified: P of "
                         "camera_info counts instead of K and D")
-    parser.add_argument("--seed", type=int, default=0, help="of the model's noise (default 0)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of the model; another "
-                        "number may change the last digits (default 1)")
+    parser.add_argument("--seed", action=AtLeast, least=0, default=0,
+                        help="of the model's noise (default 0)")
+    parser.add_argument("--device", action=Device)
+    parser.add_argument("--threads", action=AtLeast, least=1, default=1,
+                        help="threads of the model; another number may change the last digits "
+                        "(default 1)")
     parser.add_argument("--no-plans", action="store_true", help="leave motion planning out")
     parser.add_argument("--no-page", action="store_true", help="write metrics.json alone")
     parser.add_argument("--realtime", action="store_true", help="as fast as it was recorded "
@@ -79,24 +82,32 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     if args.baseline is not None and args.baseline_model:
         raise UserError("Give either --baseline or --baseline-model, not both.")
-    if args.every <= 0 or args.tolerance <= 0 or args.candidates < 1 or args.threads < 1:
-        raise UserError("--every, --tolerance, --candidates and --threads must be above 0.")
+    for name, value in vars(args).items():
+        if isinstance(value, float) and math.isnan(value):
+            raise UserError(f"--{name.replace('_', '-')} must be a number.")
+    if not all(0.0 < seconds < math.inf for seconds in (args.every, args.tolerance)):
+        raise UserError("--every and --tolerance must be above 0.")
+    if args.seed >= 2**32:
+        raise UserError("--seed must be below 2**32.")
     from wm_ros.replay import metrics
 
     before = None if args.baseline is None else metrics.read(args.baseline)
-    out = args.out or Path("out/replay") / time.strftime("%Y%m%d_%H%M%S")
-    part = _unfinished(out)
     _check_proposer(args)
+    if args.out is not None:
+        _check_free(args.out)
     if args.baseline_model:
         _model(args.model, args)  # what is wrong with it is told before the other's replay
-        before = replay(args, args.baseline_model, part / "baseline")
-    now = replay(args, args.model, part, before)
-    rows = [] if before is None else baseline.compare(now, before, args)
-    if before is not None:
-        write_json(part / "comparison.json", rows)
-    for path in sorted(part.iterdir()):
-        path.rename(out / path.name)
-    part.rmdir()
+    out = args.out or _new_folder()
+    with unfinished_part(out) as part:
+        _check_free(out)  # still, now that it is held
+        if args.baseline_model:
+            before = replay(args, args.baseline_model, part / "baseline")
+        now = replay(args, args.model, part, before)
+        rows = [] if before is None else baseline.compare(now, before, args)
+        if before is not None:
+            write_json(part / "comparison.json", rows)
+        for path in contents(part):
+            path.rename(out / path.name)
     _tell(now, out)
     if before is None:
         return 0
@@ -107,16 +118,23 @@ def run(args: argparse.Namespace) -> int:
     return 1 if worse else 0
 
 
-def _unfinished(out: Path) -> Path:
-    """The folder in OUT for a replay until it is whole; what a stopped one left there is removed.
+def _new_folder() -> Path:
+    """Make a folder under out/replay that is named by the time, for this replay alone."""
+    name, number = f"out/replay/{time.strftime('%Y%m%d_%H%M%S')}", 1
+    while True:
+        out = Path(name if number == 1 else f"{name}_{number}")
+        try:
+            out.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return out
 
-    :raises UserError: OUT holds anything else
-    """
-    part = out / PART
-    if out.exists() and (not out.is_dir() or any(path != part for path in out.iterdir())):
+
+def _check_free(out: Path) -> None:
+    """:raises UserError: OUT holds anything but what a replay that was stopped left there"""
+    if out.exists() and (not out.is_dir() or any(path.name != PART for path in contents(out))):
         raise UserError(f"{out} exists already and is not overwritten: name another with --out.")
-    shutil.rmtree(part, ignore_errors=True)
-    return part
 
 
 def replay(args: argparse.Namespace, model_name: str, out: Path,
@@ -182,8 +200,6 @@ def _model(name: str, args: argparse.Namespace) -> Any:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    if args.device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("This machine has no CUDA device: leave --device out.")
     options: dict[str, Any] = {"seed": args.seed, "robot": load_map(args.topics).robot}
     if args.proposer:
         options["proposer"] = args.proposer
@@ -203,8 +219,8 @@ def _check_proposer(args: argparse.Namespace) -> None:
 def _about(model: Any, name: str, args: argparse.Namespace) -> dict[str, Any]:
     """What the metrics belong to: the family and a checksum of all that answers."""
     from wm_ros.evaluation.keeping import fingerprint
+    from wm_ros.world_model.checkpoint import read_config
     from wm_ros.world_model.ensemble import parts
-    from wm_ros.world_model.video.checkpoint import read_config
 
     lent = args.proposer if args.proposer and takes(name, "proposer") else ""
     folders = [part for folder in map(find, filter(None, (name, lent)))

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from wm_ros.errors import UserError
-from wm_ros.files import write_text
+from wm_ros.files import whole, write_text
 from wm_ros.report import animation, plots
 from wm_ros.report.page import page
-from wm_ros.report.run import load_run
+from wm_ros.report.run import Run, load_run
 
 
 def render(folder: Path | str, out: Path | str | None = None) -> Path:
@@ -18,18 +17,28 @@ def render(folder: Path | str, out: Path | str | None = None) -> Path:
 
     :param folder: what `RunLog.save` wrote
     :param out: where to write, the run folder itself by default; result.json is copied there
-    :raises UserError: there is no run, or no room to write
+    :raises UserError: there is no run, no room to write, or something else in ``out``
     """
     run = load_run(folder)
     out = Path(folder if out is None else out)
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        if out.resolve() != run.folder.resolve():
+            _copy_result(run, out)
         gif, webp = out / "imagined.gif", out / "imagined.webp"
         animation.write(run, gif, webp)
         drawn = plots.draw(run, out / "plots")
         write_text(out / "index.html", page(run, webp.read_bytes(), drawn))
-        if out.resolve() != run.folder.resolve():
-            shutil.copyfile(run.folder / "result.json", out / "result.json")
     except OSError as error:
         raise UserError(f"The report could not be written to {out}: {error.strerror}.") from error
     return out / "index.html"
+
+
+def _copy_result(run: Run, out: Path) -> None:
+    """:raises UserError: the folder holds anything but a report of this run"""
+    result, copy = (run.folder / "result.json").read_bytes(), out / "result.json"
+    out.mkdir(parents=True, exist_ok=True)
+    if not copy.is_file() and not any(out.iterdir()):
+        with whole(copy) as part:
+            part.write_bytes(result)
+    elif not copy.is_file() or copy.read_bytes() != result:
+        raise UserError(f"{out} exists already and is not overwritten: name another --out.")

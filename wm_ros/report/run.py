@@ -67,7 +67,7 @@ def load_run(folder: Path | str) -> Run:
     """
     folder = Path(folder)
     try:
-        result = json.loads((folder / "result.json").read_text())
+        result = json.loads((folder / "result.json").read_bytes())
         real = _arrays(folder / "real.npz")
         imagined = _arrays(folder / "imagined.npz")
         trace = _arrays(folder / "trace.npz")

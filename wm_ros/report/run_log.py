@@ -17,7 +17,6 @@ No file holds pickled objects. `wm report` turns such a folder into HTML and an 
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import threading
@@ -27,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from wm_ros.errors import UserError
-from wm_ros.files import whole, write_text
+from wm_ros.files import whole, write_json
 
 
 class RunLog:
@@ -155,8 +154,7 @@ class RunLog:
             )
             positions = np.stack([p for _, p in tcp]) if tcp else np.zeros((0, 3))
             _save(self.folder / "trace.npz", tcp_stamps=_stamps(tcp), tcp=positions, **stages)
-            write_text(self.folder / "result.json",
-                       json.dumps(_finite(result), indent=2) + "\n")
+            write_json(self.folder / "result.json", _finite(result))
         except OSError as error:
             raise UserError(
                 f"The run could not be written to {self.folder} ({error.strerror}): free some "

@@ -6,10 +6,14 @@ import argparse
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wm_ros.errors import UserError
+
+if TYPE_CHECKING:
+    from wm_ros.sim.tasks.base import Task
 
 HELP = "Run a task's scripted expert in the simulator, film it, or measure all experts."
 
@@ -43,9 +47,21 @@ def run(args: argparse.Namespace) -> int:
         return _measure(list(TASKS) if args.all else [task_class(args.task).name], args)
     if args.task is None:
         for name, task in TASKS.items():
-            print(f"{task.room:7s} {name:18s} {task.templates[0]}")
+            print(f"{task.room:7s} {name:18s} {task().instruction()}{_choices(task)}")
         return 0
     return _show(args)
+
+
+def _choices(task: type[Task]) -> str:
+    """What else may stand in an instruction of the task, slot by slot."""
+    from wm_ros.sim.judging import VARIANTS
+
+    found: dict[str, set[str]] = {}
+    for seed in range(VARIANTS):
+        for split in ("train", "held_out"):
+            for slot, word in task(seed, split).slots().items():
+                found.setdefault(slot, set()).add(word)
+    return "".join(f"   ({slot}: {', '.join(sorted(words))})" for slot, words in found.items())
 
 
 def _measure(tasks: list[str], args: argparse.Namespace) -> int:

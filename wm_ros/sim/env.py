@@ -33,7 +33,8 @@ class Obs:
     """What the robot senses at one time; poses in the base frame, cameras' frames optical.
 
     scene_rgb, wrist_rgb (H, W, 3) uint8; scene_depth (H, W) m; scene_K (3, 3); q, dq (7,) rad,
-    rad/s; gripper opening m; wrench (6,) N, N m that the environment exerts on the hand.
+    rad/s; gripper opening m; wrench (6,) N, N m that the environment exerts on the hand, in
+    the hand's frame.
     """
 
     time: float

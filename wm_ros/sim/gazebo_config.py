@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import yaml
 
 from wm_ros.motion.pose import Pose
+from wm_ros.motion.urdf import moved_links
 from wm_ros.paths import config
 from wm_ros.robot import RobotConfig, load_robot
 from wm_ros.sim.gazebo_robot import JOINT_RATE
@@ -80,11 +82,8 @@ def bridge(robot: RobotConfig) -> list[Tree]:
 
 
 def _finger_links(robot: RobotConfig) -> list[str]:
-    import xml.etree.ElementTree as ET
-    root = ET.fromstring(robot.urdf_path.read_text(encoding="utf-8"))
-    children = {j.get("name"): j.find("child") for j in root.findall("joint")}
-    links = [children.get(name) for name in robot.finger_joints]
-    return [link.get("link", "") for link in links if link is not None]
+    moved = moved_links(ElementTree.parse(robot.urdf_path).getroot())
+    return [moved[name] for name in robot.finger_joints if name in moved]
 
 
 def robot_file(name: str) -> Tree:

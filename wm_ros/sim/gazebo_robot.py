@@ -8,26 +8,31 @@ from pathlib import Path
 
 from wm_ros import moveit_config
 from wm_ros.motion.pose import Pose, rpy_from_rotation
+from wm_ros.motion.urdf import root_in_base
 from wm_ros.paths import resolved
 from wm_ros.robot import RobotConfig
 from wm_ros.sim.schema import Camera, Scene
 from wm_ros.sim.sdf_emitter import camera_sensor, sensor_pose
 
 JOINT_RATE = 25  # Hz of joint states and wrench, as in config/nodes.yaml
+WORLD = "world"  # the link that sdformat takes for Gazebo's world
 FINGER_FRICTION = 1.3
 
 
 def robot_urdf(robot: RobotConfig, scene: Scene, controllers: Path) -> str:
     """A URDF that Gazebo spawns and robot_state_publisher publishes.
 
-    The base is fixed in the world; the cameras' optical frames are links; mesh files are absolute.
+    The robot is fixed in the world; the cameras' optical frames are links; mesh files are
+    absolute. A root that is called `world` has its place from `spawn_pose`.
 
     :param scene: names the cameras
     :param controllers: YAML file that the controller manager reads
     """
     root = ET.fromstring(resolved(moveit_config.urdf(robot)))
     _weigh_frames(root)
-    _fix(root, "world", robot.base_link, Pose.identity(), new="parent")
+    link, place = root_in_base(root, robot.base_link)
+    if link != WORLD:
+        _fix(root, WORLD, link, place, new="parent")
     for camera in scene.cameras:
         if camera.name in ("scene", "wrist"):
             parent = robot.hand_link if camera.on_hand else robot.base_link
@@ -40,6 +45,16 @@ def robot_urdf(robot: RobotConfig, scene: Scene, controllers: Path) -> str:
     _control(root, robot, controllers)
     ET.indent(root, "  ")
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def spawn_pose(robot: RobotConfig) -> list[str]:
+    """Arguments for ros_gz_sim's `create`, by which the base stands in the world's origin."""
+    link, place = root_in_base(ET.parse(robot.urdf_path).getroot(), robot.base_link)
+    if link != WORLD:  # what is fixed to Gazebo's own is where it should be
+        return []
+    numbers = _numbers((*place.position, *rpy_from_rotation(place.rotation()))).split()
+    return [word for pair in zip("xyzRPY", numbers, strict=True)
+            for word in (f"-{pair[0]}", pair[1])]
 
 
 def _numbers(values: Iterable[float]) -> str:

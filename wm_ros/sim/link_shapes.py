@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import numpy as np
 
 from wm_ros.motion.pose import Array, Pose
+from wm_ros.motion.urdf import numbers, origin
 from wm_ros.paths import robot_data
-from wm_ros.sim.link_tree import numbers, origin_of
 
 
 class LinkShape(NamedTuple):
@@ -49,12 +49,11 @@ def link_shapes(urdf: str) -> list[LinkShape]:
 
 
 def _shape(link: str, part: ElementTree.Element) -> LinkShape | None:
-    origin = origin_of(part.find("origin"))
     for kind, names in (("mesh", ("scale",)), ("box", ("size",)),
                         ("cylinder", ("radius", "length")), ("sphere", ("radius",))):
         node = part.find(f"geometry/{kind}")
         if node is not None:
             size = np.concatenate([numbers(node, name, "1 1 1" if kind == "mesh" else "")
                                    for name in names])
-            return LinkShape(link, kind, size, node.get("filename", ""), origin)
+            return LinkShape(link, kind, size, node.get("filename", ""), origin(part))
     return None

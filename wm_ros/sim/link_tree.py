@@ -8,12 +8,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from wm_ros.motion.pose import (
-    Pose,
-    quaternion_from_rotvec,
-    quaternion_from_rpy,
-    quaternion_multiply,
-)
+from wm_ros.motion.pose import Pose, quaternion_from_rotvec, quaternion_multiply
+from wm_ros.motion.urdf import numbers, origin
 
 
 class _Joint(NamedTuple):
@@ -70,7 +66,7 @@ class LinkTree:
 
 
 def _joint(node: ElementTree.Element) -> _Joint:
-    origin, axis, mimic = node.find("origin"), node.find("axis"), node.find("mimic")
+    axis, mimic = node.find("axis"), node.find("mimic")
     parent, child = node.find("parent"), node.find("child")
     if parent is None or child is None:
         raise ValueError(f"joint {node.get('name')} lacks a parent or a child")
@@ -78,18 +74,8 @@ def _joint(node: ElementTree.Element) -> _Joint:
     return _Joint(
         node.get("name", ""), node.get("type", "fixed"), parent.get("link", ""),
         child.get("link", ""),
-        origin_of(origin),
+        origin(node),
         direction / np.linalg.norm(direction),
         None if mimic is None else (mimic.get("joint", ""), float(mimic.get("multiplier", "1")),
                                     float(mimic.get("offset", "0"))))
 
-
-def origin_of(node: ElementTree.Element | None) -> Pose:
-    """The pose that an ``origin`` element gives; none is the identity."""
-    return Pose(numbers(node, "xyz", "0 0 0"), quaternion_from_rpy(*numbers(node, "rpy", "0 0 0")))
-
-
-def numbers(node: ElementTree.Element | None, name: str, default: str) -> np.ndarray:
-    """An attribute of a URDF element as numbers."""
-    text = default if node is None else node.get(name, default)
-    return np.array([float(word) for word in text.split()])

@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 
 from wm_ros.motion.pose import Pose
-from wm_ros.motion.urdf import base_in_root
+from wm_ros.motion.urdf import base_in_root, disabled_pairs
 from wm_ros.paths import robot_data
 from wm_ros.robot import RobotConfig
 
@@ -38,12 +38,6 @@ def _urdf(robot: RobotConfig) -> str:
         if inertial is not None and mass is not None and float(mass.get("value", "0")) == 0:
             link.remove(inertial)
     return ET.tostring(root, encoding="unicode")
-
-
-def disabled_pairs(robot: RobotConfig) -> list[tuple[str, str]]:
-    """Link pairs that the SRDF says never to check."""
-    root = ET.parse(robot.srdf_path).getroot()
-    return [(e.get("link1", ""), e.get("link2", "")) for e in root.iter("disable_collisions")]
 
 
 @lru_cache(maxsize=4)
@@ -77,7 +71,7 @@ def robot_spec(robot: RobotConfig) -> mujoco.MjSpec:
         geom.rgba = LINK
     _fingers(spec, robot)
     _servos(spec, robot)
-    for first, second in disabled_pairs(robot):
+    for first, second in disabled_pairs(robot.srdf_path):
         if first in names and second in names:
             spec.add_exclude(bodyname1=first, bodyname2=second)
     return spec

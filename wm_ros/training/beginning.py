@@ -7,10 +7,11 @@ import shutil
 from pathlib import Path
 
 from wm_ros.errors import UserError
+from wm_ros.files import whole
 from wm_ros.training.samples import samples
+from wm_ros.world_model.checkpoint import read_config
 from wm_ros.world_model.jepa.config import JepaConfig
 from wm_ros.world_model.loading import find
-from wm_ros.world_model.video.checkpoint import read_config
 from wm_ros.world_model.video.config import VideoConfig
 
 INITIAL = "initial"  # folder in OUT
@@ -50,7 +51,13 @@ def keep(folder: Path, out: Path, files: tuple[str, ...]) -> None:
     kept = out / INITIAL
     kept.mkdir(parents=True, exist_ok=True)
     for name in (*files, CARD):  # the card last: it says that the rest is whole
-        shutil.copy(folder / name, kept)
+        copy(folder / name, kept)
+
+
+def copy(file: Path, folder: Path) -> None:
+    """Copy a file into a folder, whole or not at all."""
+    with whole(folder / file.name) as part:
+        shutil.copyfile(file, part)
 
 
 def seen_before(out: Path) -> int:

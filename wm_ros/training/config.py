@@ -2,6 +2,7 @@
 """Training settings, from the ``training`` block of ``config/models/*.yaml``."""
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,8 +69,12 @@ class TrainingConfig:
         if self.steps < 0 or self.foresight_steps < 0:
             raise UserError("steps and foresight_steps cannot be negative.")
         check_seed(self.seed)
-        if any(not w > 0 for w in self.task_weights.values()):
-            raise UserError("task_weights must be above 0; leave tasks out with --tasks.")
+        if not isinstance(self.frozen, list) or not isinstance(self.task_weights, dict):
+            raise UserError("frozen must be a list, [] for none, and task_weights numbers by the "
+                            "names of tasks, {} for none.")
+        if not all(isinstance(w, int | float) and 0 < w < math.inf
+                   for w in self.task_weights.values()):
+            raise UserError("task_weights must be numbers above 0; leave tasks out with --tasks.")
         if (not 0 <= self.video_share <= 1 or not 0 <= self.unlabelled < 1
                 or not 0 <= self.turning < 1 or not 0 < self.validation_share < 1):
             raise UserError("video_share, unlabelled, turning and validation_share are shares of "
@@ -125,7 +130,9 @@ def numbers(settings: type, values: dict[str, Any], path: Path) -> dict[str, Any
             continue
         try:
             out[name] = kind(values[name])
-        except (TypeError, ValueError):
+            if not math.isfinite(out[name]):
+                raise ValueError
+        except (TypeError, ValueError, OverflowError):
             raise UserError(f"{name} in {path} must be a number, not {values[name]!r}.") from None
         if kind is int and out[name] != float(values[name]):
             raise UserError(f"{name} in {path} must be a whole number, not {values[name]!r}.")

@@ -4,40 +4,43 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from wm_ros.data.cache import META, EpisodeCache, build_cache, check_size, fingerprint, load_cache
 from wm_ros.errors import UserError
+from wm_ros.files import alone
 from wm_ros.training import ahead, beginning, parallel
 from wm_ros.training.beginning import INITIAL, WEIGHTS, begun
 from wm_ros.training.config import check_seed, find, numbers, read
 from wm_ros.training.jepa_batches import Sequences, SequenceSampler
 from wm_ros.training.jepa_calibration import calibrate
 from wm_ros.training.progress import Progress
-from wm_ros.training.sides import check_rows, choose, named, of_tasks, split
+from wm_ros.training.sides import RULE, check_rows, choose, named, of_tasks, split
 from wm_ros.training.state import (
+    HELD_BACK,
     STATE,
     Pace,
     check_folder,
     check_run,
+    draw_anew,
     load_state,
     note_run,
     save_state,
     stopped,
 )
+from wm_ros.world_model.checkpoint import load_weights, save_config, save_tensors
 from wm_ros.world_model.jepa.actions import STEP_DIM
 from wm_ros.world_model.jepa.config import JepaConfig
 from wm_ros.world_model.jepa.encoder import Encoder
 from wm_ros.world_model.jepa.predictor import Predictor
 from wm_ros.world_model.jepa.sigreg import sigreg
 from wm_ros.world_model.jepa.surprise import Calibration
-from wm_ros.world_model.video.checkpoint import load_weights, save_config, save_tensors
 
 DEFAULT = "jepa_small"
 
@@ -50,7 +53,7 @@ class JepaTraining:
     sequences: int = 16
     length: int = 8
     rollouts: int = 3
-    regularise: float = 0.1
+    regularise: float = 0.05
     hand: float = 0.0
     projections: int = 256
     recolour: float = 1.0
@@ -108,25 +111,29 @@ def run(args: argparse.Namespace, name: str, until: float) -> int:
     processes = args.processes or (1 if cuda else parallel.enough(settings.sequences))
     cache_folder = args.cache or args.out / "cache"
     parallel.join(device)
-    if parallel.rank() == 0:
-        check_folder(args.out)
-        check_size(args.data, network.image_size)
-        source = beginning.source(args.init, args.out, ("jepa",), network, (WEIGHTS,))
-        there = fits(cache_folder, args.data)
-        this = {"family": "jepa", "network": network.to_dict(), "init": args.init,
-                "data": fingerprint(args.data, depth=there), "choice of tasks": named(args.tasks),
-                **{name: getattr(settings, name) for name in ("seed", "validation_share")}}
-        check_run(args.out, this)
-        if not there:
-            with Progress("decode", unit="frames") as bar:
-                build_cache(args.data, cache_folder, progress=bar.update)
-        check_rows(load_cache(cache_folder), args.tasks, settings.validation_share, imitate=False)
-        note_run(args.out, this)
-        if source:
-            beginning.keep(source, args.out, (WEIGHTS,))
-    parallel.barrier()
-    parallel.launch(work, processes, args.out, cache_folder, network, settings, args.tasks,
-                    device, until)
+    with ExitStack() as held:
+        if parallel.rank() == 0:
+            check_folder(args.out)
+            check_size(args.data, network.image_size)
+            source = beginning.source(args.init, args.out, ("jepa",), network, (WEIGHTS,))
+            there = fits(cache_folder, args.data)
+            this = {"family": "jepa", "network": network.to_dict(), "init": args.init,
+                    "data": fingerprint(args.data, depth=there),
+                    "choice of tasks": named(args.tasks), HELD_BACK: RULE,
+                    **{name: getattr(settings, name) for name in ("seed", "validation_share")}}
+            held.enter_context(alone(args.out))
+            check_run(args.out, this)
+            if not there:
+                with Progress("decode", unit="frames") as bar:
+                    build_cache(args.data, cache_folder, progress=bar.update)
+            check_rows(load_cache(cache_folder), args.tasks, settings.validation_share,
+                       imitate=False)
+            note_run(args.out, this)
+            if source:
+                beginning.keep(source, args.out, (WEIGHTS,))
+        parallel.barrier()
+        parallel.launch(work, processes, args.out, cache_folder, network, settings, args.tasks,
+                        device, until)
     return 0
 
 
@@ -140,14 +147,15 @@ class Jepa(nn.Module):
 
 
 def losses(model: Jepa, batch: Sequences, settings: JepaTraining) -> dict[str, Tensor]:
-    """``predict``: mean squared error of predicted latents; ``sigreg``; ``hand``: how the hand
+    """``predict``: mean squared error of predicted latents; ``sigreg``, which grows with the
+    batch, as it would be of the batch of all processes; ``hand``: how the hand
     moved, read off the differences of a sequence's latents (inverse dynamics, as in PLDM, arXiv
     2502.14819). No gradient is stopped.
 
     Rollout r predicts from the predictions of rollout r - 1; all count alike.
     """
     z = model.encoder(batch.scene, batch.wrist)
-    regular = sigreg(z.float(), settings.projections)
+    regular = sigreg(z.float(), settings.projections) * parallel.size()
     z = z.unflatten(0, batch.actions.shape[:1] + (-1,))  # (B, T, D)
     moved = model.hand(z - z.mean(1, keepdim=True))
     modulation = model.predictor.modulate(batch.actions)
@@ -168,7 +176,7 @@ def work(out: Path, cache_folder: Path, network: JepaConfig, settings: JepaTrain
 
     :param until: s of the monotonic clock when to save and stop
     """
-    torch.manual_seed(settings.seed + parallel.rank())
+    torch.manual_seed(parallel.seed_of(settings.seed, "begin", 0))
     device, cache = torch.device(device_name), load_cache(cache_folder)
     chosen = choose(cache, tasks)
     train_rows, held_rows = (of_tasks(cache, chosen, rows)
@@ -206,10 +214,7 @@ def optimise(model: Jepa, sampler: SequenceSampler, settings: JepaTraining, out:
     optimizer, state, step = make_optimizer(model, settings), out / STATE, 0
     if state.exists():
         step = load_state(state, model, None, optimizer)
-    # a resumed run must not see the batches of its start again
-    seeds = (settings.seed, parallel.rank(), step)
-    sampler.random = np.random.default_rng(seeds)
-    sampler.torch_random.manual_seed(hash(seeds) % 2**32)
+    draw_anew(sampler, settings.seed, "train", step)
     share, pace = parallel.share(settings.sequences), Pace(settings.steps, until, every=60)
     batches = ahead.batches(lambda: sampler.batch(sampler.draw(share)), settings.steps - step,
                             device)

@@ -23,7 +23,7 @@ from wm_ros.training.batches import Looks, Sampler, move
 from wm_ros.training.config import TrainingConfig
 from wm_ros.training.precision import autocast
 from wm_ros.training.progress import Progress
-from wm_ros.training.state import Pace, load_state, save_state
+from wm_ros.training.state import Pace, draw_anew, load_state, save_state
 from wm_ros.world_model.video.inputs import Inputs
 from wm_ros.world_model.video.locator import KeyPoses, Locator, hand_rotation, turned
 from wm_ros.world_model.video.parts import POINT_SCALE, clip_points
@@ -142,14 +142,13 @@ def train(locator: Locator, sampler: Sampler, settings: TrainingConfig, state: P
     optimizer = torch.optim.AdamW(locator.parameters(), settings.locator_rate, weight_decay=0.02,
                                   betas=(0.9, 0.98), fused=True)
     step = load_state(state, locator, None, optimizer) if state.exists() else 0
-    # a resumed run must not see the batches of its start again
-    random = np.random.default_rng((settings.seed, parallel.rank(), step))
-    sampler.random = random
+    draw_anew(sampler, settings.seed, "locator", step)
     fixed, share = sided(sampler.cache), parallel.share(settings.locator_batch)
 
     def make() -> Looks:
         rows = sampler.draw(share)
-        return vary(sampler.looks(rows), random, torch.from_numpy(fixed[sampler.cache.task[rows]]))
+        return vary(sampler.looks(rows), sampler.random,
+                    torch.from_numpy(fixed[sampler.cache.task[rows]]))
 
     batches = ahead.batches(make, settings.locator_steps - step, device)
     pace = Pace(settings.locator_steps, until)

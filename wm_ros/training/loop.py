@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +14,7 @@ from wm_ros.training.batches import Batch, Sampler, move
 from wm_ros.training.config import Schedule, TrainingConfig
 from wm_ros.training.precision import autocast
 from wm_ros.training.progress import Progress
-from wm_ros.training.state import Ema, Pace, load_state, save_state
+from wm_ros.training.state import Ema, Pace, draw_anew, load_state, save_state
 from wm_ros.training.throughput import MachineShare
 from wm_ros.world_model.precision import best_dtype
 from wm_ros.world_model.video.network import VideoNetwork
@@ -33,8 +32,7 @@ def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, st
     first = 0
     if state.exists():
         first = load_state(state, model, ema, optimizer)
-    # a resumed run must not see the batches of its start again
-    sampler.random = np.random.default_rng((settings.seed, parallel.rank(), first))
+    draw_anew(sampler, settings.seed, title, first)
     weights = {"video": settings.video_weight, "joint": 0.25 * settings.video_weight,
                "value": settings.value_weight, "now": settings.value_weight}
     share = parallel.share(settings.batch)

@@ -11,12 +11,14 @@ import re
 import signal
 import socket
 import traceback
+import zlib
 from collections.abc import Callable
 from datetime import timedelta
 from multiprocessing import get_context
 from multiprocessing.queues import SimpleQueue
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from safetensors import SafetensorError
@@ -85,6 +87,10 @@ def launch(work: Callable[..., None], processes: int, *args: Any) -> None:
         if trace:
             raise RuntimeError(f"A training process failed:\n{trace}") from None
         raise
+    finally:  # whatever ended this one: none of them trains on alone
+        for process in context.processes:
+            process.terminate()
+            process.join()
 
 
 def _child(rank: int, size: int, port: int, failures: SimpleQueue[Failure],
@@ -123,6 +129,12 @@ def size() -> int:
 def share(batch: int) -> int:
     """How many of a batch's samples are this process's."""
     return max(1, batch // size())
+
+
+def seed_of(seed: int, stage: str, step: int) -> int:
+    """A seed that no other process, stage or resumption of a run has, nor a run with another."""
+    words = np.random.SeedSequence((seed, rank(), zlib.crc32(stage.encode()), step))
+    return int(words.generate_state(1)[0])
 
 
 def barrier() -> None:

@@ -23,7 +23,7 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         if self._terminal and self._last and not self.quiet:
-            print(file=sys.stderr)
+            self._print("\n")
 
     def update(self, done: int, total: int | None = None, note: str = "", rate: int = 0) -> None:
         """Show ``done`` of the total; ``rate`` items belong to one step (for items/s)."""
@@ -39,5 +39,11 @@ class Progress:
         speeds = f"{speed * rate:.0f} samples/s" if rate else f"{speed:.1f} {self.unit}/s"
         line = (f"{self.name} {done}/{self.total} [{'#' * int(20 * share):<20}] {speeds}, "
                 f"{int(left) // 60}:{int(left) % 60:02d} left  {note}")
-        print(("\r\033[K" + line) if self._terminal else line, end="" if self._terminal else "\n",
-              file=sys.stderr, flush=True)
+        self._print(f"\r\033[K{line}" if self._terminal else f"{line}\n")
+
+    def _print(self, text: str) -> None:
+        """Nobody reads it any more: the work goes on without."""
+        try:
+            print(text, end="", file=sys.stderr, flush=True)
+        except OSError:
+            self.quiet = True

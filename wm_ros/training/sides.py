@@ -9,26 +9,30 @@ import numpy as np
 from wm_ros.data.cache import EpisodeCache
 from wm_ros.errors import UserError
 
+RULE = "by seed"
+
 
 def split(cache: EpisodeCache, share: float) -> tuple[np.ndarray, np.ndarray]:
     """Rows for training and for validation, by whole layouts.
 
-    An episode's side hangs on its task and seed, so that it stays when data are added and a
-    fine-tuned model is judged by what the first training did not see either; all episodes of one
-    layout are on the same side. Every task of which there are two layouts has one in validation
-    that shows how it is done.
+    An episode's side hangs on its seed, for the tasks share its room: no room that is held back
+    is trained on through another task. The side stays when data are added, so that a fine-tuned
+    model is judged by what the first training did not see either. Every task has an episode in
+    validation that shows how it is done, unless a task would have nothing left to train on.
 
     :raises UserError: if there is nothing to hold back, or nothing else
     """
     task, seed = cache.arrays["episode_task"], cache.arrays["episode_seed"]
     shown = cache.arrays["episode_success"] & ~cache.arrays["episode_failure"]
-    rank = np.array([zlib.crc32(f"0 {cache.tasks[t]} {s}".encode()) / 2**32
-                     for t, s in zip(task, seed, strict=True)])
+    rank = np.array([zlib.crc32(str(s).encode()) / 2**32 for s in seed])
     held = rank < share
-    for mine in (np.flatnonzero(task == t) for t in np.unique(task)):
-        able = mine[shown[mine]]
-        if len(np.unique(rank[mine])) > 1 and len(able) and not held[able].any():
-            held[mine[rank[mine] == rank[able].min()]] = True
+    for able in (shown & (task == t) for t in np.unique(task)):
+        for least in np.unique(rank[able]):  # rising
+            more = held | (rank == least)
+            if held[able].any():
+                break
+            if set(task[~more]) == set(task[~held]):
+                held = more
     if held.all() or not held.any():
         raise UserError("These episodes are too few to train on and to hold one back: collect "
                         "more with `wm collect`.")

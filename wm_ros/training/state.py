@@ -6,17 +6,19 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from wm_ros.errors import UserError
 from wm_ros.files import write_text
 from wm_ros.training import parallel
-from wm_ros.world_model.video.checkpoint import read_tensors, save_tensors
+from wm_ros.world_model.checkpoint import read_tensors, save_tensors
 
 RUN = "run.json"  # what a run is of, beside its state
+HELD_BACK = "choice of held-back layouts"  # of a run
 STATE = "state.safetensors"  # what resuming needs, beside the checkpoint
 FORESIGHT = "foresight-*.safetensors"  # likewise, of that stage: with the network's own steps
 
@@ -36,7 +38,7 @@ def check_run(out: Path, now: dict[str, Any]) -> None:
     if not (out / RUN).exists():
         return
     before, now = json.loads((out / RUN).read_text()), json.loads(json.dumps(now))
-    before = {"init": ""} | before
+    before = {"init": "", HELD_BACK: "by task and seed"} | before
     # what older versions did not note counts as equal
     if other := [name for name in now if before.get(name, now[name]) != now[name]]:
         raise UserError(f"{out} is of a run with another {other[0]} (its {RUN} tells which): "
@@ -48,6 +50,22 @@ def note_run(out: Path, now: dict[str, Any]) -> None:
     if not (out / RUN).exists():
         out.mkdir(parents=True, exist_ok=True)
         write_text(out / RUN, json.dumps(now, indent=1) + "\n")
+
+
+class Draws(Protocol):
+    """What draws batches."""
+
+    random: np.random.Generator
+    torch_random: torch.Generator
+
+
+def draw_anew(sampler: Draws, seed: int, stage: str, step: int) -> None:
+    """Begin a stage, or go on with it, with random numbers of its own: a resumed run must not see
+    the batches and the noise of its start again."""
+    number = parallel.seed_of(seed, stage, step)
+    sampler.random = np.random.default_rng(number)
+    sampler.torch_random.manual_seed(number)
+    torch.manual_seed(number)
 
 
 def stopped() -> None:

@@ -12,7 +12,7 @@ import torch
 from wm_ros.data.cache import EpisodeCache
 from wm_ros.training import ahead, parallel
 from wm_ros.training.precision import autocast
-from wm_ros.world_model.video.checkpoint import save_tensors
+from wm_ros.world_model.checkpoint import save_tensors
 from wm_ros.world_model.video.tokeniser import Tokeniser, to_uint8, to_unit
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import shutil
 import time
 import zlib
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from wm_ros.data.cache import EpisodeCache, build_cache, check_size, fingerprint, load_cache
 from wm_ros.errors import UserError
+from wm_ros.files import alone
 from wm_ros.training import beginning, foresight, jepa, locating, parallel
 from wm_ros.training import renderer as rendering
 from wm_ros.training import tokeniser as tokenising
@@ -27,17 +28,33 @@ from wm_ros.training.config import TrainingConfig, load
 from wm_ros.training.loop import optimise
 from wm_ros.training.losses import losses
 from wm_ros.training.progress import Progress
-from wm_ros.training.sides import check_rows, choose, demonstrations, named, of_tasks, split
-from wm_ros.training.state import FORESIGHT, STATE, check_folder, check_run, note_run, stopped
+from wm_ros.training.sides import (
+    RULE,
+    check_rows,
+    choose,
+    demonstrations,
+    named,
+    of_tasks,
+    split,
+)
+from wm_ros.training.state import (
+    FORESIGHT,
+    HELD_BACK,
+    STATE,
+    check_folder,
+    check_run,
+    note_run,
+    stopped,
+)
 from wm_ros.training.validation import validate
-from wm_ros.world_model.text import TextEncoder, normalise
-from wm_ros.world_model.video.checkpoint import (
+from wm_ros.world_model.checkpoint import (
     load_weights,
     read_config,
     read_tensors,
     save_config,
     save_tensors,
 )
+from wm_ros.world_model.text import TextEncoder, normalise
 from wm_ros.world_model.video.config import VideoConfig
 from wm_ros.world_model.video.inputs import ActionCodec
 from wm_ros.world_model.video.network import VideoNetwork
@@ -94,26 +111,29 @@ def run(args: argparse.Namespace) -> int:
     processes = args.processes or (1 if cuda else parallel.enough(settings.batch))
     cache_folder = args.cache or args.out / "cache"
     parallel.join(device)
-    if parallel.rank() == 0:
-        check_folder(args.out)
-        check_size(args.data, network.image_size)
-        source = beginning.source(args.init, args.out, ("video", "twin"), network,
-                                  (WEIGHTS, TEXT, TOKENISER))
-        this = {"family": family, "network": network.to_dict(), "init": args.init,
-                "data": fingerprint(args.data, depth=True), "choice of tasks": named(args.tasks),
-                **{name: getattr(settings, name)
-                   for name in ("seed", "unlabelled", "validation_share")}}
-        check_run(args.out, this)
-        with Progress("decode", unit="frames") as bar:
-            cache = build_cache(args.data, cache_folder, depth=True, progress=bar.update)
-        check_rows(cache, args.tasks, settings.validation_share,
-                   imitate=settings.steps + settings.locator_steps > 0)
-        note_run(args.out, this)
-        if source:
-            begin_from(source, args.out)
-    parallel.barrier()
-    parallel.launch(work, processes, args.out, cache_folder, family, network, settings,
-                    args.tasks, device, until)
+    with ExitStack() as held:
+        if parallel.rank() == 0:
+            check_folder(args.out)
+            check_size(args.data, network.image_size)
+            source = beginning.source(args.init, args.out, ("video", "twin"), network,
+                                      (WEIGHTS, TEXT, TOKENISER))
+            this = {"family": family, "network": network.to_dict(), "init": args.init,
+                    "data": fingerprint(args.data, depth=True),
+                    "choice of tasks": named(args.tasks), HELD_BACK: RULE,
+                    **{name: getattr(settings, name)
+                       for name in ("seed", "unlabelled", "validation_share")}}
+            held.enter_context(alone(args.out))
+            check_run(args.out, this)
+            with Progress("decode", unit="frames") as bar:
+                cache = build_cache(args.data, cache_folder, depth=True, progress=bar.update)
+            check_rows(cache, args.tasks, settings.validation_share,
+                       imitate=settings.steps + settings.locator_steps > 0)
+            note_run(args.out, this)
+            if source:
+                begin_from(source, args.out)
+        parallel.barrier()
+        parallel.launch(work, processes, args.out, cache_folder, family, network, settings,
+                        args.tasks, device, until)
     return 0
 
 
@@ -123,7 +143,7 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
 
     :param until: s of the monotonic clock when to save and stop
     """
-    torch.manual_seed(settings.seed + parallel.rank())
+    torch.manual_seed(parallel.seed_of(settings.seed, "begin", 0))
     device, cache = torch.device(device_name), load_cache(cache_folder)
     chosen = choose(cache, tasks)
     every_row = split(cache, settings.validation_share)
@@ -200,7 +220,7 @@ def begin_from(source: Path, out: Path) -> None:
     """Copy what a run starts from. The tokeniser stays as it is; the action's scales do too, so
     that the weights keep their meaning."""
     if not (out / TOKENISER).exists():
-        shutil.copy(source / TOKENISER, out)
+        beginning.copy(source / TOKENISER, out)
     beginning.keep(source, out, (WEIGHTS, TEXT))
 
 
@@ -287,7 +307,7 @@ def export(out: Path, family: str, network: VideoConfig, settings: TrainingConfi
     if settings.steps == 0:
         card = read_config(out / INITIAL)
         card.pop("format")
-        shutil.copy(out / INITIAL / TEXT, out)
+        beginning.copy(out / INITIAL / TEXT, out)
         card["scales"] |= {"surprise": scores["surprise_95"], "doubt": scores["doubt_99"],
                            **fitted(out, card["training"]["step"])}
         card["training"] |= {name: steps[name] for name in ("foresight_step", "samples")}

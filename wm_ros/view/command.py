@@ -36,8 +36,6 @@ def run(args: argparse.Namespace) -> int:
     if args.robot:
         load_robot(args.robot)
         given["robot"] = args.robot
-    if args.config is not None and not args.config.is_file():
-        raise UserError(f"--config {args.config} is not possible; there is no such file.")
-    own = user_file(str(args.config or ""))
+    own = user_file(str(args.config or ""), "--config ")
     words = VIEW.with_parameters(**given).command_line(own)
     return view_node.main(["view", *words[words.index("--ros-args"):]])

@@ -21,7 +21,8 @@ def check_address(host: str, port: int) -> None:
         socket.create_server((host, port)).close()
     except OSError as error:
         raise UserError(f"The page cannot be served on {host}:{port} ({error.strerror}); choose "
-                        "another --port, or a --host that this machine has.") from error
+                        "another port (--port, or port:= in a launch), or a host that this "
+                        "machine has.") from error
 
 
 @contextmanager

@@ -123,15 +123,21 @@ def rank(chunks: ActionChunks, futures: Imagination | None, doubt: np.ndarray | 
     """Best first: by predicted success and progress; of equal ones the nearest to their mean path.
 
     The best of many noisy values is the luckiest one, so differences below ``TIE`` do not count.
+    Where an imagined value is not known (NaN), the chunk's own one stands for it.
     What is doubted (n,) beyond ``limit`` is left out; of nothing but doubtful ones the least
     doubtful stays.
     """
-    judged = chunks if futures is None else futures
-    worth = (np.nan_to_num(np.asarray(judged.success, dtype=float))
-             + np.nan_to_num(np.asarray(judged.progress, dtype=float)))
+    own = _values(chunks)
+    told = own if futures is None else _values(futures)
+    worth = np.nan_to_num(np.where(np.isnan(told), own, told)).sum(0)
     apart = np.nan_to_num(np.asarray(chunks.uncertainty, dtype=float))
     order = [int(i) for i in np.lexsort((apart, np.floor((worth.max() - worth) / TIE)))]
     if doubt is None:
         return order
     believed = [i for i in order if doubt[i] <= limit]
     return believed or [int(np.argmin(doubt))]
+
+
+def _values(judged: ActionChunks | Imagination) -> np.ndarray:
+    """(2, n) success and progress."""
+    return np.array([judged.success, judged.progress], dtype=float)

@@ -36,6 +36,7 @@ from wm_ros.world_model.interface import (
 )
 
 ROLES = ("propose", "judge", "geometry", "show", "watch")
+ONE_LENGTH = ("video", "twin")  # families that foresee chunks of their own length alone
 
 
 class Ensemble:
@@ -49,8 +50,8 @@ class Ensemble:
 
     def __init__(self, folder: Path, device: str = "cpu", precision: str = "auto",
                  backend: str = "torch", robot: RobotConfig | None = None):
+        from wm_ros.world_model.checkpoint import read_config
         from wm_ros.world_model.loading import load_model, takes
-        from wm_ros.world_model.video.checkpoint import read_config
 
         config = read_config(Path(folder))
         self.folder, self.card = Path(folder), config
@@ -88,35 +89,43 @@ class Ensemble:
             for name, member in self.members.items()}})
 
     def act(self, state: State, instruction: str, n: int = 1) -> ActionChunks:
-        """The best ``n`` of what is proposed: possible ones first, then by the judge's opinion.
+        """The best ``n`` of what is proposed, by the judge's opinion; where geometry leaves any of
+        it possible those alone, even if they are fewer.
 
         :raises UserError: if the words mean no known task
         """
         proposed = self._member("propose").act(self._state(state, "propose"), instruction,
                                                max(n, self.candidates))
-        if len(proposed) == 1 and "geometry" not in self.roles:
-            return proposed
-        success, progress = proposed.success, proposed.progress
+        own = np.stack([proposed.success, proposed.progress])
         if self.roles["judge"] != self.roles["propose"]:
-            judged = self._imagine("judge", state, proposed, instruction)
+            judged = self._judged(state, proposed, instruction)
             # a judge without an opinion, jepa without a goal, leaves the proposer's
-            success = np.where(np.isnan(judged.success), success, judged.success)
-            progress = np.where(np.isnan(judged.progress), progress, judged.progress)
+            own = np.where(np.isnan(judged), own, judged)
         possible = self._possible(state, proposed, instruction)
-        success = np.nan_to_num(success) * possible
-        worth = success + np.nan_to_num(progress)
-        order = np.lexsort((-worth, possible < self.least))[:n]
+        success, progress = own * possible
+        order = np.argsort(-np.nan_to_num(success) - np.nan_to_num(progress), kind="stable")
+        fit = order[possible[order] >= self.least]
+        order = (fit if len(fit) else order)[:n]
         return ActionChunks(
             proposed.position[order], proposed.quaternion[order], proposed.gripper[order],
-            proposed.dt, success[order], np.asarray(progress)[order], proposed.uncertainty[order])
+            proposed.dt, np.nan_to_num(success[order]), progress[order],
+            proposed.uncertainty[order])
 
     def imagine(self, state: State, chunks: ActionChunks, instruction: str,
                 render: bool = True) -> Imagination:
-        """The futures of the member that shows; the others keep theirs to be surprised by."""
+        """The futures of the member that shows; the others keep theirs to be surprised by.
+
+        Success and progress are the chunks' own; where unknown (NaN) the judge's, times what
+        geometry leaves possible.
+        """
         shown = self._imagine("show", state, chunks, instruction, render)
         if self.roles["watch"] != self.roles["show"]:
             self._imagine("watch", state, chunks, instruction)
-        return replace(shown, success=chunks.success, progress=chunks.progress)
+        own = np.stack([chunks.success, chunks.progress])
+        if np.isnan(own[0]).any():
+            told = self._judged(state, chunks, instruction)
+            own = np.where(np.isnan(own), told * self._possible(state, chunks, instruction), own)
+        return replace(shown, success=own[0], progress=own[1])
 
     def surprise(self, state: State, observation: Observation) -> float:
         """That of the member that watches."""
@@ -137,13 +146,30 @@ class Ensemble:
             return np.zeros((0, 3)), np.zeros((0, 4))
         return member.locate(self._state(state, "propose"), instruction)
 
+    def _judged(self, state: State, chunks: ActionChunks, instruction: str) -> np.ndarray:
+        """(2, n) success and progress by the judge; NaN where it has no opinion."""
+        told = self._asked("judge", state, chunks, instruction)
+        return np.stack([told.success, told.progress])
+
     def _possible(self, state: State, chunks: ActionChunks, instruction: str) -> np.ndarray:
         """(n,) share of each chunk that geometry leaves possible."""
         if "geometry" not in self.roles:
             return np.ones(len(chunks))
         # of chunks whose success is unknown only what bodies in space make of it is left
         unknown = replace(chunks, success=np.full(len(chunks), np.nan))
-        return np.asarray(self._imagine("geometry", state, unknown, instruction).success)
+        return np.asarray(self._asked("geometry", state, unknown, instruction).success)
+
+    def _asked(self, role: str, state: State, chunks: ActionChunks,
+               instruction: str) -> Imagination:
+        """An opinion: what a member was to be surprised by stays what it was."""
+        memory = self._state(state, role).memory
+        before = memory.get("imagined")
+        told = self._imagine(role, state, chunks, instruction)
+        if before is None:
+            memory.pop("imagined", None)
+        else:
+            memory["imagined"] = before
+        return told
 
     def _imagine(self, role: str, state: State, chunks: ActionChunks, instruction: str,
                  render: bool = False) -> Imagination:
@@ -158,13 +184,17 @@ class Ensemble:
 
     def _check_fit(self) -> None:
         """:raises UserError: if a member takes other images or actions than the proposer"""
-        wanted = (self.spec.image_size, self.spec.action_space)
+        wanted = self.spec
         for name, member in self.members.items():
-            given = (member.spec.image_size, member.spec.action_space)
-            if given != wanted:
-                raise UserError(f"{name} takes images of {given[0]} px and actions {given[1]}, "
-                                f"but {self.roles['propose']} gives {wanted[0]} px and "
-                                f"{wanted[1]}: they cannot work together.")
+            given = member.spec
+            steps = given.horizon if given.family in ONE_LENGTH else wanted.horizon
+            if ((given.image_size, given.action_space, steps, given.dt)
+                    != (wanted.image_size, wanted.action_space, wanted.horizon, wanted.dt)):
+                raise UserError(
+                    f"{name} takes images of {given.image_size} px and {steps} actions "
+                    f"{given.action_space} at {given.dt:g} s, but {self.roles['propose']} gives "
+                    f"{wanted.image_size} px and {wanted.horizon} {wanted.action_space} at "
+                    f"{wanted.dt:g} s: they cannot work together.")
 
 
 def parts(folder: Path, config: dict[str, Any]) -> list[Path]:
@@ -172,8 +202,8 @@ def parts(folder: Path, config: dict[str, Any]) -> list[Path]:
 
     :raises UserError: if a member is an ensemble itself
     """
+    from wm_ros.world_model.checkpoint import read_config
     from wm_ros.world_model.loading import find
-    from wm_ros.world_model.video.checkpoint import read_config
 
     if config["family"] != "ensemble":
         return [folder]

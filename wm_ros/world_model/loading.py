@@ -32,8 +32,8 @@ def load_model(folder: str | Path, device: str = "cpu", precision: str = "auto",
     :param precision: ``auto`` (bf16 where the device is made for it, else fp32), ``fp32``,
         ``bf16`` or ``int8``; families without a network know ``auto`` alone
     :param options: of the family, for example ``action_steps`` of ``video``
-    :raises UserError: if the folder is no checkpoint, is damaged, or names an unknown family, or
-        the family has no such option
+    :raises UserError: if the folder is no checkpoint, is damaged, or names an unknown family, the
+        family has no such option, or this machine no such device
     """
     path = find(folder)
     family, make = _class_of(path)
@@ -46,6 +46,7 @@ def load_model(folder: str | Path, device: str = "cpu", precision: str = "auto",
     any_name = any(p.kind is p.VAR_KEYWORD for p in known.values())  # the family checks itself
     if not any_name and (unknown := sorted(set(options) - set(known))):
         raise UserError(f"Models of family {family} have no option {unknown[0]!r}.")
+    _check_device(device)
     return make(path, device=device, **options)
 
 
@@ -56,7 +57,7 @@ def takes(folder: str | Path, option: str) -> bool:
 
 def _class_of(path: Path) -> tuple[str, Any]:
     """Family and class of a checkpoint folder. :raises UserError: see :func:`load_model`"""
-    from wm_ros.world_model.video.checkpoint import read_config
+    from wm_ros.world_model.checkpoint import read_config
 
     family = read_config(path)["family"]
     if family not in FAMILIES:
@@ -70,4 +71,18 @@ def load_tokeniser(folder: str | Path, device: str = "cpu") -> Any:
     """The image tokeniser of a checkpoint: ``encode((B, 3, H, W) in [-1, 1]) -> (B, T, C)``."""
     from wm_ros.world_model.video.model import load_tokeniser as load
 
+    _check_device(device)
     return load(find(folder), device)
+
+
+def _check_device(device: str) -> None:
+    """:raises UserError: if this machine has no such device"""
+    if device == "cpu":
+        return
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UserError(f"There is no device {device!r} here that torch can use: choose cpu, or "
+                        "install the driver and the torch build for it.") from error

@@ -142,6 +142,7 @@ def test_person_can_stop_the_arm_and_must_resume_it(system: Any, long_segments: 
         threading.Thread(target=tell, args=("stop",), daemon=True).start()
         held = system.held(asked)
         assert not goal.result(system.client.stop_flag, 5.0, "no result")[1].success
+        assert "give the instruction anew" in tell("stop").message
         refused = system.do("go left")
         assert not refused.success
         assert "resume" in refused.message

@@ -30,8 +30,15 @@ def room(system: Any) -> Iterator[Any]:
     ("open_drawer", "belongs to the office, not to the home"), ("juggle", "juggle")])
 def test_a_task_that_is_not_of_this_room_changes_nothing(
         system: Any, room: Any, task: str, words: str) -> None:
+    running = system.long_motion()
+    here, limit = system.history()[-1][1][0], time.monotonic() + 5.0
     with pytest.raises(UserError, match=words):
         system.client.reset("home", task, 5, True)
+    while abs(system.history()[-1][1][0] - here) < 0.1:
+        assert time.monotonic() < limit, "what moved was stopped"
+        time.sleep(0.02)
+    running.cancel()
+    running.result(system.client.stop_flag, 5.0, "it goes on")
     now = system.client.truth()
     assert (now.room, now.task, now.seed) == (room.room, room.task, room.seed)
     assert now.elapsed > room.elapsed

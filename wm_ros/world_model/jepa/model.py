@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from wm_ros.errors import UserError
-from wm_ros.world_model.checks import check, check_chunks
+from wm_ros.world_model import checkpoint
+from wm_ros.world_model.checks import check, check_chunks, check_image
 from wm_ros.world_model.interface import (
     ActionChunks,
     Imagination,
@@ -27,7 +28,6 @@ from wm_ros.world_model.jepa.config import JepaConfig
 from wm_ros.world_model.jepa.encoder import Encoder, prepare
 from wm_ros.world_model.jepa.predictor import Memory, Predictor, roll
 from wm_ros.world_model.jepa.surprise import Calibration
-from wm_ros.world_model.video import checkpoint
 
 DT = 0.1  # s, one control step
 LATE = 1.5  # blocks by which looks that are kept may lie apart
@@ -36,7 +36,8 @@ SPREAD = (0.5, 0.5, 0.5, 0.3, 0.6)  # of the first candidates around the last pl
 METRICS = ("latent", "error")
 HAND_WEIGHT = 20.0  # chosen on seeds 200-202
 NO_GOAL = ("jepa plans to a goal image and has none: call set_goal(state, observation) before "
-           "act, or load it with dreamer=\"video\" to take its goals from words.")
+           "act, or load it with dreamer=\"video\" to take its goals from words (nodes: the "
+           "parameter dreamer of imagination).")
 
 
 class JepaWorldModel:
@@ -108,6 +109,8 @@ class JepaWorldModel:
             span = LATE * DT * self.config.block * self.config.context
             memory["looks"] = [look for look in looks
                                if 0 < observation.stamp - look[0].stamp < span]
+        for made in ("history", "dreamt"):  # of the look before
+            memory.pop(made, None)
         memory["latent"] = self.encode(observation.scene_rgb, observation.wrist_rgb)
         return State(observation, memory)
 
@@ -121,8 +124,7 @@ class JepaWorldModel:
         :raises UserError: if there is no goal
         """
         goal = self._goal(state, instruction)
-        plan = self.plan(state, goal)
-        knots = plan.sequences[:n]
+        knots = self.plan(state, goal, n).sequences[:n]
         o = state.observation
         position, quaternion, width = coding.decode(
             knots, self._tensor(o.tcp_position), self._tensor(o.tcp_quaternion),
@@ -137,9 +139,9 @@ class JepaWorldModel:
                 render: bool = True) -> Imagination:
         """Latents (n, blocks, 1, D) after every block of the chunks; there are no frames.
 
-        Success is as in :meth:`act`, NaN without a goal.
+        Success is as in :meth:`act`; NaN without a goal, which :meth:`act` alone dreams of words.
         """
-        check_chunks(chunks)
+        check_chunks(chunks, dt=DT)
         if chunks.position.shape[1] < self.config.block:
             raise UserError(f"The chunks have {chunks.position.shape[1]} steps; jepa foresees "
                             f"blocks of {self.config.block}.")
@@ -150,7 +152,7 @@ class JepaWorldModel:
         blocks = coding.encode_chunk(position, quaternion, width, from_position, from_quaternion,
                                      self.config.block)
         latents = self._roll_blocks(state, blocks)
-        goal = state.memory.get("goal", self.goal)
+        goal = self._known_goal(state, instruction)
         success = (np.full(len(chunks), np.nan, np.float32) if goal is None
                    else self._nearer(state, latents[:, -1], goal[-1]))
         times = DT * self.config.block * np.arange(1, latents.shape[1] + 1)
@@ -192,10 +194,14 @@ class JepaWorldModel:
         :param state: kept with it and its followers; None: for all states without one of theirs
         :param goal: an observation (its two images count) or a latent (D,); or several, one for
             the end of every block, of which the last one holds on
+        :raises UserError: if it has another size or holds NaN
         """
         if isinstance(goal, Observation):
             goal = [goal]
         if isinstance(goal, Sequence):
+            for o in goal:
+                check_image("goal's scene", o.scene_rgb, self.config.image_size)
+                check_image("goal's wrist", o.wrist_rgb, self.config.image_size)
             z = self.encode(np.stack([o.scene_rgb for o in goal]),
                             np.stack([o.wrist_rgb for o in goal]))
         else:
@@ -203,6 +209,8 @@ class JepaWorldModel:
         if z.dim() != 2 or z.shape[1] != self.config.latent or not len(z):
             raise UserError(f"A goal latent has {self.config.latent} numbers, this one has shape "
                             f"{tuple(z.shape)}.")
+        if not torch.isfinite(z).all():
+            raise UserError("The goal latent holds NaN: give an observation or a finite latent.")
         if state is None:
             self.goal = z
         else:
@@ -228,9 +236,9 @@ class JepaWorldModel:
         return _numpy(self.calibration.distance(state.memory["latent"] - goal))
 
     @torch.inference_mode()
-    def plan(self, state: State, goal: Tensor) -> planner.Plan:
+    def plan(self, state: State, goal: Tensor, n: int = 1) -> planner.Plan:
         """Search from the present latent, around the best of three: rest, what is left of the last
-        plan, and straight to the goals."""
+        plan, and straight to the goals; ``n`` sequences at least."""
         c, o = self.config, state.observation
         spread = torch.tensor(SPREAD, device=self.device).expand(c.blocks, -1)
         rest = torch.zeros(c.blocks, coding.STEP_DIM, device=self.device)
@@ -244,18 +252,25 @@ class JepaWorldModel:
             return self._cost(self._roll(state, knots), goal)
 
         plan = planner.search(cost, coding.limit, torch.stack(starts), spread, self.search,
-                              self._generator)
+                              self._generator, n)
         state.memory["plan"] = (o.stamp, plan.mean)
         return plan
 
     # -- inside --------------------------------------------------------------------------------
     def _goal(self, state: State, instruction: str) -> Tensor:
-        goal = state.memory.get("goal", self.goal)
+        goal = self._known_goal(state, instruction)
         if goal is None and self._dreamer is not None and instruction:
-            return self.goal_from_words(state, instruction)
+            goal = self.goal_from_words(state, instruction)
+            state.memory["dreamt"] = instruction, goal
         if goal is None:
             raise UserError(NO_GOAL)
         return goal
+
+    def _known_goal(self, state: State, instruction: str) -> Tensor | None:
+        """The goal that was set, or that was dreamt for these words at this look."""
+        words, dreamt = state.memory.get("dreamt", ("", None))
+        given: Tensor | None = state.memory.get("goal", self.goal)
+        return dreamt if given is None and words == instruction else given
 
     def _cost(self, latents: Tensor, goal: Tensor) -> Tensor:
         """(N, K, D) foretold latents, goals (G, D) -> (N,): mean squared distance of every
@@ -295,9 +310,9 @@ class JepaWorldModel:
 
     def _history(self, state: State) -> Memory:
         """The predictor's memory of looks that lie one block apart; made once a state."""
-        if "history" not in state.memory or state.memory["history"][0] is not state.observation:
-            state.memory["history"] = (state.observation, self._remember(state))
-        made: Memory = state.memory["history"][1]
+        if "history" not in state.memory:
+            state.memory["history"] = self._remember(state)
+        made: Memory = state.memory["history"]
         return made
 
     def _remember(self, state: State) -> Memory:

@@ -64,33 +64,44 @@ class Plan:
 
 
 def search(cost: Cost, limit: Limit, starts: Tensor, spread: Tensor, settings: Search,
-           generator: torch.Generator) -> Plan:
+           generator: torch.Generator, least: int = 0) -> Plan:
     """Minimise ``cost`` over sequences drawn with ``spread`` (K, A) around the best of ``starts``
     (S, K, A).
 
     The centre itself is always among the candidates, and the best sequence so far is drawn
-    again: a search never ends worse than it began.
+    again: a search never ends worse than it began. A cost that is NaN counts as infinite.
+
+    :param least: sequences to return at least
+    :raises UserError: if no sequence has a finite cost
     """
     first, starts = spread, limit(starts)
-    best = starts[cost(starts).argmin()][None]
+    best = starts[_finite(cost(starts)).argmin()][None]
     mean = best[0]
     for _ in range(settings.iterations):
-        noise = torch.randn(settings.candidates - 1 - len(best), *mean.shape,
+        noise = torch.randn(max(settings.candidates, least) - 1 - len(best), *mean.shape,
                             generator=generator, device=mean.device)
         sequences = torch.cat([best, limit(torch.cat([mean[None], mean + spread * noise]))])
-        costs = cost(sequences)
-        order = costs.argsort()[:settings.elites]
-        elites = sequences[order]
+        costs = _finite(cost(sequences))
+        order = costs.argsort()[:max(settings.elites, least)]
+        elites = sequences[order[:settings.elites]]
         best = elites[:1]
         if settings.method == "cem":
             mean, spread = elites.mean(0), elites.std(0)
         else:
-            scale = settings.temperature * costs.std().clamp_min(1e-9)
+            apart = costs[costs.isfinite()].std().nan_to_num()
+            scale = settings.temperature * apart.clamp_min(1e-9)
             weight = torch.softmax(-(costs - costs.min()) / scale, 0)[:, None, None]
             mean = (weight * sequences).sum(0)
             spread = (weight * (sequences - mean).square()).sum(0).sqrt()
         spread = torch.maximum(spread, settings.narrowest * first)
-    return Plan(mean, elites, costs[order])
+    return Plan(mean, sequences[order], costs[order])
+
+
+def _finite(costs: Tensor) -> Tensor:
+    """Costs with infinity for NaN. :raises UserError: if none is finite"""
+    if not costs.isfinite().any():
+        raise UserError("No motion has a finite cost: check the goal, and the checkpoint.")
+    return costs.nan_to_num(torch.inf, torch.inf, torch.inf)
 
 
 def shifted(mean: Tensor, blocks: float) -> Tensor:

@@ -13,7 +13,8 @@ from wm_ros.motion.kinematics import Kinematics
 from wm_ros.motion.pose import Array, Pose
 from wm_ros.robot import RobotConfig, load_robot
 from wm_ros.sim.schema import Camera
-from wm_ros.world_model.checks import check_chunks, check_finite, check_geometry
+from wm_ros.world_model.checkpoint import read_config
+from wm_ros.world_model.checks import check_chunks, check_finite, check_geometry, check_image
 from wm_ros.world_model.interface import (
     ActionChunks,
     Imagination,
@@ -31,7 +32,6 @@ from wm_ros.world_model.scene3d.surprise import in_hand, lost, unexplained
 from wm_ros.world_model.scene3d.tsdf import Volume
 from wm_ros.world_model.scene3d.twin import SQUEEZE, Futures, Twin
 from wm_ros.world_model.scene3d.view import View
-from wm_ros.world_model.video.checkpoint import read_config
 
 SEEN_ONCE = 0.1  # weight after one good look, which has to do where there is no scan
 LIMIT = 10.0  # differing pixels of a 96 x 96 picture that are one unit of surprise
@@ -114,8 +114,9 @@ class Scene3DWorldModel:
     def act(self, state: State, instruction: str, n: int = 1) -> ActionChunks:
         """What the proposer proposes. :raises UserError: if there is none"""
         if self._proposer is None:
-            raise UserError("scene3d foresees but has no policy: load it with proposer=\"video\", "
-                            "or hand chunks to imagine.")
+            raise UserError("scene3d foresees but has no policy: load it with proposer=\"video\" "
+                            "(nodes: the parameter proposer of imagination), or hand chunks to "
+                            "imagine.")
         chunks: ActionChunks = self._proposer.act(
             self._proposer.observe(state.observation), instruction, n)
         return chunks
@@ -162,6 +163,8 @@ class Scene3DWorldModel:
         shows that what the hand carried is gone; 1 is the limit. Colours and light play no part.
 
         0 where nothing was imagined for about this moment.
+
+        :raises UserError: as :meth:`observe`
         """
         if "imagined" not in state.memory:
             return 0.0
@@ -169,6 +172,7 @@ class Scene3DWorldModel:
         late = np.abs(future.times - (observation.stamp - future.stamp))
         if not len(late) or late.min() > LATE:
             return 0.0
+        self._check(observation)
         nearest = int(late.argmin())
         told, seen = future.pictures[nearest], self._masked(observation)
         way = np.concatenate([future.passed[nearest], observation.tcp_position[None]])
@@ -199,15 +203,8 @@ class Scene3DWorldModel:
                             "the robot that runs.")
         check_finite({"joint positions": o.q, "tool pose": o.tcp_position,
                       "gripper width": o.gripper})
-        size = self.spec.image_size
-        if o.scene_rgb.shape != (size, size, 3):
-            raise UserError(f"The scene image is {o.scene_rgb.shape}, the model takes {size} x "
-                            f"{size}: let perception resize it.")
-        check_geometry(o, size)
-        with np.errstate(invalid="ignore"):
-            if not (np.isfinite(o.scene_depth) & (o.scene_depth > 0)).any():
-                raise UserError("scene3d needs the scene camera's depth: start the depth stream, "
-                                "or use a family that sees colours alone.")
+        check_image("scene", o.scene_rgb, self.spec.image_size)
+        check_geometry(o, self.spec.image_size)
 
     def close(self) -> None:
         """Frees the renderer's buffers."""

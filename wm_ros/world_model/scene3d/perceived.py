@@ -12,6 +12,8 @@ import numpy as np
 from wm_ros.errors import UserError
 from wm_ros.files import write_text
 from wm_ros.motion.pose import Array, Pose
+from wm_ros.sim import shapes
+from wm_ros.sim.schema import Geom, Material
 
 FORMAT = 1
 #: kg up to which a thing belongs to the class
@@ -35,25 +37,14 @@ class Solid:
 
     def volume(self) -> float:
         """m^3."""
-        s = self.size
-        if self.shape == "box":
-            return s[0] * s[1] * s[2]
-        if self.shape == "sphere":
-            return 4 / 3 * np.pi * s[0] ** 3
-        tube = np.pi * s[0] ** 2 * s[1]
-        return tube + (4 / 3 * np.pi * s[0] ** 3 if self.shape == "capsule" else 0.0)
+        return shapes.volume(self._geom())
 
     def half_extent(self) -> Array:
         """(3,) along the world's axes, m."""
-        s, rotation = self.size, np.abs(self.pose.rotation())
-        if self.shape == "box":
-            return np.asarray(rotation @ (0.5 * np.array(s)))
-        if self.shape == "sphere":
-            return np.full(3, s[0])
-        axis = rotation[:, 2]
-        if self.shape == "capsule":
-            return s[0] + 0.5 * s[1] * axis
-        return np.asarray(0.5 * s[1] * axis + s[0] * np.sqrt(np.clip(1 - axis**2, 0, 1)))
+        return shapes.support(self._geom(), self.pose.rotation())
+
+    def _geom(self) -> Geom:
+        return Geom(self.shape, self.size, Material((0.0, 0.0, 0.0, 1.0)))
 
 
 @dataclass(frozen=True)

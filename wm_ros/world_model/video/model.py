@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from wm_ros.errors import UserError
+from wm_ros.world_model import checkpoint
 from wm_ros.world_model.checks import check, check_chunks, check_geometry
 from wm_ros.world_model.geometry import quaternion_from_rotvec, quaternion_multiply
 from wm_ros.world_model.interface import (
@@ -21,7 +22,7 @@ from wm_ros.world_model.interface import (
 )
 from wm_ros.world_model.precision import NAMES, lower, resolve, weight_bytes
 from wm_ros.world_model.text import TextEncoder
-from wm_ros.world_model.video import checkpoint, flow
+from wm_ros.world_model.video import flow
 from wm_ros.world_model.video.config import VideoConfig
 from wm_ros.world_model.video.exported import ExportedNetwork, prepare, ready
 from wm_ros.world_model.video.inputs import ActionCodec
@@ -71,6 +72,9 @@ class VideoWorldModel:
         self.spec = ModelSpec(family=config["family"], image_size=self.config.image_size,
                               horizon=self.config.horizon,
                               frame_steps=tuple(self.config.frame_steps))
+        if action_steps < 1 or video_steps < 1:
+            raise UserError("action_steps and video_steps must be at least 1: nothing comes of no "
+                            "step.")
         self.action_steps, self.video_steps = action_steps, video_steps
         self._dream_steps = max(DREAM_STEPS, video_steps)
         network = VideoNetwork(self.config)
@@ -98,7 +102,7 @@ class VideoWorldModel:
         self.calibration: list[float] | None = scales.get("success")
         self.tasks: list[str] = config["tasks"]
         self.card = config
-        self._encoded: tuple[Observation, Tensor] | None = None  # the newest, with its latents
+        self._encoded: tuple[np.ndarray, Tensor] | None = None  # newest image, with its latents
         self._seed, self._generator = seed, torch.Generator(self.device)
         self.forget()
 
@@ -144,7 +148,7 @@ class VideoWorldModel:
     def imagine(self, state: State, chunks: ActionChunks, instruction: str,
                 render: bool = True) -> Imagination:
         """World-model mode: future frames under given actions (their noise level is 0)."""
-        check_chunks(chunks, self.config.horizon)
+        check_chunks(chunks, self.config.horizon, self.spec.dt)
         context, words = self._context(state, instruction)
         o, n = state.observation, len(chunks)
         actions = self._encode(o, chunks)
@@ -179,18 +183,21 @@ class VideoWorldModel:
     def infer_actions(self, state: State, latents: np.ndarray, instruction: str) -> ActionChunks:
         """Inverse-dynamics mode: the chunks that lead to given frames (their level is 0).
 
+        As in :meth:`act` the first starts without noise.
+
         :param latents: (n, F, T, C) of the future frames, see :meth:`encode_frames`
         """
         context, words = self._context(state, instruction)
         video, n = self._tensor(latents), len(latents)
         many, text = context.repeat(n), words.expand(n, -1)
         zero, present = torch.zeros(n, device=self.device), self._present(state.observation)
+        spread = torch.linspace(0.0, 0.5, n, device=self.device)[:, None, None]
 
         def velocity(actions: Tensor, level: Tensor) -> Tensor:
             return self.network(many, text, actions, level, video, zero,
                                 present.expand(n, -1, -1)).action
 
-        x = flow.euler(velocity, 0.5 * self._noise(n, self.config.horizon, ACTION_DIM),
+        x = flow.euler(velocity, spread * self._noise(n, self.config.horizon, ACTION_DIM),
                        self.action_steps)
         return self._decode(state.observation, many, text, x)
 
@@ -225,6 +232,8 @@ class VideoWorldModel:
         units of the calibrated limit; of the first chunk where several were imagined.
 
         0 where nothing was imagined for about this moment.
+
+        :raises UserError: if the observation has images of another size or numbers not finite
         """
         if "imagined" not in state.memory:
             return 0.0
@@ -232,6 +241,7 @@ class VideoWorldModel:
         late = np.abs(times - (observation.stamp - stamp))
         if late.min() > 0.25:
             return 0.0
+        self._check(observation)
         frame = slice(int(late.argmin()), int(late.argmin()) + 1)
         error = latents[:1, frame] - self._present(observation)[:, None]
         return float(worst_still(error, way[:1, frame])) / self.surprise_scale
@@ -351,8 +361,9 @@ class VideoWorldModel:
         if o.latent is not None and o.latent.shape == (self.config.latent_tokens,
                                                        self.config.latent_channels):
             return self._tensor(o.latent)[None]
-        if self._encoded is None or self._encoded[0] is not o:
-            self._encoded = o, self.tokeniser.encode(to_unit(self._tensor(o.scene_rgb)[None]))
+        if self._encoded is None or not np.array_equal(self._encoded[0], o.scene_rgb):
+            latents = self.tokeniser.encode(to_unit(self._tensor(o.scene_rgb)[None]))
+            self._encoded = o.scene_rgb.copy(), latents
         return self._encoded[1]
 
     def _draw(self, o: Observation, latents: Tensor, way: Tensor | None = None) -> np.ndarray:
