@@ -46,7 +46,7 @@ def told(answer: Any) -> int:
 def ask(kind: Any, name: str, request: Any, seconds: float) -> Any:
     """The answer of a service of the running nodes.
 
-    :param kind: type of the service;  ``name``: its name
+    :param kind: type of the service
     :param request: what may be asked twice without harm
     :raises UserError: when nobody serves it, or no answer comes in so many seconds
     """
