@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,12 @@ def whole(path: Path) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def copy(file: Path, folder: Path) -> None:
+    """Copy a file into a folder, whole or not at all."""
+    with whole(folder / file.name) as part:
+        shutil.copyfile(file, part)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from wm_ros.evaluation.statistics import wilson
-from wm_ros.files import whole, write_text
+from wm_ros.files import copy, write_text
 
 FAMILIES = ("video", "twin")
 SHARED = ("tokeniser.safetensors", "locator.safetensors")
@@ -72,8 +71,7 @@ def train(out: Path, common: list[object], seed: int) -> None:
             folder.mkdir(exist_ok=True)
             for name in SHARED:
                 if not (folder / name).exists():
-                    with whole(folder / name) as part:
-                        shutil.copyfile(out / "shared" / name, part)
+                    copy(out / "shared" / name, folder)
             threads = max(1, (os.cpu_count() or 1) // len(FAMILIES))
             log = (folder / "train.log").open("a")
             running.append((folder, time.monotonic(), subprocess.Popen(

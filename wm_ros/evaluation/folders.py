@@ -17,6 +17,7 @@ from wm_ros.errors import UserError
 from wm_ros.files import LOCK, alone
 
 PART = ".part"  # in a folder: what is not whole yet
+STAMP = "%Y%m%d_%H%M%S"  # in the name of a folder
 
 
 def make_ready(folder: Path) -> None:
@@ -24,6 +25,18 @@ def make_ready(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
+def new_folder(wish: Path) -> Path:
+    """Make a folder that is nobody else's, with _2, _3 ... where the name is taken; returns it."""
+    folder, number = wish, 1
+    while True:
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            number += 1
+            folder = wish.with_name(f"{wish.name}_{number}")
 
 
 def set_aside(folder: Path, paths: Iterable[Path]) -> Path:
@@ -35,12 +48,7 @@ def set_aside(folder: Path, paths: Iterable[Path]) -> Path:
     left = list(paths)
     newest = time.localtime(max(path.lstat().st_mtime for path in left))
     run = folder.resolve()  # also where it is given as "."
-    first = run.with_name(f"{run.name}_{time.strftime('%Y%m%d_%H%M%S', newest)}")
-    aside, number = first, 1
-    while aside.exists():
-        number += 1
-        aside = first.with_name(f"{first.name}_{number}")
-    aside.mkdir()
+    aside = new_folder(run.with_name(f"{run.name}_{time.strftime(STAMP, newest)}"))
     for path in left:
         path.rename(aside / path.name)
     return aside

@@ -34,7 +34,7 @@ from wm_ros.errors import UserError
 from wm_ros.msg import NodeStatus
 from wm_ros.nodes import qos
 from wm_ros.nodes.entities import entities, release
-from wm_ros.nodes.parameters import COMMON, Parameter, declare
+from wm_ros.nodes.parameters import COMMON, DECLARED, Parameter, declare
 from wm_ros.robot import RobotConfig, load_robot
 
 # Process that a node must not outlive (set by `wm demo`), so that none is ever left behind.
@@ -47,14 +47,17 @@ class WmNode(LifecycleNode):
 
     A ``UserError`` raised in a hook becomes the one sentence in the log and in the node's status;
     the process stays alive, so that a bad setting gives one message and no restart loop.
+
+    :param parameters: what it declares beside COMMON; None: what DECLARED says of its name
     """
 
-    def __init__(self, name: str, parameters: Sequence[Parameter] = ()) -> None:
+    def __init__(self, name: str, parameters: Sequence[Parameter] | None = None) -> None:
         super().__init__(name)
         # An awaited body would otherwise keep every other callback of the node waiting; one thread
         # runs them all, so they never run at the same time anyway.
         self._default_callback_group = ReentrantCallbackGroup()  # type: ignore[assignment]
-        declare(self, (*COMMON, *parameters))
+        declare(self, DECLARED.get(name, COMMON) if parameters is None else
+                (*COMMON, *parameters))
         self.robot: RobotConfig = load_robot(self.text("robot"))
         self._complaints: dict[str, float] = {}
         self._workers = ThreadPoolExecutor(max_workers=8, thread_name_prefix=name)

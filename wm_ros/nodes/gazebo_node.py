@@ -13,7 +13,6 @@ from wm_ros.bridge import furniture
 from wm_ros.errors import UserError
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
-from wm_ros.nodes.parameters import GAZEBO
 from wm_ros.sim.gazebo_swap import swap
 from wm_ros.sim.tasks import task_class
 from wm_ros.sim.world_command import folder_of, write
@@ -24,7 +23,7 @@ class GazeboNode(WmNode):
     """Publishes the furniture of Gazebo's room; serves /wm/reset_simulation by changing it."""
 
     def __init__(self) -> None:
-        super().__init__("gazebo", GAZEBO)
+        super().__init__("gazebo")
 
     def configure(self) -> None:
         """Tell the furniture; begin to serve."""

@@ -24,7 +24,6 @@ from wm_ros.msg import ActionChunk, ImaginedRollout, ModelStatus, Observation, S
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
 from wm_ros.nodes.goal_end import end
-from wm_ros.nodes.parameters import IMAGINATION, TOPICS
 from wm_ros.srv import Propose
 from wm_ros.world_model.deciding import Decider
 from wm_ros.world_model.interface import Finder
@@ -46,7 +45,7 @@ class ImaginationNode(WmNode):
     """Serves /wm/propose and /wm/imagine; publishes chunks, futures, surprise, model status."""
 
     def __init__(self) -> None:
-        super().__init__("imagination", (*TOPICS, *IMAGINATION))
+        super().__init__("imagination")
         self._status_out = self.create_publisher(ModelStatus, "/wm/model_status", qos.LATCHED)
         self._model: Any = None
         # One thread for all that the model does: its caches belong to the thread that warmed them.

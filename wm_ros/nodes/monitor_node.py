@@ -20,7 +20,6 @@ from wm_ros.msg import ModelStatus, Observation, Surprise
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
 from wm_ros.nodes.clients import cancel_all
-from wm_ros.nodes.parameters import SAFETY
 from wm_ros.nodes.watch import HeartbeatWatch
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -37,7 +36,7 @@ class MonitorNode(WmNode):
     """Publishes /diagnostics, serves /wm/stop and /wm/resume, latches /wm/stopped."""
 
     def __init__(self) -> None:
-        super().__init__("monitor", SAFETY)
+        super().__init__("monitor")
         self._stopped = False
         self._reason = ""
         self._for_person = False

@@ -42,14 +42,13 @@ from wm_ros.nodes.goal_end import end
 from wm_ros.nodes.motion_answers import Answers
 from wm_ros.nodes.motion_execution import Settings, TrajectoryExecution
 from wm_ros.nodes.motion_state import PresentState
-from wm_ros.nodes.parameters import MOTION
 
 
 class MotionNode(WmNode):
     """`move_group` for one arm: planning, execution and the planning scene."""
 
     def __init__(self) -> None:
-        super().__init__("move_group", MOTION)
+        super().__init__("move_group")
         read_only = ParameterDescriptor(read_only=True, description="The robot's URDF.")
         self.declare_parameter("robot_description", moveit_config.urdf(self.robot), read_only)
         read_only = ParameterDescriptor(read_only=True, description="The robot's SRDF.")

@@ -8,6 +8,7 @@ from typing import Any
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
 from wm_ros.errors import UserError
+from wm_ros.nodes.node_list import PORT
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,7 @@ MOTION = (
 )
 
 VIEW = (
-    P("port", 8080, "Port of the page.", 1, 65535),
+    P("port", PORT, "Port of the page.", 1, 65535),
     P("host", "127.0.0.1", "Address that the page is served on."),
 )
 

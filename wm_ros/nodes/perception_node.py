@@ -19,14 +19,14 @@ from wm_ros.bridge.perception import SENSOR_NAMES, Assembler, Perception, sensor
 from wm_ros.msg import Observation
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
-from wm_ros.nodes.parameters import PERCEPTION, TOPICS
+from wm_ros.nodes.parameters import TOPICS
 
 
 class PerceptionNode(WmNode):
     """Synchronises the sensors by stamp and publishes /wm/observation."""
 
     def __init__(self) -> None:
-        super().__init__("perception", (*TOPICS, *PERCEPTION))
+        super().__init__("perception")
 
     def configure(self) -> None:
         """Subscribe to the sensors and load the encoder, if one is named."""

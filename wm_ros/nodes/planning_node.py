@@ -20,7 +20,6 @@ from wm_ros.nodes.base import WmNode, run_node
 from wm_ros.nodes.clients import StopFlag, Stopped
 from wm_ros.nodes.goal_end import end
 from wm_ros.nodes.moveit_body import MoveItBody, make_body
-from wm_ros.nodes.parameters import PLANNING, SAFETY, TOPICS
 from wm_ros.nodes.planning_run import Report, Run, Settings
 from wm_ros.nodes.watch import HeartbeatWatch
 
@@ -29,7 +28,7 @@ class PlanningNode(WmNode):
     """Executes instructions; the newest one replaces the one before."""
 
     def __init__(self) -> None:
-        super().__init__("planning", (*TOPICS, *PLANNING, *SAFETY))
+        super().__init__("planning")
         self._run_lock = threading.Lock()  # held by the run that moves the arm
         self._stop: StopFlag | None = None  # of the run that moves the arm
         self._newest: StopFlag | None = None  # of the instruction that came last

@@ -20,7 +20,6 @@ from wm_ros.errors import UserError
 from wm_ros.motion.urdf import root_in_base
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
-from wm_ros.nodes.parameters import SIMULATION, TOPICS
 from wm_ros.nodes.simulation_controllers import ArmServer, Follow, GripperServer
 from wm_ros.nodes.simulation_hand import UnseenHand
 from wm_ros.nodes.simulation_loop import Episode, Loop, Rates, Senses, build
@@ -34,7 +33,7 @@ class SimulationNode(WmNode):
     """Joint states, TF, clock, cameras, wrench; arm and gripper controllers; reset and truth."""
 
     def __init__(self) -> None:
-        super().__init__("simulation", (*TOPICS, *SIMULATION))
+        super().__init__("simulation")
         self._arm: ArmServer | None = None
         self._gripper: GripperServer | None = None
         self._loop: Loop | None = None

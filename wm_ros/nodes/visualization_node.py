@@ -19,7 +19,6 @@ from wm_ros.motion.kinematics import Kinematics
 from wm_ros.msg import ActionChunk, ImaginedRollout, Surprise
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
-from wm_ros.nodes.parameters import TOPICS, VISUALIZATION
 from wm_ros.nodes.shown import Candidates, Obstacles, Words, tool_way
 
 PERIOD = 0.1  # s between two updates of the paths
@@ -29,7 +28,7 @@ class VisualizationNode(WmNode):
     """Turns the suite's own messages into images, markers, a path and text for RViz."""
 
     def __init__(self) -> None:
-        super().__init__("visualization", (*TOPICS, *VISUALIZATION))
+        super().__init__("visualization")
 
     def configure(self) -> None:
         """Create the topics."""

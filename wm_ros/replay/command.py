@@ -14,7 +14,7 @@ from typing import Any
 
 from wm_ros.errors import UserError
 from wm_ros.evaluation.arguments import AtLeast, Device
-from wm_ros.evaluation.folders import PART, contents, unfinished_part
+from wm_ros.evaluation.folders import PART, STAMP, contents, new_folder, unfinished_part
 from wm_ros.files import write_json
 from wm_ros.replay import baseline
 from wm_ros.world_model.loading import find, takes
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         _check_free(args.out)
     if args.baseline_model:
         _model(args.model, args)  # what is wrong with it is told before the other's replay
-    out = args.out or _new_folder()
+    out = args.out or new_folder(Path("out/replay") / time.strftime(STAMP))
     with unfinished_part(out) as part:
         _check_free(out)  # still, now that it is held
         if args.baseline_model:
@@ -116,19 +116,6 @@ def run(args: argparse.Namespace) -> int:
     print(f"Worse than the baseline: {', '.join(worse)}." if worse
           else "Not worse than the baseline.")
     return 1 if worse else 0
-
-
-def _new_folder() -> Path:
-    """Make a folder under out/replay that is named by the time, for this replay alone."""
-    name, number = f"out/replay/{time.strftime('%Y%m%d_%H%M%S')}", 1
-    while True:
-        out = Path(name if number == 1 else f"{name}_{number}")
-        try:
-            out.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        else:
-            return out
 
 
 def _check_free(out: Path) -> None:

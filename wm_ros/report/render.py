@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wm_ros.errors import UserError
-from wm_ros.files import whole, write_text
+from wm_ros.files import copy, write_text
 from wm_ros.report import animation, plots
 from wm_ros.report.page import page
 from wm_ros.report.run import Run, load_run
@@ -35,10 +35,9 @@ def render(folder: Path | str, out: Path | str | None = None) -> Path:
 
 def _copy_result(run: Run, out: Path) -> None:
     """:raises UserError: the folder holds anything but a report of this run"""
-    result, copy = (run.folder / "result.json").read_bytes(), out / "result.json"
+    result, there = run.folder / "result.json", out / "result.json"
     out.mkdir(parents=True, exist_ok=True)
-    if not copy.is_file() and not any(out.iterdir()):
-        with whole(copy) as part:
-            part.write_bytes(result)
-    elif not copy.is_file() or copy.read_bytes() != result:
+    if not there.is_file() and not any(out.iterdir()):
+        copy(result, out)
+    elif not there.is_file() or there.read_bytes() != result.read_bytes():
         raise UserError(f"{out} exists already and is not overwritten: name another --out.")

@@ -3,11 +3,10 @@
 began with."""
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from wm_ros.errors import UserError
-from wm_ros.files import whole
+from wm_ros.files import copy
 from wm_ros.training.samples import samples
 from wm_ros.world_model.checkpoint import read_config
 from wm_ros.world_model.jepa.config import JepaConfig
@@ -52,12 +51,6 @@ def keep(folder: Path, out: Path, files: tuple[str, ...]) -> None:
     kept.mkdir(parents=True, exist_ok=True)
     for name in (*files, CARD):  # the card last: it says that the rest is whole
         copy(folder / name, kept)
-
-
-def copy(file: Path, folder: Path) -> None:
-    """Copy a file into a folder, whole or not at all."""
-    with whole(folder / file.name) as part:
-        shutil.copyfile(file, part)
 
 
 def seen_before(out: Path) -> int:

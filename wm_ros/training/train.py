@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from wm_ros.data.cache import EpisodeCache, build_cache, check_size, fingerprint, load_cache
 from wm_ros.errors import UserError
-from wm_ros.files import alone
+from wm_ros.files import alone, copy
 from wm_ros.training import beginning, foresight, jepa, locating, parallel
 from wm_ros.training import renderer as rendering
 from wm_ros.training import tokeniser as tokenising
@@ -220,7 +220,7 @@ def begin_from(source: Path, out: Path) -> None:
     """Copy what a run starts from. The tokeniser stays as it is; the action's scales do too, so
     that the weights keep their meaning."""
     if not (out / TOKENISER).exists():
-        beginning.copy(source / TOKENISER, out)
+        copy(source / TOKENISER, out)
     beginning.keep(source, out, (WEIGHTS, TEXT))
 
 
@@ -307,7 +307,7 @@ def export(out: Path, family: str, network: VideoConfig, settings: TrainingConfi
     if settings.steps == 0:
         card = read_config(out / INITIAL)
         card.pop("format")
-        beginning.copy(out / INITIAL / TEXT, out)
+        copy(out / INITIAL / TEXT, out)
         card["scales"] |= {"surprise": scores["surprise_95"], "doubt": scores["doubt_99"],
                            **fitted(out, card["training"]["step"])}
         card["training"] |= {name: steps[name] for name in ("foresight_step", "samples")}
