@@ -23,7 +23,7 @@ from wm_ros.data.lerobot import DatasetWriter  # noqa: E402
 from wm_ros.errors import UserError  # noqa: E402
 from wm_ros.files import alone  # noqa: E402
 from wm_ros.paths import config  # noqa: E402
-from wm_ros.training import losses, parallel, train  # noqa: E402
+from wm_ros.training import losses, parallel, sides, train  # noqa: E402
 from wm_ros.training.batches import Sampler, disturbed, key_rows, next_switch  # noqa: E402
 from wm_ros.training.config import load  # noqa: E402
 from wm_ros.training.samples import samples  # noqa: E402
@@ -307,11 +307,42 @@ def sampler(cache, **more) -> Sampler:
 
 
 def test_hidden_actions_never_reach_a_loss(cache):
-    batch = sampler(cache, unlabelled=0.9).batch(np.arange(0, len(cache), 5), augment=False)
+    batch = sampler(cache, labelled=~sides.hidden(cache, 0.9)).batch(np.arange(0, len(cache), 5), augment=False)
     hidden = batch.labelled == 0
     assert hidden.any() and (batch.imitate[hidden] == 0).all()
     action, video = flow.mode_levels(batch.labelled)
     assert (action[hidden] == 1).all() and (video[hidden] > 0).all()
+
+
+def test_only_the_first_demonstrations_of_a_task_are_imitated(cache):
+    rows = np.arange(len(cache))
+    assert not sides.beyond(cache, rows, 0).any()
+    further = sides.beyond(cache, rows, 1)
+    shown = cache.arrays["episode_success"] & ~cache.arrays["episode_failure"]
+    assert (further & ~shown).sum() == 0
+    for task in range(len(cache.tasks)):
+        mine = np.flatnonzero(shown & (cache.arrays["episode_task"] == task))
+        assert further[mine].tolist() == [False] + [True] * (len(mine) - 1)
+
+
+@pytest.mark.parametrize("further", ["dropped", "video"])
+def test_demonstrations_beyond_those_asked_for_never_teach_an_action(data, tmp_path, monkeypatch,
+                                                                     further):
+    _, network, settings = load("video_tiny")
+    asked = dataclasses.replace(settings, demonstrations=1, further=further)
+    monkeypatch.setattr(train, "load", lambda *_, **__: ("video", network, asked))
+    drawn = {}
+
+    def optimise(model, sampler, *_):
+        episodes = np.unique(sampler.cache.episode_index[sampler.draw(400)])
+        batch = sampler.batch(sampler.cache.rows_of(episodes), augment=False)
+        drawn[further] = len(episodes), batch.imitate.mean().item()
+        return 0  # stopped before its first step
+
+    monkeypatch.setattr(train, "optimise", optimise)
+    assert train.run(arguments(data, tmp_path, processes=1)) == 0
+    episodes, imitated = drawn[further]
+    assert (imitated < 0.7) == (further == "video") and episodes > (further == "video")
 
 
 def with_latents(cache, **more) -> Sampler:
@@ -322,7 +353,7 @@ def with_latents(cache, **more) -> Sampler:
 
 
 def test_the_tools_way_is_seen_only_where_actions_are_given(cache, monkeypatch):
-    batch = with_latents(cache, unlabelled=0.5).batch(np.arange(0, len(cache), 2), augment=False)
+    batch = with_latents(cache, labelled=~sides.hidden(cache, 0.5)).batch(np.arange(0, len(cache), 2), augment=False)
     hidden, asked = batch.labelled == 0, []
     assert hidden.any() and not hidden.all() and (batch.way[..., -1] == 1).all()
 

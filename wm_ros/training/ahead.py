@@ -40,9 +40,10 @@ def in_thread(make: Callable[[], Made], count: int,
 
 
 def pinned(made: Any) -> Any:
-    """The tensors of a batch, tuples in tuples, in page-locked memory; the rest as it is."""
+    """The tensors of a batch, tuples in tuples, in page-locked memory unless they are on a device
+    already; the rest as it is."""
     if isinstance(made, Tensor):
-        return made.pin_memory()
+        return made.pin_memory() if made.device.type == "cpu" else made
     if isinstance(made, tuple):
         return getattr(type(made), "_make", tuple)(map(pinned, made))
     return made

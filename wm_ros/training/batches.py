@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -70,17 +70,6 @@ class Looks(NamedTuple):
     imitate: Tensor
 
 
-Sample = TypeVar("Sample", Batch, Looks)
-
-
-def move(batch: Sample, device: torch.device) -> Sample:
-    """A batch on another device."""
-    if device.type == "cpu":
-        return batch
-    inputs = Inputs(*(x.to(device, non_blocking=True) for x in batch.inputs))
-    return type(batch)(inputs, *(x.to(device, non_blocking=True) for x in batch[1:]))
-
-
 def part(batch: Batch, rows: slice) -> Batch:
     """Some rows of a batch."""
     return Batch(Inputs(*(x[rows] for x in batch.inputs)), *(x[rows] for x in batch[1:]))
@@ -128,22 +117,24 @@ class Sampler:
     :param rows: rows that may be drawn
     :param latents: (N, T, C) float16 tokeniser latents, or None before they exist
     :param text: (instructions, 384) sentence embeddings
-    :param unlabelled: share of the episodes whose actions and success are hidden
+    :param labelled: (E,) False for episodes whose actions and success are hidden; None: none are
     :param task_weights: how often a task is drawn, by name; 1 where it is not named
     :param turning: share drawn from where the hand is near its next key pose but has yet to turn:
         an expert turns before it comes near, so they are few, and alone show how a thing lies
+    :param device: where samples are made: raw images travel there, and what is computed of them is
+        computed there
     """
 
     def __init__(self, cache: EpisodeCache, rows: np.ndarray, config: VideoConfig,
                  codec: ActionCodec, text: Tensor, latents: np.ndarray | None, seed: int,
-                 unlabelled: float = 0.0, task_weights: dict[str, float] | None = None,
-                 turning: float = 0.0):
-        self.cache, self.config, self.codec = cache, config, codec
-        self.text, self.latents = text, latents
+                 labelled: np.ndarray | None = None, task_weights: dict[str, float] | None = None,
+                 turning: float = 0.0, device: torch.device | str = "cpu"):
+        self.cache, self.config, self.device = cache, config, torch.device(device)
+        self.codec = ActionCodec(codec.position_scale.to(device), codec.rotation_scale.to(device))
+        self.text, self.latents = text.to(device), latents
         self.random = np.random.default_rng(seed)
         self.torch_random = torch.Generator().manual_seed(seed)
-        # the same episodes in every process and run
-        self._labelled = np.random.default_rng(0).random(cache.episodes) >= unlabelled
+        self._labelled = np.ones(cache.episodes, bool) if labelled is None else labelled
         groups = {t: rows[cache.task[rows] == t] for t in range(len(cache.tasks))}
         self._by_task = [g for g in groups.values() if len(g)]
         weights = np.array([(task_weights or {}).get(cache.tasks[t], 1.0)
@@ -165,26 +156,26 @@ class Sampler:
     def looks(self, rows: np.ndarray, augment: bool = True) -> Looks:
         """The observations at ``rows`` (B,) and their key poses."""
         c, order = self.cache, np.asarray(rows)
-        state, camera = _tensor(c.state[order]), _tensor(c.camera[order])
+        state, camera = self._floats(c.state[order]), self._floats(c.camera[order])
         tcp = state[:, POSITION], state[:, QUATERNION]
-        scene, wrist = torch.from_numpy(c.scene[order]), torch.from_numpy(c.wrist[order])
-        inputs = prepare(scene, wrist, torch.from_numpy(c.depth[order].astype(np.float32)) / 1000,
+        inputs = prepare(self._there(c.scene[order]), self._there(c.wrist[order]),
+                         self._floats(c.depth[order]) / 1000,
                          camera[:, :9].view(-1, 3, 3), camera[:, 9:12], camera[:, 12:16],
-                         *tcp, state[:, GRIPPER], _tensor(c.wrench[order]))
+                         *tcp, state[:, GRIPPER], self._floats(c.wrench[order]))
         if augment:
             scene_seen, points = self._shift(inputs.scene, inputs.points)
             inputs = inputs._replace(scene=self._recolour(scene_seen), points=points,
                                      wrist=self._recolour(inputs.wrist))
         labelled = self._labelled[c.episode_index[order]]
-        return Looks(inputs, self.text[torch.from_numpy(c.instruction[order].astype(np.int64))],
+        return Looks(inputs, self.text[self._there(c.instruction[order].astype(np.int64))],
                      *self.key_poses(order),
-                     _tensor(~c.failure[order] & c.success[order] & labelled))
+                     self._floats(~c.failure[order] & c.success[order] & labelled))
 
     def batch(self, rows: np.ndarray, augment: bool = True) -> Batch:
         """Assemble the samples that start at ``rows`` (B,)."""
         c, h = self.cache, self.config.horizon
         order = np.asarray(rows)
-        looks, state = self.looks(order, augment), _tensor(c.state[order])
+        looks, state = self.looks(order, augment), self._floats(c.state[order])
         tcp = state[:, POSITION], state[:, QUATERNION]
         steps = c.future(order, np.arange(h))
         # after a disturbance the demonstrator's later targets answer to what was not foreseen
@@ -194,51 +185,51 @@ class Sampler:
         progress = c.progress[order]
         labelled = self._labelled[c.episode_index[order]]
         if self.latents is None:
-            present = video = way = torch.zeros(0)
+            present = video = way = torch.zeros(0, device=self.device)
         else:
-            present = _tensor(self.latents[order])
+            present = self._floats(self.latents[order])
             frames = np.array(self.config.frame_steps)
-            video = _tensor(self.latents[c.future(order, frames)])
+            video = self._floats(self.latents[c.future(order, frames)])
             way = self._way(order, np.maximum(c.future(order, frames) - 1, order[:, None]), tcp)
         return Batch(looks.inputs, looks.text,
                      self._encode(c.action[steps], *tcp),
-                     torch.from_numpy(trusted.astype(np.float32)),
+                     self._floats(trusted),
                      self._encode(c.executed[steps], *tcp), present, video, way,
-                     _tensor(value),
-                     _tensor(np.stack([progress > 0.999, progress], 1)),
-                     looks.key_position, looks.key_turn, looks.key_valid, _tensor(labelled),
+                     self._floats(value),
+                     self._floats(np.stack([progress > 0.999, progress], 1)),
+                     looks.key_position, looks.key_turn, looks.key_valid, self._floats(labelled),
                      looks.imitate)
 
     def _encode(self, actions: np.ndarray, position: Tensor, quaternion: Tensor) -> Tensor:
-        x = _tensor(actions)
+        x = self._floats(actions)
         return self.codec.encode(x[..., :3], x[..., 3:7], x[..., 7], position, quaternion)
 
     def _way(self, rows: np.ndarray, steps: np.ndarray, tcp: tuple[Tensor, Tensor]) -> Tensor:
         """Where what was commanded at rows ``steps`` (B, F) takes the tool, seen at ``rows``."""
-        camera, then = _tensor(self.cache.camera[rows]), _tensor(self.cache.executed[steps])
+        camera, then = self._floats(self.cache.camera[rows]), self._floats(self.cache.executed[steps])
         return tool_way(camera[:, :9].view(-1, 3, 3), camera[:, 9:12], camera[:, 12:16],
                         self.config.image_size, tcp,
                         (then[..., :3], then[..., 3:7], then[..., 7]))
 
     def key_poses(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """``key_position``, ``key_turn`` and ``key_valid`` of ``rows``: see :class:`Batch`."""
-        state = _tensor(self.cache.state[rows])
+        state = self._floats(self.cache.state[rows])
         position, quaternion = state[:, POSITION], state[:, QUATERNION]
         following = [self._switch[rows]]
         while len(following) < Locator.COUNT:
             following.append(self._switch[following[-1]])
-        target = _tensor(self.cache.action[np.stack(following, 1)])  # (B, K, 8)
+        target = self._floats(self.cache.action[np.stack(following, 1)])  # (B, K, 8)
         turn = rotvec_from_quaternion(quaternion_multiply(
             target[..., 3:7], quaternion_conjugate(quaternion)[:, None]))[..., 2]
         return ((target[..., :3] - position[:, None]) / POINT_SCALE,
                 torch.stack([(2 * turn).sin(), (2 * turn).cos()], -1),
-                _tensor(self._key[np.stack(following, 1)]))
+                self._floats(self._key[np.stack(following, 1)]))
 
     def _unturned(self, rows: np.ndarray) -> np.ndarray:
         """Those of ``rows`` at which a hand that succeeds is near but has yet to turn."""
         rows = rows[self.cache.success[rows] & ~self.cache.failure[rows]]
         position, turn, valid = self.key_poses(rows)
-        return rows[(lies_wrong(position[:, 0], turn[:, 0]) & (valid[:, 0] > 0)).numpy()]
+        return rows[(lies_wrong(position[:, 0], turn[:, 0]) & (valid[:, 0] > 0)).cpu().numpy()]
 
     def _shift(self, scene: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         """The camera a little aside (Yarats et al. 2021, DrQ); the points stay true."""
@@ -255,8 +246,11 @@ class Sampler:
         mix = torch.diag_embed(1 + 0.15 * torch.randn(n, 3, generator=draw))
         mix = mix + 0.06 * torch.randn(n, 3, 3, generator=draw)
         offset = 0.08 * torch.randn(n, 3, 1, generator=draw)
-        return (mix @ images.flatten(2) + offset).view(images.shape)
+        mixed = mix.to(images.device) @ images.flatten(2)
+        return (mixed + offset.to(images.device)).view(images.shape)
 
+    def _floats(self, x: np.ndarray) -> Tensor:
+        return self._there(np.ascontiguousarray(x, dtype=np.float32))
 
-def _tensor(x: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
+    def _there(self, x: np.ndarray) -> Tensor:
+        return torch.from_numpy(x).to(self.device)

@@ -14,6 +14,7 @@ from wm_ros.paths import config as config_path
 from wm_ros.world_model.video.config import VideoConfig
 
 FAMILIES = ("video", "twin", "jepa")
+FURTHER = ("dropped", "video")
 
 
 class Schedule(Protocol):
@@ -55,6 +56,8 @@ class TrainingConfig:
     locator_steps: int = 6500
     locator_batch: int = 64
     locator_rate: float = 2e-3
+    demonstrations: int = 0
+    further: str = "dropped"
     unlabelled: float = 0.0
     turning: float = 0.3
     frozen: list[str] = field(default_factory=list)
@@ -66,8 +69,11 @@ class TrainingConfig:
                   "locator_batch")
         if wrong := [name for name in counts if getattr(self, name) < 1]:
             raise UserError(f"{wrong[0]} must be at least 1.")
-        if self.steps < 0 or self.foresight_steps < 0:
-            raise UserError("steps and foresight_steps cannot be negative.")
+        for name in ("steps", "foresight_steps", "demonstrations"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name} cannot be negative.")
+        if self.further not in FURTHER:
+            raise UserError(f"further must be {' or '.join(FURTHER)}.")
         check_seed(self.seed)
         if not isinstance(self.frozen, list) or not isinstance(self.task_weights, dict):
             raise UserError("frozen must be a list, [] for none, and task_weights numbers by the "

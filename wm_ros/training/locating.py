@@ -19,7 +19,7 @@ from torch import Tensor
 
 from wm_ros.data.cache import EpisodeCache
 from wm_ros.training import ahead, parallel
-from wm_ros.training.batches import Looks, Sampler, move
+from wm_ros.training.batches import Looks, Sampler
 from wm_ros.training.config import TrainingConfig
 from wm_ros.training.precision import autocast
 from wm_ros.training.progress import Progress
@@ -92,13 +92,14 @@ def vary(looks: Looks, random: np.random.Generator, sided: Tensor) -> Looks:
     affine = np.stack([np.cos(turn), -np.sin(turn), np.sin(turn), np.cos(turn)], 1)
     affine = np.concatenate([affine.reshape(n, 2, 2) * scale[:, None, None], aside], 2)
     i = looks.inputs
-    where = F.affine_grid(torch.from_numpy(affine.astype(np.float32)), list(i.scene.shape),
-                          align_corners=False)
+    there = i.scene.device
+    where = F.affine_grid(torch.from_numpy(affine.astype(np.float32)).to(there),
+                          list(i.scene.shape), align_corners=False)
     scene = F.grid_sample(i.scene, where, "bilinear", "border", align_corners=False)
     points = F.grid_sample(i.points.permute(0, 3, 1, 2), where, "nearest", "border",
                            align_corners=False).permute(0, 2, 3, 1)
     looks = looks._replace(inputs=i._replace(scene=scene, points=points))
-    return mirror(looks, torch.from_numpy(random.random(n) < 0.5) & ~sided)
+    return mirror(looks, (torch.from_numpy(random.random(n) < 0.5) & ~sided).to(there))
 
 
 def mirror(looks: Looks, which: Tensor) -> Looks:
@@ -157,7 +158,7 @@ def train(locator: Locator, sampler: Sampler, settings: TrainingConfig, state: P
         while step < settings.locator_steps:
             for group in optimizer.param_groups:
                 group["lr"] = rate(step, settings)
-            looks = move(next(batches), device)
+            looks = next(batches)
             with autocast(device):
                 found = losses(find(locator, looks), looks)
             found.total().backward()

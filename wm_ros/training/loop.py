@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from wm_ros.training import ahead, parallel
-from wm_ros.training.batches import Batch, Sampler, move
+from wm_ros.training.batches import Batch, Sampler
 from wm_ros.training.config import Schedule, TrainingConfig
 from wm_ros.training.precision import autocast
 from wm_ros.training.progress import Progress
@@ -45,7 +45,7 @@ def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, st
             rate = learning_rate(step, settings)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            batch = move(next(batches), device)
+            batch = next(batches)
             with machine.counted():
                 with autocast(device):
                     parts = losses(batch)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from wm_ros.training import ahead, parallel
-from wm_ros.training.batches import Batch, Sampler, move
+from wm_ros.training.batches import Batch, Sampler
 from wm_ros.training.config import TrainingConfig
 from wm_ros.training.precision import autocast
 from wm_ros.world_model.video.renderer import Renderer, noisy
@@ -41,8 +41,7 @@ def train(renderer: Renderer, tokeniser: Tokeniser, sampler: Sampler, rows: np.n
         return (frame, torch.from_numpy(cache.scene[now]), torch.from_numpy(cache.scene[then]),
                 sampler.batch(now, augment=False))
 
-    for step, (frame, *pair, made) in enumerate(ahead.batches(make, steps, device)):
-        batch = move(made, device)
+    for step, (frame, *pair, batch) in enumerate(ahead.batches(make, steps, device)):
         image, target = (to_unit(x.to(device, non_blocking=True)) for x in pair)
         imagined = noisy(batch.video[:, frame])
         foreseen, ways = imagine(batch)

@@ -66,6 +66,22 @@ def demonstrations(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
     return rows[cache.success[rows] & ~cache.failure[rows]]
 
 
+def beyond(cache: EpisodeCache, rows: np.ndarray, most: int) -> np.ndarray:
+    """(E,) True for the demonstrations of each task in ``rows`` after the first ``most``; none
+    where ``most`` is 0."""
+    out = np.zeros(cache.episodes, bool)
+    shown = np.unique(cache.episode_index[demonstrations(cache, rows)])
+    task = cache.arrays["episode_task"][shown]
+    for t in np.unique(task) if most else ():
+        out[shown[task == t][most:]] = True
+    return out
+
+
+def hidden(cache: EpisodeCache, share: float) -> np.ndarray:
+    """(E,) True for so large a share of the episodes; the same ones in every process and run."""
+    return np.random.default_rng(0).random(cache.episodes) < share
+
+
 def check_rows(cache: EpisodeCache, tasks: str, share: float, imitate: bool) -> None:
     """Look before anything is trained.
 

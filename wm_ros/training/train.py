@@ -30,9 +30,11 @@ from wm_ros.training.losses import losses
 from wm_ros.training.progress import Progress
 from wm_ros.training.sides import (
     RULE,
+    beyond,
     check_rows,
     choose,
     demonstrations,
+    hidden,
     named,
     of_tasks,
     split,
@@ -121,7 +123,8 @@ def run(args: argparse.Namespace) -> int:
                     "data": fingerprint(args.data, depth=True),
                     "choice of tasks": named(args.tasks), HELD_BACK: RULE,
                     **{name: getattr(settings, name)
-                       for name in ("seed", "unlabelled", "validation_share")}}
+                       for name in ("seed", "demonstrations", "further", "unlabelled",
+                                    "validation_share")}}
             held.enter_context(alone(args.out))
             check_run(args.out, this)
             with Progress("decode", unit="frames") as bar:
@@ -150,6 +153,12 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     # the same whatever tasks are chosen
     codec = initial_codec(out) or fit_codec(cache, every_row[0], network)
     training_rows, validation_rows = (of_tasks(cache, chosen, rows) for rows in every_row)
+    labelled = ~hidden(cache, settings.unlabelled)
+    further = beyond(cache, training_rows, settings.demonstrations)
+    if settings.further == "video":
+        labelled &= ~further
+    else:
+        training_rows = training_rows[~further[cache.episode_index[training_rows]]]
     model = VideoNetwork(network).to(device)
     # what the locator finds is an input once it has learnt
     still = [model.encoder.locator, *(_part(model, name) for name in settings.frozen)]
@@ -159,14 +168,15 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
 
     def sampling(rows: np.ndarray, latents: np.ndarray | None, turning: float) -> Sampler:
         return Sampler(cache, rows, network, codec, text, latents,
-                       settings.seed * 1000 + parallel.rank(), settings.unlabelled,
-                       settings.task_weights, turning)
+                       settings.seed * 1000 + parallel.rank(), labelled,
+                       settings.task_weights, turning, device)
 
-    checker = Sampler(cache, validation_rows, network, codec, text, latents, 1)
+    checker = Sampler(cache, validation_rows, network, codec, text, latents, 1, device=device)
     if begun(out):
         load_weights(model, out / INITIAL / WEIGHTS)
     parallel.alike(model)
     good = demonstrations(cache, training_rows)
+    good = good[labelled[cache.episode_index[good]]]
     if not locating.train(model.encoder.locator, sampling(good, None, settings.turning), settings,
                           out / "locator.safetensors", device, until):
         stopped()

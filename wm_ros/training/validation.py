@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wm_ros.training.batches import Batch, Sampler, lies_wrong, move
+from wm_ros.training.batches import Batch, Sampler, lies_wrong
 from wm_ros.world_model.video import flow
 from wm_ros.world_model.video.model import foresee, read_back
 from wm_ros.world_model.video.network import Context, VideoNetwork
@@ -44,7 +44,7 @@ def validate(model: VideoNetwork, sampler: Sampler, tokeniser: Tokeniser, render
     middle = max(0, sampler.config.horizon // 2 - 1)
     for _ in range(max(1, n // 32)):
         rows = sampler.draw(32)
-        batch = move(sampler.batch(rows, augment=False), device)
+        batch = sampler.batch(rows, augment=False)
         chunk, latents, context, read = _sample(model, batch, generator)
         done += ((context.now[:, 0] > 0) == (batch.now[:, 0] > 0.5)).float().tolist()
         good = (batch.valid[:, middle] * batch.imitate).bool()
