@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -22,7 +21,7 @@ def process() -> subprocess.Popen[bytes]:
 
 
 def beat(pid: int) -> NodeStatus:
-    return NodeStatus(node="/arm", host=socket.gethostname(), pid=pid, state="active")
+    return NodeStatus(node="/arm", host=machine(), pid=pid, state="active")
 
 
 class Watched:

@@ -63,3 +63,8 @@ def test_all_tensors_of_a_batch_are_pinned_and_its_shape_stays(monkeypatch):
     number, pair = ahead.pinned((7, Two(zero, (zero, "words"))))
     assert number == 7 and isinstance(pair, Two) and pair.rest[1] == "words"
     assert pair.a.tolist() == pair.rest[0].tolist() == [1, 1]
+
+
+def test_what_is_on_a_device_already_is_not_pinned():
+    there = torch.zeros(2, device="meta")
+    assert ahead.pinned((there,))[0] is there

@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import shutil
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from wm_ros.data.lerobot import DatasetWriter  # noqa: E402
 from wm_ros.errors import UserError  # noqa: E402
 from wm_ros.files import alone  # noqa: E402
 from wm_ros.paths import config  # noqa: E402
-from wm_ros.training import losses, parallel, sides, train  # noqa: E402
+from wm_ros.training import locating, losses, parallel, sides, train  # noqa: E402
 from wm_ros.training.batches import Sampler, disturbed, key_rows, next_switch  # noqa: E402
 from wm_ros.training.config import load  # noqa: E402
 from wm_ros.training.samples import samples  # noqa: E402
@@ -331,18 +332,29 @@ def test_demonstrations_beyond_those_asked_for_never_teach_an_action(data, tmp_p
     _, network, settings = load("video_tiny")
     asked = dataclasses.replace(settings, demonstrations=1, further=further)
     monkeypatch.setattr(train, "load", lambda *_, **__: ("video", network, asked))
-    drawn = {}
+    labelled = []
 
-    def optimise(model, sampler, *_):
-        episodes = np.unique(sampler.cache.episode_index[sampler.draw(400)])
-        batch = sampler.batch(sampler.cache.rows_of(episodes), augment=False)
-        drawn[further] = len(episodes), batch.imitate.mean().item()
+    def optimise(model, sampler, settings, *_):
+        for _ in range(40):
+            labelled.append(sampler.batch(sampler.draw(settings.batch), augment=False).labelled)
         return 0  # stopped before its first step
 
     monkeypatch.setattr(train, "optimise", optimise)
     assert train.run(arguments(data, tmp_path, processes=1)) == 0
-    episodes, imitated = drawn[further]
-    assert (imitated < 0.7) == (further == "video") and episodes > (further == "video")
+    some, every = train.foreseeing(asked), torch.stack(labelled)
+    assert every[:, some:].all(), "a row that is not foreseen has nothing to teach but its action"
+    assert every[:, :some].all() == (further == "dropped")
+
+
+def test_hidden_demonstrations_are_not_counted_among_those_asked_for(cache):
+    _, _, settings = load("video_tiny")
+    settings = dataclasses.replace(settings, demonstrations=1, unlabelled=0.4, further="video")
+    _, labelled = sides.taught(cache, np.arange(len(cache)), settings)
+    shown = cache.arrays["episode_success"] & ~cache.arrays["episode_failure"]
+    able = shown & ~sides.hidden(cache, 0.4)
+    for task in range(len(cache.tasks)):
+        mine = cache.arrays["episode_task"] == task
+        assert (labelled & shown & mine).sum() == min(1, (able & mine).sum())
 
 
 def with_latents(cache, **more) -> Sampler:
@@ -352,8 +364,28 @@ def with_latents(cache, **more) -> Sampler:
     return s
 
 
+def leaves(batch):
+    return [leaf for x in batch for leaf in (leaves(x) if isinstance(x, tuple) else [x])]
+
+
+def test_samples_are_made_where_the_network_is(cache, monkeypatch):
+    """On torch's device without memory, which like a GPU mixes with no other."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    there = with_latents(cache, device="meta")
+    model, rows = VideoNetwork(there.config).to("meta"), there.draw(6)
+    batch, looks = there.batch(rows), there.looks(rows)
+    varied = locating.vary(looks, there.random, torch.ones(6, dtype=torch.bool))
+    assert {x.device.type for x in leaves((batch, looks, varied))} == {"meta"}
+    parts = losses.losses(model, batch, 2, 3)
+    sum(parts.values()).backward()
+    losses.foresight_losses(model, batch)
+    locating.losses(locating.find(model.encoder.locator, varied), varied).total().backward()
+    assert all(p.grad is not None for p in model.encoder.locator.parameters())
+
+
 def test_the_tools_way_is_seen_only_where_actions_are_given(cache, monkeypatch):
-    batch = with_latents(cache, labelled=~sides.hidden(cache, 0.5)).batch(np.arange(0, len(cache), 2), augment=False)
+    some = with_latents(cache, labelled=~sides.hidden(cache, 0.5))
+    batch = some.batch(np.arange(0, len(cache), 2), augment=False)
     hidden, asked = batch.labelled == 0, []
     assert hidden.any() and not hidden.all() and (batch.way[..., -1] == 1).all()
 

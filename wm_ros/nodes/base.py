@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -42,6 +43,12 @@ SUPERVISOR = "WM_SUPERVISOR_PID"
 LAST_WORDS = 1.0  # s; what a publisher has said may be lost when it is destroyed sooner
 
 
+def machine() -> str:
+    """Where a PID means the same process: host name, boot and PID namespace."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+    return f"{socket.gethostname()}/{boot}/{os.stat('/proc/self/ns/pid').st_ino}"
+
+
 class WmNode(LifecycleNode):
     """A life-cycle node whose subclasses fill in ``configure`` and, if need be, the others.
 
@@ -66,7 +73,7 @@ class WmNode(LifecycleNode):
         self._kept: set[int] = set()  # what the node has in ROS before it is configured
         self._change_state = self._service_change_state.callback
         self._service_change_state.callback = self._change_wanted
-        self._beat_message = NodeStatus(node=f"/{name}", host=socket.gethostname(),
+        self._beat_message = NodeStatus(node=f"/{name}", host=machine(),
                                         pid=os.getpid())
         self._beats = self._heartbeat_publisher()
         # Liveliness alone tells of a dead process; the message also tells of a hanging one.

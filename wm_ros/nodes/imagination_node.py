@@ -29,6 +29,8 @@ from wm_ros.world_model.deciding import Decider
 from wm_ros.world_model.interface import Finder
 
 DEFAULT_CHECKPOINT = "video"
+SCENE = "scene"  # camera whose images are imagined
+MOST = 64  # candidates for one question
 POINTED = 3.0  # s after the last proposal during which key poses are shown
 
 
@@ -52,6 +54,7 @@ class ImaginationNode(WmNode):
         self._model_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
         self._news = threading.Condition()
         self._latest: Observation | None = None
+        self._optical = ""  # frame of the images that are imagined
         self._asked: dict[tuple[Any, ...], Future] = {}  # proposals that are worked on
 
     # --- life cycle
@@ -179,7 +182,9 @@ class ImaginationNode(WmNode):
 
     def _model_input(self, message: Observation) -> Any:
         from wm_ros.world_model import Observation as Input
-        return Input(**observations.fields(message, self.robot))
+        fields = observations.fields(message, self.robot)
+        self._optical = message.images[list(message.camera_names).index(SCENE)].header.frame_id
+        return Input(**fields)
 
     # --- propose
     async def _propose_wanted(self, request: Any, response: Any) -> Any:
@@ -230,9 +235,9 @@ class ImaginationNode(WmNode):
         self.worker(self._afterwards, decision.state, chosen, instruction, made[0], seen)
 
     def _candidates(self, request: Any) -> int:
-        """How many were asked for; 0: as many as fit into the budget."""
+        """How many were asked for, within reason; 0: as many as fit into the budget."""
         default = 0 if self._decider.anytime else int(self.value("n_candidates"))
-        return int(request.n_candidates) or default
+        return min(int(request.n_candidates), MOST) or default
 
     def _with_model(self, work: Callable[..., Any], *args: Any) -> Any:
         return self._model_thread.submit(work, *args).result()
@@ -248,7 +253,7 @@ class ImaginationNode(WmNode):
 
     def _rollout(self, futures: Any, i: int, chunk: chunks.Chunk, stamp: float) -> ImaginedRollout:
         return rollouts.to_message(proposals.rollout(futures, i, chunk, stamp),
-                                   self.robot.base_link, self.text("frames.scene_camera"))
+                                   self.robot.base_link, self._optical)
 
     # --- between two proposals, while the arm moves
     def _afterwards(self, state: Any, proposed: Any, instruction: str, chunk: chunks.Chunk,

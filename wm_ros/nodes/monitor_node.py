@@ -40,7 +40,7 @@ class MonitorNode(WmNode):
         self._stopped = False
         self._reason = ""
         self._for_person = False
-        self._new = True
+        self._new, self._told = True, False
         self._insists_until = -math.inf  # on the steady clock (s)
 
     def configure(self) -> None:
@@ -74,7 +74,7 @@ class MonitorNode(WmNode):
         """Start watching. A new process knows of no stop and releases none: what the one before it
         said counts until somebody calls /wm/resume."""
         if not self._new:
-            self._stopped_out.publish(Bool(data=self._stopped))
+            self._tell(self._stopped)
         self._new = False
         self._looks = [self.create_timer(0.1, self._look, clock=self.steady),
                         self.create_timer(1.0, self._diagnose, clock=self.steady)]
@@ -89,6 +89,10 @@ class MonitorNode(WmNode):
     def cleanup(self) -> None:
         """Watch nobody."""
         self._watch.close()
+
+    def _tell(self, stopped: bool) -> None:
+        self._stopped_out.publish(Bool(data=stopped))
+        self._told = True
 
     # --- what makes it stop
     def _lost(self, names: list[str]) -> None:
@@ -158,7 +162,7 @@ class MonitorNode(WmNode):
         if self._stopped:
             return
         self._stopped, self._reason, self._surprises = True, reason, 0
-        self._stopped_out.publish(Bool(data=True))
+        self._tell(True)
         self.get_logger().error(reason)
 
     def _cancel(self) -> None:
@@ -170,7 +174,7 @@ class MonitorNode(WmNode):
         self._stopped = self._for_person = False
         self._reason = ""
         self._surprises = 0
-        self._stopped_out.publish(Bool(data=False))
+        self._tell(False)
         self.get_logger().info(why)
 
     # --- what it reports
@@ -200,7 +204,9 @@ class MonitorNode(WmNode):
     def _about_stop(self) -> DiagnosticStatus:
         if self._stopped:
             return self._status("arm", ERROR, self._reason)
-        return self._status("arm", OK, "free to move")
+        before = "" if self._told else ("; if it was stopped before this monitor was started, call "
+                                        "/wm/resume")
+        return self._status("arm", OK, f"free to move{before}")
 
     def _about(self, name: str) -> DiagnosticStatus:
         rate = self._watch.rate(name)

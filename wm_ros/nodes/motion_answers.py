@@ -53,7 +53,10 @@ class Answers:
         q = moveit.state_positions(state, present, self.robot)
         for held in state.attached_collision_objects:
             if held.object.id not in self.planner.scene.attached:
-                self.keeper.change_attached(held)
+                raise Refusal(
+                    ErrorCode.INVALID_ROBOT_STATE,
+                    f"The hand does not hold {held.object.id!r}: attach it with "
+                    "/apply_planning_scene first. A question changes nothing.")
         return q
 
     def frame(self, name: str, q: Array | None = None) -> Pose:

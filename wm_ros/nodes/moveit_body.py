@@ -79,6 +79,7 @@ class MoveItBody:
         self._state: JointState | None = None
         self._heard = -math.inf  # when the newest one came, on the steady clock (s)
         self._states = joints.JointStates(self.robot.joints)
+        self.touched = False  # something was sent to the arm or the gripper since it was cleared
         self._goal: Goal | None = None
         self._grip_goal: Goal | None = None
         self._orphans: list[Future] = []  # answers to goals for which nobody waits any more
@@ -339,6 +340,7 @@ class MoveItBody:
         """Hand a path to MoveIt for execution."""
         goal = ExecuteTrajectory.Goal()
         goal.trajectory.joint_trajectory = joints.to_trajectory(path)
+        self.touched = True
         self._plan_out.publish(goal.trajectory.joint_trajectory)
         self._goal = self._send(goal, stop)
         self.node.tick()
@@ -353,6 +355,7 @@ class MoveItBody:
         goal = GripperCommand.Goal()
         goal.command.position = float(width * self.robot.gripper.command_scale)
         goal.command.max_effort = float(self.robot.gripper.max_effort)
+        self.touched = True
         self._grip_goal = send(self._gripper, goal, "the gripper", stop, 3.0,
                                self._orphaned)
         status, result = self._grip_goal.result(

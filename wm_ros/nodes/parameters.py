@@ -187,7 +187,8 @@ SAFETY = (
     P("safety.resume_when_back", True,
       "After a lost node, accept instructions again once all nodes are back."),
     P("safety.nodes", ["perception", "imagination", "planning", "move_group", "simulation"],
-      "Nodes without which the arm must not move."),
+      "Nodes without which the arm must not move; `wm demo` and the launch files "
+      "set it to those that they start, whatever a file says."),
     P("safety.min_observation_rate", 5.0, "Fewer observations (Hz) are reported.", 0.1, 100.0),
     P("safety.max_latency", 0.25, "Older observations (s) are reported.", 0.01, 10.0),
 )

@@ -107,7 +107,7 @@ class PlanningNode(WmNode):
         threading.Thread(target=self._watch_cancel, args=(handle, stop), daemon=True).start()
         with self._run_lock:
             self._stop = stop
-            report, success = Report(), False
+            report, success, self.body.touched = Report(), False, False
             try:
                 stop.check()
                 if not self.is_active:
@@ -122,7 +122,7 @@ class PlanningNode(WmNode):
                 message = "Planning failed; see the planning node's log."
             finally:
                 stop.set("ended")
-                if not success:
+                if not success and self.body.touched:  # what others drive is not this run's
                     self.body.rest()
                 self._stop, self._has_monitor = None, False
                 self._words_out.publish(String(data=""))

@@ -27,7 +27,7 @@ EVENT = profile(10, reliable=True)  # chunks, rollouts, observations
 LATCHED = profile(1, reliable=True, latched=True)  # descriptions and states
 CLOCK = profile(1, reliable=False)
 TF = profile(100, reliable=True)
-TF_STATIC = profile(10, reliable=True, latched=True)
+TF_STATIC = profile(100, reliable=True, latched=True)  # every publisher says its own at once
 
 # rclpy would watch each of our own topics for foreign qualities of service, by two more entities
 # to wait on, and an executor pays for every entity at every message.

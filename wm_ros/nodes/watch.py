@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -15,7 +14,7 @@ from rclpy.exceptions import InvalidHandle
 
 from wm_ros.msg import NodeStatus
 from wm_ros.nodes import qos
-from wm_ros.nodes.base import WmNode
+from wm_ros.nodes.base import WmNode, machine
 
 PERIOD = 0.02  # s between two looks after an alarm
 QUIET = 0.25  # s without a heartbeat that confirm the middleware's alarm
@@ -46,7 +45,7 @@ class HeartbeatWatch:
         self._closing = os.eventfd(0)
         self._ends.register(self._closing, select.EPOLLIN)
         self._alarm = -1e9
-        self._host = socket.gethostname()
+        self._host = machine()
         self._ended = node.create_guard_condition(self._look)
         self._looking = node.create_timer(PERIOD, self._look, clock=node.steady)
         self._looking.cancel()  # until there is an alarm

@@ -15,8 +15,8 @@ Made = TypeVar("Made")
 def batches(make: Callable[[], Made], count: int, device: torch.device) -> Iterator[Made]:
     """What ``count`` calls of ``make`` return, in order: the same on every device.
 
-    For a GPU a thread makes the next one during the step, in memory that copies from fast; on a
-    CPU it would take the cores from the step.
+    For a GPU a thread makes the next one during the step, there or in memory that copies from
+    fast; on a CPU it would take the cores from the step.
     """
     if device.type == "cpu":
         return (make() for _ in range(count))

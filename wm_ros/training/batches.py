@@ -123,35 +123,48 @@ class Sampler:
         an expert turns before it comes near, so they are few, and alone show how a thing lies
     :param device: where samples are made: raw images travel there, and what is computed of them is
         computed there
+    :param unknown: how many of a draw, its first ones, may be of hidden actions; None: all
     """
 
     def __init__(self, cache: EpisodeCache, rows: np.ndarray, config: VideoConfig,
                  codec: ActionCodec, text: Tensor, latents: np.ndarray | None, seed: int,
                  labelled: np.ndarray | None = None, task_weights: dict[str, float] | None = None,
-                 turning: float = 0.0, device: torch.device | str = "cpu"):
+                 turning: float = 0.0, device: torch.device | str = "cpu",
+                 unknown: int | None = None):
         self.cache, self.config, self.device = cache, config, torch.device(device)
         self.codec = ActionCodec(codec.position_scale.to(device), codec.rotation_scale.to(device))
         self.text, self.latents = text.to(device), latents
         self.random = np.random.default_rng(seed)
         self.torch_random = torch.Generator().manual_seed(seed)
         self._labelled = np.ones(cache.episodes, bool) if labelled is None else labelled
-        groups = {t: rows[cache.task[rows] == t] for t in range(len(cache.tasks))}
-        self._by_task = [g for g in groups.values() if len(g)]
-        weights = np.array([(task_weights or {}).get(cache.tasks[t], 1.0)
-                            for t, g in groups.items() if len(g)])
-        self._share = weights / weights.sum()
+        known = rows[self._labelled[cache.episode_index[rows]]]
+        self._any, self._known = (self._tasks(some, task_weights or {}) for some in (rows, known))
+        self._unknown = unknown
         self._disturbed, self._switch = disturbed(cache), next_switch(cache)
         self._key = key_rows(cache)
-        self._turning = self._unturned(rows) if turning else rows[:0]
+        self._turning = self._unturned(known) if turning else rows[:0]
         self._turning_share = turning if len(self._turning) else 0.0
+
+    def _tasks(self, rows: np.ndarray,
+               weights: dict[str, float]) -> tuple[list[np.ndarray], np.ndarray]:
+        """``rows`` by task, and how often each task is drawn."""
+        tasks = np.unique(self.cache.task[rows])
+        share = np.array([weights.get(self.cache.tasks[t], 1.0) for t in tasks])
+        return [rows[self.cache.task[rows] == t] for t in tasks], share / share.sum()
 
     def draw(self, n: int) -> np.ndarray:
         """(n,) random rows."""
         # rounded up or down at random: the share holds in the mean, however few a process draws
         few = int(self._turning_share * n + self.random.random()) if self._turning_share else 0
-        groups = self.random.choice(len(self._by_task), size=n - few, p=self._share)
-        return np.array([*(self._by_task[g][self.random.integers(len(self._by_task[g]))]
-                           for g in groups), *self.random.choice(self._turning, few)])
+        most = n - few
+        free = most if self._unknown is None else min(self._unknown, most)
+        return np.concatenate([self._some(*self._any, free), self._some(*self._known, most - free),
+                               self.random.choice(self._turning, few)])
+
+    def _some(self, tasks: list[np.ndarray], share: np.ndarray, n: int) -> np.ndarray:
+        """(n,) random rows, tasks as often as ``share`` says."""
+        drawn = self.random.choice(len(tasks), size=n, p=share) if n else np.empty(0, int)
+        return np.array([tasks[g][self.random.integers(len(tasks[g]))] for g in drawn], int)
 
     def looks(self, rows: np.ndarray, augment: bool = True) -> Looks:
         """The observations at ``rows`` (B,) and their key poses."""
@@ -206,7 +219,8 @@ class Sampler:
 
     def _way(self, rows: np.ndarray, steps: np.ndarray, tcp: tuple[Tensor, Tensor]) -> Tensor:
         """Where what was commanded at rows ``steps`` (B, F) takes the tool, seen at ``rows``."""
-        camera, then = self._floats(self.cache.camera[rows]), self._floats(self.cache.executed[steps])
+        camera = self._floats(self.cache.camera[rows])
+        then = self._floats(self.cache.executed[steps])
         return tool_way(camera[:, :9].view(-1, 3, 3), camera[:, 9:12], camera[:, 12:16],
                         self.config.image_size, tcp,
                         (then[..., :3], then[..., 3:7], then[..., 7]))

@@ -33,8 +33,9 @@ def train(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, out: 
     if parallel.rank() == 0:
         for other in set(out.glob(FORESIGHT)) - {state}:
             other.unlink()
+    free = [parameter for parameter in model.video_expert() if parameter.requires_grad]
     model.requires_grad_(False)
-    for parameter in model.video_expert():
+    for parameter in free:
         parameter.requires_grad_(True)
     return optimise(model, sampler, replace(settings, steps=settings.foresight_steps), state,
                     device, until, "foresight", lambda batch: foresight_losses(model, batch))

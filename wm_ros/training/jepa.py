@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -118,7 +119,7 @@ def run(args: argparse.Namespace, name: str, until: float) -> int:
             source = beginning.source(args.init, args.out, ("jepa",), network, (WEIGHTS,))
             there = fits(cache_folder, args.data)
             this = {"family": "jepa", "network": network.to_dict(), "init": args.init,
-                    "data": fingerprint(args.data, depth=there),
+                    "data": fingerprint(args.data),
                     "choice of tasks": named(args.tasks), HELD_BACK: RULE,
                     **{name: getattr(settings, name) for name in ("seed", "validation_share")}}
             held.enter_context(alone(args.out))
@@ -195,8 +196,8 @@ def work(out: Path, cache_folder: Path, network: JepaConfig, settings: JepaTrain
         model.eval()
         scale, scores = calibrate(model.encoder, model.predictor, network, cache, held_rows,
                                   device)
-        export(out, network, settings, cache, [cache.tasks[i] for i in chosen], model, scale,
-               scores, step)
+        export(out, network, settings, cache, train_rows, [cache.tasks[i] for i in chosen], model,
+               scale, scores, step)
 
 
 def begin(model: Jepa, network: JepaConfig, weights: Path) -> None:
@@ -239,17 +240,18 @@ def optimise(model: Jepa, sampler: SequenceSampler, settings: JepaTraining, out:
 
 
 def export(out: Path, network: JepaConfig, settings: JepaTraining, cache: EpisodeCache,
-           tasks: list[str], model: Jepa, scale: Calibration, scores: dict[str, float],
-           step: int) -> None:
+           rows: np.ndarray, tasks: list[str], model: Jepa, scale: Calibration,
+           scores: dict[str, float], step: int) -> None:
     """Write the files that ship: weights and the surprise's scale, config.yaml."""
     save_tensors({**model.state_dict(), "whiten": scale.whiten}, out / WEIGHTS)
     frames = step * parallel.share(settings.sequences) * settings.length * parallel.size()
+    episodes = len(np.unique(cache.episode_index[rows]))
     save_config({"family": "jepa", "network": network.to_dict(), "tasks": tasks,
                  "scales": {"surprise": scale.limit},
                  "training": asdict(settings) | {"step": step,
                                                  "samples": beginning.seen_before(out) + frames,
-                                                 "episodes": cache.episodes,
-                                                 "frames": len(cache),
+                                                 "episodes": episodes,
+                                                 "frames": len(rows),
                                                  "data": cache.fingerprint},
                  "validation": scores}, out)
     print(json.dumps(scores, indent=1))

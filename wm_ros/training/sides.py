@@ -8,6 +8,7 @@ import numpy as np
 
 from wm_ros.data.cache import EpisodeCache
 from wm_ros.errors import UserError
+from wm_ros.training.config import TrainingConfig
 
 RULE = "by seed"
 
@@ -82,14 +83,28 @@ def hidden(cache: EpisodeCache, share: float) -> np.ndarray:
     return np.random.default_rng(0).random(cache.episodes) < share
 
 
-def check_rows(cache: EpisodeCache, tasks: str, share: float, imitate: bool) -> None:
+def taught(cache: EpisodeCache, rows: np.ndarray,
+           settings: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Those of ``rows`` that are trained on, and (E,) whether an episode's actions are known."""
+    labelled = ~hidden(cache, settings.unlabelled)
+    further = beyond(cache, rows[labelled[cache.episode_index[rows]]], settings.demonstrations)
+    if settings.further == "video":
+        return rows, labelled & ~further
+    return rows[~further[cache.episode_index[rows]]], labelled
+
+
+def check_rows(cache: EpisodeCache, tasks: str, share: float, imitate: bool,
+               unlabelled: float = 0.0) -> None:
     """Look before anything is trained.
 
     :param imitate: whether anything is to be learnt that only demonstrations show
+    :param unlabelled: share of the episodes whose actions are hidden
     :raises UserError: the data lack the tasks, episodes of both sides, or demonstrations
     """
     chosen = choose(cache, tasks)
     training, _ = (of_tasks(cache, chosen, rows) for rows in split(cache, share))
-    if imitate and not len(demonstrations(cache, training)):
-        raise UserError("None of the episodes to train on shows its task done: collect "
-                        "demonstrations with `wm collect`.")
+    shown = np.unique(cache.episode_index[demonstrations(cache, training)])
+    if imitate and hidden(cache, unlabelled)[shown].all():
+        raise UserError("None of the episodes to train on shows its task done"
+                        + (", or `unlabelled` hides all that do" if len(shown) else "")
+                        + ": collect demonstrations with `wm collect`.")

@@ -38,7 +38,8 @@ def check_run(out: Path, now: dict[str, Any]) -> None:
     if not (out / RUN).exists():
         return
     before, now = json.loads((out / RUN).read_text()), json.loads(json.dumps(now))
-    before = {"init": "", HELD_BACK: "by task and seed"} | before
+    before = {"init": "", "demonstrations": 0, "further": "dropped",
+              HELD_BACK: "by task and seed"} | before
     # what older versions did not note counts as equal
     if other := [name for name in now if before.get(name, now[name]) != now[name]]:
         raise UserError(f"{out} is of a run with another {other[0]} (its {RUN} tells which): "

@@ -30,14 +30,13 @@ from wm_ros.training.losses import losses
 from wm_ros.training.progress import Progress
 from wm_ros.training.sides import (
     RULE,
-    beyond,
     check_rows,
     choose,
     demonstrations,
-    hidden,
     named,
     of_tasks,
     split,
+    taught,
 )
 from wm_ros.training.state import (
     FORESIGHT,
@@ -130,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
             with Progress("decode", unit="frames") as bar:
                 cache = build_cache(args.data, cache_folder, depth=True, progress=bar.update)
             check_rows(cache, args.tasks, settings.validation_share,
-                       imitate=settings.steps + settings.locator_steps > 0)
+                       settings.steps + settings.locator_steps > 0, settings.unlabelled)
             note_run(args.out, this)
             if source:
                 begin_from(source, args.out)
@@ -150,15 +149,12 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     device, cache = torch.device(device_name), load_cache(cache_folder)
     chosen = choose(cache, tasks)
     every_row = split(cache, settings.validation_share)
+    rows, labelled = taught(cache, every_row[0], settings)
     # the same whatever tasks are chosen
-    codec = initial_codec(out) or fit_codec(cache, every_row[0], network)
-    training_rows, validation_rows = (of_tasks(cache, chosen, rows) for rows in every_row)
-    labelled = ~hidden(cache, settings.unlabelled)
-    further = beyond(cache, training_rows, settings.demonstrations)
-    if settings.further == "video":
-        labelled &= ~further
-    else:
-        training_rows = training_rows[~further[cache.episode_index[training_rows]]]
+    codec = initial_codec(out) or fit_codec(cache, rows[labelled[cache.episode_index[rows]]],
+                                            network)
+    training_rows = of_tasks(cache, chosen, rows)
+    validation_rows = of_tasks(cache, chosen, every_row[1])
     model = VideoNetwork(network).to(device)
     # what the locator finds is an input once it has learnt
     still = [model.encoder.locator, *(_part(model, name) for name in settings.frozen)]
@@ -166,10 +162,11 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     tokeniser, latents = prepare_tokeniser(out, cache_folder, cache, network, settings,
                                            training_rows, device)
 
-    def sampling(rows: np.ndarray, latents: np.ndarray | None, turning: float) -> Sampler:
+    def sampling(rows: np.ndarray, latents: np.ndarray | None, turning: float,
+                 unknown: int | None = None) -> Sampler:
         return Sampler(cache, rows, network, codec, text, latents,
                        settings.seed * 1000 + parallel.rank(), labelled,
-                       settings.task_weights, turning, device)
+                       settings.task_weights, turning, device, unknown)
 
     checker = Sampler(cache, validation_rows, network, codec, text, latents, 1, device=device)
     if begun(out):
@@ -177,16 +174,19 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     parallel.alike(model)
     good = demonstrations(cache, training_rows)
     good = good[labelled[cache.episode_index[good]]]
-    if not locating.train(model.encoder.locator, sampling(good, None, settings.turning), settings,
-                          out / "locator.safetensors", device, until):
+    for part in still[1:]:
+        part.requires_grad_(False)
+    if any(p.requires_grad for p in model.encoder.locator.parameters()) and not locating.train(
+            model.encoder.locator, sampling(good, None, settings.turning), settings,
+            out / "locator.safetensors", device, until):
         stopped()
         return
-    for part in still:
-        part.requires_grad_(False)
-    some = foreseeing(settings)
-    step = optimise(model, sampling(training_rows, latents, settings.turning), settings,
-                    out / STATE, device, until, "train",
-                    lambda batch: losses(model, batch, settings.draws, some, family != "twin"))
+    still[0].requires_grad_(False)
+    some, video = foreseeing(settings), family != "twin"
+    # the actions of the rows that are not to be foreseen must be known: they have nothing else
+    sampler = sampling(training_rows, latents, settings.turning, some if video else 0)
+    step = optimise(model, sampler, settings, out / STATE, device, until, "train",
+                    lambda batch: losses(model, batch, settings.draws, some, video))
     if step < settings.steps:
         stopped()
         return
@@ -203,7 +203,7 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
                                 foresight.imagining(model, device))
     if parallel.rank() == 0:
         scores = validate(model, checker, tokeniser, renderer, device)
-        export(out, family, network, settings, cache, chosen, codec, model, scores,
+        export(out, family, network, settings, cache, training_rows, chosen, codec, model, scores,
                {"step": step, "foresight_step": foresaw,
                 "samples": beginning.seen_before(out)
                 + (step + foresaw) * parallel.share(settings.batch) * parallel.size()})
@@ -306,9 +306,11 @@ def prepare_renderer(out: Path, sampler: Sampler, settings: TrainingConfig, rows
 
 
 def export(out: Path, family: str, network: VideoConfig, settings: TrainingConfig,
-           cache: EpisodeCache, chosen: list[int], codec: ActionCodec, model: VideoNetwork,
-           scores: dict[str, Any], steps: dict[str, int]) -> None:
+           cache: EpisodeCache, rows: np.ndarray, chosen: list[int], codec: ActionCodec,
+           model: VideoNetwork, scores: dict[str, Any], steps: dict[str, int]) -> None:
     """Write the files that ship: averaged weights in bfloat16, the words, config.yaml.
+
+    ``rows`` are those that were trained on.
 
     Where what acts learnt nothing, its words, tasks and calibration stay as they were; where it
     learnt nothing since the last time, what `wm calibrate` has fitted since.
@@ -323,8 +325,8 @@ def export(out: Path, family: str, network: VideoConfig, settings: TrainingConfi
         card["training"] |= {name: steps[name] for name in ("foresight_step", "samples")}
         save_config(card | {"validation": scores}, out)
         return
-    rows = np.isin(cache.arrays["episode_task"], chosen)
-    words = np.unique(cache.arrays["episode_instruction"][rows])
+    episodes = np.unique(cache.episode_index[rows])
+    words = np.unique(cache.arrays["episode_instruction"][episodes])
     text = TextEncoder().encode([cache.instructions[i] for i in words])
     save_tensors({"embeddings": text}, out / TEXT)
     save_config({
@@ -334,7 +336,7 @@ def export(out: Path, family: str, network: VideoConfig, settings: TrainingConfi
         "scales": {"position": codec.position_scale.tolist(),
                    "rotation": codec.rotation_scale.tolist(), "surprise": scores["surprise_95"],
                    "doubt": scores["doubt_99"], **fitted(out, steps["step"])},
-        "training": asdict(settings) | steps | {"episodes": cache.episodes, "frames": len(cache),
+        "training": asdict(settings) | steps | {"episodes": len(episodes), "frames": len(rows),
                                                 "data": cache.fingerprint},
         "validation": scores}, out)
 
