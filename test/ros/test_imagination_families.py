@@ -135,7 +135,9 @@ def test_a_question_that_is_asked_again_is_answered_once(node: Any) -> None:
     executor.add_node(node)
     asked = [executor.create_task(node._propose_wanted, Propose.Request(instruction=words),
                                   Propose.Response()) for words in ("one", "one", "other")]
-    threading.Timer(0.3, go.set).start()  # all have asked by then
+    while len(node._asked) < 2:  # tasks run in order: the second one has asked before the other
+        executor.spin_once(0.1)
+    go.set()
     for answer in asked:
         executor.spin_until_future_complete(answer, timeout_sec=10.0)
     executor.shutdown()

@@ -13,6 +13,7 @@ import pytest
 
 from wm_ros.msg import NodeStatus
 from wm_ros.nodes import watch
+from wm_ros.nodes.base import machine
 from wm_ros.nodes.watch import LAST_WORDS, HeartbeatWatch
 
 

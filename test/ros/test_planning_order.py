@@ -42,6 +42,7 @@ class Planning(PlanningNode):
     """Its order of instructions alone: a run is a wait."""
 
     is_active = True  # type: ignore[assignment]
+    moves = True
 
     def __init__(self) -> None:
         self._run_lock, self._order = threading.Lock(), threading.Lock()
@@ -66,6 +67,7 @@ class Planning(PlanningNode):
     def _prepared_run(self, handle: Handle, stop: StopFlag) -> Any:  # type: ignore[override]
         def execute() -> str:
             handle.begun = self._has_monitor = True
+            self.body.touched = self.moves
             stop.sleep(handle.seconds)
             return "Done."
         return SimpleNamespace(report=Report(), execute=execute)
@@ -128,6 +130,16 @@ def test_an_instruction_that_is_broken_off_ends_once_the_arm_rests(planning: Pla
     thread.join(5.0)
     assert handle.ended == "cancelled" and planning.body.rest.call_count == 1
     assert not planning._has_monitor, "the next one waits for it again"
+
+
+def test_an_instruction_that_moved_nothing_stops_nobody(planning: Planning) -> None:
+    """A dry run, unknown words: what the arm does is somebody else's."""
+    planning.moves = False
+    [(handle, thread)] = start(planning, 20.0)
+    planning._newest.set("No path was found.")  # type: ignore[union-attr]
+    thread.join(5.0)
+    assert handle.ended == "aborted"
+    assert not planning.body.rest.called and not planning.body.cancel_motion.called
 
 
 def stopped_by_the_monitor(planning: Planning) -> None:

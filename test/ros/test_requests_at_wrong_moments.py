@@ -26,11 +26,11 @@ SUCCESS = TransitionCallbackReturn.SUCCESS
 
 
 class Worker(WmNode):
-    """Hears words, works two seconds when asked, and has a service that always fails."""
+    """Hears words, works until told to end when asked, and has a service that always fails."""
 
     def __init__(self) -> None:
         super().__init__("worker")
-        self.began = threading.Event()
+        self.began, self.enough = threading.Event(), threading.Event()
 
     def configure(self) -> None:
         self.create_subscription(String, "/word", lambda _: self.worker(time.sleep, 0.0), 10)
@@ -40,7 +40,7 @@ class Worker(WmNode):
     async def _work(self, _request: Any, response: Any) -> Any:
         def work() -> None:
             self.began.set()
-            time.sleep(2.0)
+            self.enough.wait(20.0)
         await self.in_worker(work)
         response.success = True
         return response
@@ -127,7 +127,8 @@ def test_work_that_outlives_its_service_is_lost(running: Running, end: int) -> N
     client.call_async(Trigger.Request())
     assert running.node.began.wait(5.0)  # type: ignore[attr-defined]
     assert running.change(end)
-    time.sleep(2.2)
+    running.node.enough.set()  # type: ignore[attr-defined]
+    time.sleep(0.2)
 
 
 @pytest.mark.parametrize("before", [

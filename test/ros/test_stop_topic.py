@@ -26,6 +26,7 @@ def heard(ros: None) -> Iterator[tuple[MonitorNode, list[bool]]]:
     told: list[bool] = []
     monitor._stopped_out.publish = lambda m: told.append(m.data)  # type: ignore[method-assign]
     yield monitor, told
+    monitor.cleanup()
     monitor.destroy_node()
 
 

@@ -308,7 +308,8 @@ def sampler(cache, **more) -> Sampler:
 
 
 def test_hidden_actions_never_reach_a_loss(cache):
-    batch = sampler(cache, labelled=~sides.hidden(cache, 0.9)).batch(np.arange(0, len(cache), 5), augment=False)
+    some = sampler(cache, labelled=~sides.hidden(cache, 0.9))
+    batch = some.batch(np.arange(0, len(cache), 5), augment=False)
     hidden = batch.labelled == 0
     assert hidden.any() and (batch.imitate[hidden] == 0).all()
     action, video = flow.mode_levels(batch.labelled)
@@ -335,8 +336,8 @@ def test_demonstrations_beyond_those_asked_for_never_teach_an_action(data, tmp_p
     labelled = []
 
     def optimise(model, sampler, settings, *_):
-        for _ in range(40):
-            labelled.append(sampler.batch(sampler.draw(settings.batch), augment=False).labelled)
+        labelled.extend(sampler.batch(sampler.draw(settings.batch), augment=False).labelled
+                        for _ in range(40))
         return 0  # stopped before its first step
 
     monkeypatch.setattr(train, "optimise", optimise)

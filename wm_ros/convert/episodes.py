@@ -172,7 +172,7 @@ class Maker:
                     times.seconds(m.header.stamp) - row.stamp)))
         seen = observations.fields(self._assembler.assemble(row.stamp, found),
                                    self._assembler.robot)
-        action, executed = self._actions(row, found, seen)
+        action, executed = self._actions(row, found)
         if action is None or executed is None:
             return None
         tcp = Pose(seen["tcp_position"], seen["tcp_quaternion"])
@@ -191,7 +191,7 @@ class Maker:
                 "depth": depth_to_mm(seen["scene_depth"]), **numbers,
                 "recorded": "action" in found, "progress": progress}
 
-    def _actions(self, row: Row, found: dict[str, Any], seen: dict[str, Any]
+    def _actions(self, row: Row, found: dict[str, Any]
                  ) -> tuple[np.ndarray | None, np.ndarray | None]:
         """What was asked of the arm from this row to the next, and what it was told."""
         if "action" in found:

@@ -80,9 +80,10 @@ def _other(scores: dict[str, Any]) -> str:
     if not scores:
         return UNMEASURED
     (image, images), (thing, things) = scores["other"]["image"], scores["other"]["things"]
-    return (f"Of {images} futures of a hand that goes straight one way or the opposite one, "
-            f"{image} ({100 * image / max(1, images):.0f} %) resemble their\nown way's more than "
-            f"the other's; on the pixels of things that it moves, {thing} of {things}.")
+    return ("From the same moments the hand goes straight one way, and the opposite one. Of "
+            f"{images} imagined frames {image} ({100 * image / max(1, images):.0f} %) are\nnearer to "
+            "what their own way leads to than to what the other does; by the pixels of things that "
+            f"the hand\nmoves alone, {thing} of {things}.")
 
 
 def _actions(scores: dict[str, Any]) -> str:

@@ -207,12 +207,15 @@ class ImaginationNode(WmNode):
     async def _answer(self, request: Any, response: Any) -> None:
         try:
             await self.in_worker(self._propose, request, response)
-        except UserError as error:
-            response.success, response.message = False, str(error)
         except Exception as error:
-            self.complain(f"{type(error).__name__} in the model: {_first_line(error)}")
-            response.success = False
-            response.message = "The world model failed; see the imagination node's log."
+            response.success, response.message = False, self._sentence(error)
+
+    def _sentence(self, error: Exception) -> str:
+        """What to tell who asked; what is the program's own goes into the log."""
+        if isinstance(error, UserError):
+            return str(error)
+        self.complain(f"{type(error).__name__} in the model: {_first_line(error)}")
+        return "The world model failed; see the imagination node's log."
 
     def _propose(self, request: Any, response: Any) -> None:
         message = self._observation(times.nanoseconds(request.min_stamp))
@@ -315,8 +318,8 @@ class ImaginationNode(WmNode):
     async def _imagine_wanted(self, handle: Any) -> Imagine.Result:
         try:
             result = await self.in_worker(self._imagine_body, handle)
-        except UserError as error:
-            result = Imagine.Result(success=False, message=str(error))
+        except Exception as error:
+            result = Imagine.Result(success=False, message=self._sentence(error))
         end(handle, result.success)
         return result
 

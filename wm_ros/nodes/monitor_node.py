@@ -204,8 +204,8 @@ class MonitorNode(WmNode):
     def _about_stop(self) -> DiagnosticStatus:
         if self._stopped:
             return self._status("arm", ERROR, self._reason)
-        before = "" if self._told else ("; if it was stopped before this monitor was started, call "
-                                        "/wm/resume")
+        before = "" if self._told else ("; if it was stopped before this monitor was started, "
+                                        "call /wm/resume")
         return self._status("arm", OK, f"free to move{before}")
 
     def _about(self, name: str) -> DiagnosticStatus:

@@ -224,24 +224,29 @@ class MotionNode(WmNode):
             flag.set("The goal was cancelled.")
         return CancelResponse.ACCEPT
 
-    async def _run_goal(self, handle: Any, body: Any, feedback: Any) -> Any:
+    async def _run_goal(self, handle: Any, body: Any, action: Any) -> Any:
         key, flag = bytes(handle.goal_id.uuid), StopFlag()
         self._flags[key] = flag
         if handle.is_cancel_requested:
             flag.set("The goal was cancelled.")
 
         def tell(state: str) -> None:
-            handle.publish_feedback(feedback(state=state))
+            handle.publish_feedback(action.Feedback(state=state))
 
         try:
             result, code = await self.in_worker(body, handle.request, flag, tell)
+        except Exception as error:
+            self.complain(f"{type(error).__name__} in a goal: {error}")
+            code = ErrorCode.FAILURE
+            result = action.Result(error_code=moveit.error_code(
+                code, "The motion node failed; see its log."))
         finally:
             self._flags.pop(key, None)
         end(handle, code is ErrorCode.SUCCESS)
         return result
 
     async def _execute(self, handle: Any) -> Any:
-        return await self._run_goal(handle, self._execute_body, ExecuteTrajectory.Feedback)
+        return await self._run_goal(handle, self._execute_body, ExecuteTrajectory)
 
     def _execute_body(self, request: Any, flag: StopFlag, tell: Any) -> tuple[Any, ErrorCode]:
         tell("MONITOR")
@@ -261,7 +266,7 @@ class MotionNode(WmNode):
         return code, sentence
 
     async def _move(self, handle: Any) -> Any:
-        return await self._run_goal(handle, self._move_body, MoveGroup.Feedback)
+        return await self._run_goal(handle, self._move_body, MoveGroup)
 
     @staticmethod
     def _check_options(options: Any) -> None:

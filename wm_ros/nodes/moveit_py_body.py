@@ -223,10 +223,13 @@ class MoveItPyBody(MoveItBody):
         ended: Future = Future()
 
         def run() -> None:
-            outcome = self._manager.execute_and_wait()
-            result = ExecuteTrajectory.Result()
-            result.error_code.val = ENDS.get(str(outcome.status), MoveItErrorCodes.CONTROL_FAILED)
-            ended.set_result(SimpleNamespace(
-                status=SUCCEEDED if outcome else GoalStatus.STATUS_ABORTED, result=result))
+            result, status = ExecuteTrajectory.Result(), GoalStatus.STATUS_ABORTED
+            result.error_code.val = MoveItErrorCodes.CONTROL_FAILED
+            try:
+                outcome = self._manager.execute_and_wait()
+                result.error_code.val = ENDS.get(str(outcome.status), result.error_code.val)
+                status = SUCCEEDED if outcome else status
+            finally:  # whatever MoveIt raised: nobody waits for ever
+                ended.set_result(SimpleNamespace(status=status, result=result))
         self.node.worker(run)
         return Goal(_Running(self._manager), ended)

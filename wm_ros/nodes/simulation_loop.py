@@ -2,9 +2,12 @@
 """The thread that owns the simulator: steps it in real time and hands out what it senses."""
 from __future__ import annotations
 
+import os
 import queue
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -171,6 +174,21 @@ class Loop:
             ready.set_exception(error)
             return
         ready.set_result(None)
+        try:
+            self._live()
+        except Exception:
+            traceback.print_exc()
+            self._fail()
+
+    @staticmethod
+    def _fail() -> None:
+        """End the process, so that it is started again: a node whose world stands still would
+        go on saying that all is well."""
+        sys.stderr.flush()
+        os._exit(1)
+
+    def _live(self) -> None:
+        """Step, sense and judge until the end."""
         step = 1.0 / self.rates.control
         due = {"joints": 0.0, "cameras": 0.0, "judge": 0.0}
         while not self._ending.is_set():

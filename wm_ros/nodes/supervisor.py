@@ -112,7 +112,11 @@ class Supervisor:
         now = time.monotonic()
         if process.restart_at is not None:
             if now >= process.restart_at:
-                fresh = self._spawn(process.spec)
+                try:
+                    fresh = self._spawn(process.spec)
+                except OSError:  # no memory or no descriptor is left: later there may be
+                    process.restart_at = now + BACK_OFF[-1]
+                    return
                 process.child, process.started, process.restart_at = fresh.child, now, None
                 process.log = fresh.log
             return

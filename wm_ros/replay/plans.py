@@ -39,9 +39,9 @@ class Limits:
 class WouldBe:
     """Plans chunks as the planning node and the motion node do, without moving anything."""
 
-    def __init__(self, robot: RobotConfig, limits: Limits | None = None) -> None:
+    def __init__(self, robot: RobotConfig) -> None:
         self.planner = Planner(robot)
-        self.limits = limits or Limits()
+        self.limits = Limits()
         self._scene = SceneKeeper(robot, self.planner, lambda _frame: Pose.identity(),
                                   lambda: np.asarray(robot.home))
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wm_ros.environment import begin_worker
 from wm_ros.errors import UserError
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def _measure(tasks: list[str], args: argparse.Namespace) -> int:
 
     split, seeds = ("held_out" if args.held_out else "train"), range(args.seeds or 20)
     worst = 1.0
-    with ProcessPoolExecutor(args.jobs) as pool:
+    with ProcessPoolExecutor(args.jobs, get_context("spawn"), begin_worker) as pool:
         for task in tasks:
             one = partial(run_expert, task, split=split, disturbed=float(args.disturb),
                           robot=args.robot)

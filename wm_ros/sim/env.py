@@ -32,9 +32,9 @@ REACH = (np.array([0.15, -0.65, 0.004]), np.array([0.85, 0.65, 0.70]))  # where 
 class Obs:
     """What the robot senses at one time; poses in the base frame, cameras' frames optical.
 
-    scene_rgb, wrist_rgb (H, W, 3) uint8; scene_depth (H, W) m; scene_K (3, 3); q, dq (7,) rad,
-    rad/s; gripper opening m; wrench (6,) N, N m that the environment exerts on the hand, in
-    the hand's frame.
+    scene_rgb, wrist_rgb (H, W, 3) uint8; scene_depth (H, W) m; scene_K (3, 3); q, dq (J,) of the
+    arm's joints, rad, rad/s; gripper opening m; wrench (6,) N, N m that the environment exerts on
+    the hand, in the hand's frame.
     """
 
     time: float
@@ -60,7 +60,7 @@ def make_scene(task: str, seed: int, split: str = "train") -> tuple[Task, Scene]
 
 
 def start_posture(kinematics: Kinematics, rng: np.random.Generator) -> np.ndarray:
-    """Return random joint angles (7,) from which an episode starts, the hand pointing down."""
+    """Return random joint angles (J,) from which an episode starts, the hand pointing down."""
     home = np.asarray(kinematics.robot.home, float)
     for _ in range(50):
         position = START + rng.uniform(-1, 1, 3) * START_SPREAD

@@ -21,6 +21,7 @@ from wm_ros.data.cache import EpisodeCache
 from wm_ros.training import ahead, parallel
 from wm_ros.training.batches import Looks, Sampler
 from wm_ros.training.config import TrainingConfig
+from wm_ros.training.losses import masked
 from wm_ros.training.precision import autocast
 from wm_ros.training.progress import Progress
 from wm_ros.training.state import Pace, draw_anew, load_state, save_state
@@ -65,13 +66,8 @@ def losses(found: KeyPoses, looks: Looks) -> Losses:
     heading = turned(looks.key_turn.flip(-1), hand_rotation(looks.inputs.proprio)[:, None], 1)
     off = F.smooth_l1_loss(found.axes, heading[:, :, None].expand_as(found.axes),
                            reduction="none", beta=0.1).sum(-1)
-    return Losses(_mean(heat, known), _mean(votes, known), _mean(refined, right),
-                  _mean(turn, right), _mean((share * off).sum(-1), known))
-
-
-def _mean(x: Tensor, weight: Tensor) -> Tensor:
-    weight = weight.expand_as(x)
-    return (x * weight).sum() / weight.sum().clamp_min(1)
+    return Losses(masked(heat, known), masked(votes, known), masked(refined, right),
+                  masked(turn, right), masked((share * off).sum(-1), known))
 
 
 def find(locator: Locator, looks: Looks) -> KeyPoses:

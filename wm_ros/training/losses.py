@@ -37,7 +37,7 @@ def losses(network: VideoNetwork, batch: Batch, draws: int, some: int,
     near = near * batch.key_valid[:, 0]
     trust = batch.valid * (batch.imitate * (1 + CARE * near))[:, None]
     trust = trust.repeat_interleave(draws, 0)
-    out["action"] = _masked((predicted.action.float() - velocity).square(), trust[..., None])
+    out["action"] = masked((predicted.action.float() - velocity).square(), trust[..., None])
     if some:
         first = part(batch, slice(some))
         zero = torch.zeros(some, device=clean.device)
@@ -60,7 +60,7 @@ def foresight_losses(network: VideoNetwork, batch: Batch) -> dict[str, Tensor]:
     out = _video_losses(network, part(batch, slice(half)), context.first(half))
     latents = foresee(network, context, batch.text, batch.executed, batch.present, batch.way)
     known = batch.labelled[:, None, None, None]
-    return out | {"mean": _masked((latents.float() - batch.video).square(), known)}
+    return out | {"mean": masked((latents.float() - batch.video).square(), known)}
 
 
 def _video_losses(network: VideoNetwork, batch: Batch, context: Context) -> dict[str, Tensor]:
@@ -77,16 +77,17 @@ def _video_losses(network: VideoNetwork, batch: Batch, context: Context) -> dict
     noisy_video = (video_level > 0).float()[:, None, None, None]
     noisy_action = ((action_level > 0) * batch.labelled)[:, None, None]
     return {
-        "video": _masked((predicted.video.float() - video_velocity).square(), noisy_video),
-        "joint": _masked((predicted.action.float() - action_velocity).square(), noisy_action),
+        "video": masked((predicted.video.float() - video_velocity).square(), noisy_video),
+        "joint": masked((predicted.action.float() - action_velocity).square(), noisy_action),
     }
 
 
 def _value_loss(value: Tensor, target: Tensor, known: Tensor) -> Tensor:
     success = F.binary_cross_entropy_with_logits(value[:, 0], target[:, 0], reduction="none")
-    return _masked(success + 4 * (value[:, 1] - target[:, 1]).square(), known)
+    return masked(success + 4 * (value[:, 1] - target[:, 1]).square(), known)
 
 
-def _masked(error: Tensor, weight: Tensor) -> Tensor:
+def masked(error: Tensor, weight: Tensor) -> Tensor:
+    """Mean of an error, weighted (broadcast to its shape); 0 where nothing counts."""
     weight = weight.expand_as(error)
     return (error * weight).sum() / weight.sum().clamp_min(1)

@@ -42,7 +42,7 @@ class Observation:
     :param scene_K: (3, 3) intrinsics of the scene camera, px
     :param scene_position: (3,) of the camera's optical frame in the base frame, m
     :param scene_quaternion: (4,) xyzw, optical frame (x right, y down, z forward)
-    :param q: (7,) joint positions, rad
+    :param q: (J,) positions of the arm's joints, rad
     :param tcp_position: (3,) m;  ``tcp_quaternion`` (4,) xyzw
     :param gripper: opening width, m
     :param wrench: (6,) N and N m in the hand frame

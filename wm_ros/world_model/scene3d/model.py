@@ -154,7 +154,6 @@ class Scene3DWorldModel:
         state.memory["imagined"] = _Foretold(
             o.stamp, times, pictures[0], passed, o.gripper,
             self._carried(o, drawer.present, scene.height))
-        state.memory["futures"] = futures
         return Imagination(frames, times, futures.poses[:, steps].astype(np.float32),
                            _judged(chunks.success, futures), chunks.progress, chunks.uncertainty)
 
