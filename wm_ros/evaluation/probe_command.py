@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="jepa", help="checkpoint name or folder")
     parser.add_argument("--tasks", default="all", help="all, home, office, or names with commas")
     parser.add_argument("--fit", action=AtLeast, least=0, default=10, metavar="N",
-                        help="training layouts a task that probes are fitted on; 0: the surprise test "
-                        "alone (default 10)")
+                        help="training layouts a task that probes are fitted on; 0: the surprise "
+                        "test alone (default 10)")
     parser.add_argument("--seeds", action=AtLeast, least=1, default=5,
                         help="held-out layouts a task, for probes and surprise (default 5)")
     parser.add_argument("--first-seed", action=AtLeast, least=0, default=100,

@@ -81,9 +81,9 @@ def _other(scores: dict[str, Any]) -> str:
         return UNMEASURED
     (image, images), (thing, things) = scores["other"]["image"], scores["other"]["things"]
     return ("From the same moments the hand goes straight one way, and the opposite one. Of "
-            f"{images} imagined frames {image} ({100 * image / max(1, images):.0f} %) are\nnearer to "
-            "what their own way leads to than to what the other does; by the pixels of things that "
-            f"the hand\nmoves alone, {thing} of {things}.")
+            f"{images} imagined frames {image} ({100 * image / max(1, images):.0f} %) are\nnearer "
+            "to what their own way leads to than to what the other does; by the pixels of things "
+            f"that the hand\nmoves alone, {thing} of {things}.")
 
 
 def _actions(scores: dict[str, Any]) -> str:
