@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nodes", nargs="*", default=list(NODES), metavar="NODE",
                         help=f"nodes that must be active (default: {' '.join(NODES)})")
     parser.add_argument("--candidates", type=int, default=0,
-                        help="chunks to choose from each time; 0: the planning node's n_candidates,"
-                        " which is one (default: 0)")
+                        help="chunks to choose from each time; 0: the planning node's "
+                        "n_candidates, which is one (default: 0)")
     parser.add_argument("--dry-run", action="store_true", help="plan and imagine, never move")
 
 
