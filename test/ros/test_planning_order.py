@@ -66,8 +66,8 @@ class Planning(PlanningNode):
 
     def _prepared_run(self, handle: Handle, stop: StopFlag) -> Any:  # type: ignore[override]
         def execute() -> str:
-            handle.begun = self._has_monitor = True
             self.body.touched = self.moves
+            handle.begun = self._has_monitor = True
             stop.sleep(handle.seconds)
             return "Done."
         return SimpleNamespace(report=Report(), execute=execute)
@@ -126,6 +126,7 @@ def test_an_instruction_is_cancelled_while_it_waits(planning: Planning) -> None:
 
 def test_an_instruction_that_is_broken_off_ends_once_the_arm_rests(planning: Planning) -> None:
     [(handle, thread)] = start(planning, 20.0)
+    eventually(lambda: handle.begun)
     handle.is_cancel_requested = True
     thread.join(5.0)
     assert handle.ended == "cancelled" and planning.body.rest.call_count == 1
