@@ -91,7 +91,7 @@ def test_the_arm_rests_when_a_node_is_deactivated_and_goes_on_once_it_was_set_up
     running = system.long_motion()
     change(Transition.TRANSITION_DEACTIVATE)
     if name != "simulation":  # which tells nothing while it is inactive
-        assert system.held(time.time()) < 1.0
+        assert system.held(time.time()) < 0.5
     assert running.result(system.client.stop_flag, 2.0, "it goes on")[0] != SUCCEEDED
     change(Transition.TRANSITION_CLEANUP, Transition.TRANSITION_CONFIGURE,
            Transition.TRANSITION_ACTIVATE)

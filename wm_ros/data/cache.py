@@ -103,6 +103,10 @@ class EpisodeCache:
         """float32 (B, horizon, 8): the actions from each row on; the last one is repeated."""
         return self.arrays["action"][self.future(rows, np.arange(horizon))]
 
+    def among(self, rows: np.ndarray, marked: np.ndarray) -> np.ndarray:
+        """Those of ``rows`` whose episode is ``marked``, (E,) bool."""
+        return rows[marked[self.episode_index[rows]]]
+
     def rows_of(self, episodes: np.ndarray) -> np.ndarray:
         """All row numbers of the given episodes, in order."""
         start = self.arrays["episode_start"]

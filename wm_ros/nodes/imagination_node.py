@@ -24,13 +24,13 @@ from wm_ros.msg import ActionChunk, ImaginedRollout, ModelStatus, Observation, S
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
 from wm_ros.nodes.goal_end import end
+from wm_ros.nodes.parameters import MOST_CANDIDATES
 from wm_ros.srv import Propose
 from wm_ros.world_model.deciding import Decider
 from wm_ros.world_model.interface import Finder
 
 DEFAULT_CHECKPOINT = "video"
 SCENE = "scene"  # camera whose images are imagined
-MOST = 64  # candidates for one question
 POINTED = 3.0  # s after the last proposal during which key poses are shown
 
 
@@ -240,7 +240,7 @@ class ImaginationNode(WmNode):
     def _candidates(self, request: Any) -> int:
         """How many were asked for, within reason; 0: as many as fit into the budget."""
         default = 0 if self._decider.anytime else int(self.value("n_candidates"))
-        return min(int(request.n_candidates), MOST) or default
+        return min(int(request.n_candidates), MOST_CANDIDATES) or default
 
     def _with_model(self, work: Callable[..., Any], *args: Any) -> Any:
         return self._model_thread.submit(work, *args).result()

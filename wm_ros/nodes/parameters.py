@@ -38,6 +38,7 @@ class Parameter:
 
 
 P = Parameter
+MOST_CANDIDATES = 64  # for one question
 
 COMMON = (
     P("robot", "panda", "Robot by name (config/robots/<name>.yaml) or path of its YAML file.",
@@ -119,7 +120,7 @@ IMAGINATION = (
     P("video_steps", 0, "Sampler steps of imagined frames: 1 is the mean of what may be seen, "
       "more a sharper sample of it; 0: the model's own number.", 0, 64),
     P("n_candidates", 1, "Chunks that are proposed when the caller does not say; with a budget "
-      "at most so many.", 1, 64),
+      "at most so many.", 1, MOST_CANDIDATES),
     P("budget", 0.0, "Time for a decision (s): as many candidates are imagined as fit; "
       "0: no limit.", 0.0, 10.0),
     P("doubt_limit", 1.0, "Of several candidates, those whose imagined future is doubted more "
@@ -138,7 +139,7 @@ PLANNING = (
     P("planner", "move_group", "Who plans and executes: move_group (MoveIt's services, also those "
       "of the embedded node) or moveit_py (MoveIt inside of this process).", read_only=True),
     P("n_candidates", 1, "Chunks to choose from each time; 0: as many as the imagination node "
-      "finds right.", 0, 64),
+      "finds right.", 0, MOST_CANDIDATES),
     P("time_limit", 60.0, "An instruction may take this long (s).", 1.0, 3600.0),
     P("horizon", 3, "Poses of a chunk that are executed before looking again.", 1, 64),
     P("lead", 0.14, "The next chunk is asked for this long before the segment ends (s); it is "

@@ -137,7 +137,7 @@ class Sampler:
         self.random = np.random.default_rng(seed)
         self.torch_random = torch.Generator().manual_seed(seed)
         self._labelled = np.ones(cache.episodes, bool) if labelled is None else labelled
-        known = rows[self._labelled[cache.episode_index[rows]]]
+        known = cache.among(rows, self._labelled)
         self._any, self._known = (self._tasks(some, task_weights or {}) for some in (rows, known))
         self._unknown = unknown
         self._disturbed, self._switch = disturbed(cache), next_switch(cache)

@@ -87,10 +87,10 @@ def taught(cache: EpisodeCache, rows: np.ndarray,
            settings: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
     """Those of ``rows`` that are trained on, and (E,) whether an episode's actions are known."""
     labelled = ~hidden(cache, settings.unlabelled)
-    further = beyond(cache, rows[labelled[cache.episode_index[rows]]], settings.demonstrations)
+    further = beyond(cache, cache.among(rows, labelled), settings.demonstrations)
     if settings.further == "video":
         return rows, labelled & ~further
-    return rows[~further[cache.episode_index[rows]]], labelled
+    return cache.among(rows, ~further), labelled
 
 
 def check_rows(cache: EpisodeCache, tasks: str, share: float, imitate: bool,

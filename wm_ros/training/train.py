@@ -151,13 +151,13 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     every_row = split(cache, settings.validation_share)
     rows, labelled = taught(cache, every_row[0], settings)
     # the same whatever tasks are chosen
-    codec = initial_codec(out) or fit_codec(cache, rows[labelled[cache.episode_index[rows]]],
-                                            network)
+    codec = initial_codec(out) or fit_codec(cache, cache.among(rows, labelled), network)
     training_rows = of_tasks(cache, chosen, rows)
     validation_rows = of_tasks(cache, chosen, every_row[1])
     model = VideoNetwork(network).to(device)
-    # what the locator finds is an input once it has learnt
-    still = [model.encoder.locator, *(_part(model, name) for name in settings.frozen)]
+    locator = model.encoder.locator
+    for name in settings.frozen:
+        _part(model, name).requires_grad_(False)
     text = embed(cache, out)
     tokeniser, latents = prepare_tokeniser(out, cache_folder, cache, network, settings,
                                            training_rows, device)
@@ -172,16 +172,13 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     if begun(out):
         load_weights(model, out / INITIAL / WEIGHTS)
     parallel.alike(model)
-    good = demonstrations(cache, training_rows)
-    good = good[labelled[cache.episode_index[good]]]
-    for part in still[1:]:
-        part.requires_grad_(False)
-    if any(p.requires_grad for p in model.encoder.locator.parameters()) and not locating.train(
-            model.encoder.locator, sampling(good, None, settings.turning), settings,
+    good = cache.among(demonstrations(cache, training_rows), labelled)
+    if any(p.requires_grad for p in locator.parameters()) and not locating.train(
+            locator, sampling(good, None, settings.turning), settings,
             out / "locator.safetensors", device, until):
         stopped()
         return
-    still[0].requires_grad_(False)
+    locator.requires_grad_(False)  # what it finds is an input once it has learnt
     some, video = foreseeing(settings), family != "twin"
     # the actions of the rows that are not to be foreseen must be known: they have nothing else
     sampler = sampling(training_rows, latents, settings.turning, some if video else 0)
