@@ -205,6 +205,21 @@ def test_a_robot_on_another_machine_is_not_cut_off_by_the_loopback_profile():
     assert "127.0.0.1" in profiles[0] and "127.0.0.1" not in profiles[1]
 
 
+@pytest.mark.parametrize("own_session", [True, False])
+def test_who_only_watches_steps_back_and_takes_no_neighbour_along(own_session):
+    group = Path("/proc/self/autogroup")
+    script = ("from wm_ros import environment; from pathlib import Path; import os\n"
+              "before = os.nice(0); environment.step_back(); print(os.nice(0) - before)\n"
+              f"if Path('{group}').exists(): print(Path('{group}').read_text())")
+    done = subprocess.run([sys.executable, "-c", script], cwd=paths.share(), text=True, check=True,
+                          capture_output=True, start_new_session=own_session)
+    niceness, *session = done.stdout.split()
+    assert int(niceness) == environment.STEP_BACK
+    if session:
+        assert int(session[-1]) == environment.STEP_BACK if own_session else (
+            group.read_text().split()[-1] == session[-1])
+
+
 def test_robot_descriptions_are_found_and_missing_ones_named(tmp_path, monkeypatch):
     (tmp_path / "my_robot" / "urdf").mkdir(parents=True)
     (tmp_path / "my_robot" / "urdf" / "arm.urdf").write_text("<robot/>")

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import MutableMapping
+from contextlib import suppress
+from pathlib import Path
 
 from wm_ros.paths import config
+
+STEP_BACK = 10  # niceness
 
 
 def prepare(env: MutableMapping[str, str] | None = None, reach: str = "LOCALHOST") -> None:
@@ -25,6 +29,19 @@ def prepare(env: MutableMapping[str, str] | None = None, reach: str = "LOCALHOST
     env.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(config(profile)))
     if not env.get("DISPLAY"):
         env.setdefault("MUJOCO_GL", "egl")
+
+
+def step_back() -> None:
+    """Let this process, which only watches, leave the processor to those that drive the arm.
+
+    Call it before there are other threads; what they start inherits it. Linux weighs sessions
+    against each other (``sched_autogroup_enabled``, see sched(7)), so that niceness alone changes
+    nothing for a process with a session of its own; one in somebody else's leaves that as it is.
+    """
+    os.nice(STEP_BACK)
+    if os.getsid(0) == os.getpid():
+        with suppress(OSError):  # a kernel without it
+            Path("/proc/self/autogroup").write_text(str(STEP_BACK))
 
 
 def begin_worker() -> None:

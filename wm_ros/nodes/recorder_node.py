@@ -122,6 +122,7 @@ def record(
     :raises UserError: the folder exists, or the disk is full (what was written stays readable)
     """
     environment.prepare()
+    environment.step_back()
     stop = False
 
     def end(*_: object) -> None:

@@ -24,6 +24,7 @@ from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from wm_ros import environment
 from wm_ros.action import ExecuteInstruction
 from wm_ros.bridge import images, markers, observations, poses, rollouts, solids
 from wm_ros.errors import UserError
@@ -232,6 +233,7 @@ class ViewNode(Node):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node until a signal."""
+    environment.step_back()
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())
