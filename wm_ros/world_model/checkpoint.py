@@ -16,6 +16,7 @@ from wm_ros.errors import UserError
 from wm_ros.files import whole, write_text
 
 FORMAT = 1
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a node reads it while an arm waits
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder} is no checkpoint: it has no config.yaml; "
                         "train one with `wm train`, or name a folder under checkpoints/.")
     try:
-        config = yaml.safe_load(path.read_text())
+        config = yaml.load(path.read_text(), Loader=LOADER)
     except (yaml.YAMLError, UnicodeDecodeError):
         config = None
     if not isinstance(config, dict) or "family" not in config or "network" not in config:
