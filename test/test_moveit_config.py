@@ -15,6 +15,7 @@ import yaml
 
 from wm_ros import moveit_config
 from wm_ros.errors import UserError
+from wm_ros.paths import resolved
 from wm_ros.robot import Controllers, RobotConfig, load_robot
 
 
@@ -95,6 +96,17 @@ def test_moveit_gets_meshes_that_are_there_and_files_name_no_machine(name: str) 
                           for mesh in meshes)
     assert not [text for text in moveit_config.files(robot, whole=True).values()
                 if "file://" in text or str(Path.home()) in text or "site-packages" in text]
+
+
+@pytest.mark.parametrize("where", ["whole", "beside"])
+def test_moveit_finds_meshes_that_are_named_by_a_plain_path(where: str, tmp_path: Path) -> None:
+    (tmp_path / "meshes").mkdir()
+    mesh = tmp_path / "meshes" / "hand 1.stl"
+    mesh.touch()
+    told = mesh if where == "whole" else mesh.relative_to(tmp_path)
+    text = f"<robot><mesh filename='{told}'/><plugin filename=\"libgz.so\"/></robot>"
+    found = ElementTree.fromstring(resolved(text, tmp_path))
+    assert [e.get("filename") for e in found] == [mesh.as_uri(), "libgz.so"]
 
 
 def test_a_tool_that_the_urdf_lacks_is_added_where_it_is(robot: RobotConfig,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HELP = "Wait until the running nodes are ready, have an instruction done, and say how it ended."
 NODES = ("perception", "imagination", "planning", "monitor")
 GONE = 10.0  # s without the planning node after which nobody waits for its answer
-TRULY_DONE = 3.0  # s after which a task that the simulator finds done ends an undecided run
+TRULY_DONE = 8.0  # s after which a task that the simulator finds done ends an undecided run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -50,7 +50,7 @@ def description(robot: RobotConfig) -> str:
 
     MoveIt passes over meshes that it cannot find, and an arm without any collides with nothing.
     """
-    return resolved(urdf(robot))
+    return resolved(urdf(robot), robot.urdf_path.parent)
 
 
 def srdf(robot: RobotConfig) -> str:

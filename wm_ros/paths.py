@@ -76,17 +76,21 @@ def robot_data(package_url: str) -> Path:
                     f"(pip install {package}) or name its parent folder in WM_ROBOT_DATA.")
 
 
-def resolved(description: str) -> str:
-    """A robot description whose ``package://`` files are found by programs that lack the package.
+def resolved(description: str, folder: Path) -> str:
+    """A robot description whose files are found by programs that know neither its packages nor
+    where it lies: each as a ``file://`` URL, the only form of a path that all of them read.
 
-    Files that are not on this machine keep their URL.
+    Files that are not on this machine stay as they are written.
+
+    :param folder: of the description, from which plain paths lead on
     """
     def file(found: re.Match[str]) -> str:
         try:
-            return robot_data(found.group()).resolve().as_uri()
+            path = folder / robot_data(found.group())
         except UserError:
             return found.group()
-    return re.sub(r"package://[^\"'<>\s]+", file, description)
+        return path.resolve().as_uri() if path.is_file() else found.group()
+    return re.sub(r"package://[^\"'<>\s]+|(?<=filename=[\"'])(?!\w+://)[^\"']+", file, description)
 
 
 def package_dirs(package_url: str) -> list[Path]:

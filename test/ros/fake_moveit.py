@@ -92,6 +92,11 @@ class Monitor:
     def read_only(self) -> Iterator[Monitor]:
         yield self
 
+    read_write = read_only
+
+    def remove_all_collision_objects(self) -> None:
+        self.planner.clear()
+
     def is_state_colliding(self, robot_state: RobotState, joint_model_group_name: str,
                            verbose: bool = False) -> bool:
         return self.planner.in_collision(robot_state.q)
@@ -172,7 +177,7 @@ class MoveItPy:
     def __init__(self, node_name: str = "moveit_py", name_space: str = "",
                  launch_params_filepaths: Any = (), config_dict: Any = None,
                  provide_planning_service: bool = True, remappings: Any = None) -> None:
-        self.config = config_dict
+        self.config, self.remappings = config_dict, remappings
         self.planner = Planner(ROBOT, 0.0)
         self.monitor, self.manager = Monitor(self.planner), Manager()
         self.component = Component(self.planner)

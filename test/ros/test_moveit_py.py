@@ -36,9 +36,9 @@ class Node(WmNode):
     """Only the parameters of the planning node, with some set."""
 
     def __init__(self, **values: Any) -> None:
-        super().__init__("planning", (*TOPICS, *(
+        super().__init__("planning", tuple(
             Parameter(p.name, values.get(p.name, p.default), p.description)
-            for p in (*PLANNING, *SAFETY))))
+            for p in (*TOPICS, *PLANNING, *SAFETY)))
 
 
 @pytest.fixture
@@ -98,8 +98,37 @@ def test_unknown_planner_is_one_sentence(node: Any) -> None:
 
 def test_moveit_py_gets_the_robots_own_configuration(body: Any) -> None:
     config = body._moveit.config
-    assert config["planning_scene_monitor_options"]["joint_state_topic"] == "/joint_states"
+    assert body._moveit.remappings is None
     assert config["robot_description_kinematics"][fake_moveit.ROBOT.planning_group]
+
+
+def test_moveit_py_hears_the_robots_own_joint_states(node: Any,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_moveit.install(monkeypatch)
+    made = make_body(node(**{"planner": "moveit_py", "topics.joint_states": "/arm/states"}))
+    assert made._moveit.remappings == {"joint_states": "/arm/states"}  # type: ignore[attr-defined]
+
+
+def test_a_node_that_is_set_up_anew_keeps_the_one_moveit_and_no_obstacle(
+        body: Any, node: Any) -> None:
+    assert body._change_scene(wall(), StopFlag())
+    again: Any = make_body(body.node)
+    assert again._moveit is body._moveit and not again._moveit.planner.scene.objects
+    other = node(**{"planner": "moveit_py", "topics.joint_states": "/arm/states"})
+    with pytest.raises(UserError, match="start it again"):
+        make_body(other)
+
+
+def test_moveit_that_cannot_be_set_up_is_one_sentence(node: Any,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_moveit.install(monkeypatch)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("Unable to configure planning scene monitor")
+
+    monkeypatch.setattr(fake_moveit.MoveItPy, "__init__", refuse)
+    with pytest.raises(UserError, match="planning scene monitor.*log"):
+        make_body(node(planner="moveit_py"))
 
 
 def test_free_lines_are_followed_to_their_end(body: Any) -> None:

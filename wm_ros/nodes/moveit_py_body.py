@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -59,6 +62,35 @@ ENDS = {  # what MoveIt's ExecutionStatus says of a motion that has ended
     "TIMED_OUT": MoveItErrorCodes.TIMED_OUT}
 
 
+_STARTED: list[tuple[moveit_config.Tree, str, MoveItPy]] = []  # none or one
+
+
+def started(parameters: moveit_config.Tree, joint_states: str) -> MoveItPy:
+    """This process's MoveIt, with an empty scene; there is one, since one that ends shuts ROS
+    down for all.
+
+    :param joint_states: topic
+    :raises UserError: no joint states come, or the settings are not those that it was started with
+    """
+    if not _STARTED:
+        # which topic it listens to is no setting of MoveItCpp (2.12): a remapping is needed
+        mapped = {} if joint_states == "/joint_states" else {
+            "remappings": {"joint_states": joint_states}}
+        try:
+            made = MoveItPy(node_name="planning_moveit", config_dict=parameters, **mapped)
+        except RuntimeError as error:
+            raise UserError(f"MoveIt cannot be set up ({error}); its log says why.") from error
+        _STARTED.append((parameters, joint_states, made))
+        return made
+    *before, made = _STARTED[0]
+    if before != [parameters, joint_states]:
+        raise UserError("moveit_py keeps the settings that it was started with; end the planning "
+                        "node and start it again.")
+    with made.get_planning_scene_monitor().read_write() as scene:
+        scene.remove_all_collision_objects()
+    return made
+
+
 class _Running:
     """A motion that runs in a worker thread, as the handle of a `Goal`."""
 
@@ -75,10 +107,9 @@ class MoveItPyBody(MoveItBody):
 
     def __init__(self, node: WmNode) -> None:
         parameters = moveit_config.parameters(node.robot, moveit_cpp=True)
-        options = parameters["planning_scene_monitor_options"]
-        options["joint_state_topic"] = node.text("topics.joint_states")
         parameters["use_sim_time"] = bool(node.value("use_sim_time"))
-        self._moveit = MoveItPy(node_name="planning_moveit", config_dict=parameters)
+        self._moveit = started(parameters, node.text("topics.joint_states"))
+        self._turn = threading.Lock()  # who waits for MoveIt's own lock keeps Python from all
         self._model: RobotModel = self._moveit.get_robot_model()
         self._monitor: PlanningSceneMonitor = self._moveit.get_planning_scene_monitor()
         self._manager: TrajectoryExecutionManager = (
@@ -108,12 +139,18 @@ class MoveItPyBody(MoveItBody):
         return known
 
     def _change_scene(self, scene: PlanningScene, stop: StopFlag) -> bool:
-        taken = [self._monitor.process_collision_object(collision_object_msg=item)
-                 for item in scene.world.collision_objects]
-        taken += [self._monitor.process_attached_collision_object(
-            attached_collision_object_msg=item)
-            for item in scene.robot_state.attached_collision_objects]
+        with self._turn:
+            taken = [self._monitor.process_collision_object(collision_object_msg=item)
+                     for item in scene.world.collision_objects]
+            taken += [self._monitor.process_attached_collision_object(
+                attached_collision_object_msg=item)
+                for item in scene.robot_state.attached_collision_objects]
         return all(taken)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Scene]:
+        with self._turn, self._monitor.read_only() as scene:
+            yield scene
 
     # --- planning
     def plan(self, start: np.ndarray, waypoints: list[Pose], stop: StopFlag,
@@ -125,7 +162,7 @@ class MoveItPyBody(MoveItBody):
         """
         stop.check()
         self._make_way(start, waypoints, stop)
-        with self._monitor.read_only() as scene:
+        with self._reading() as scene:
             state = self._state_at(start, scene.current_state)
             positions, fraction = self._follow(state, start, waypoints, scene if check else None)
         if fraction <= 0.0 and check and self.node.value("detours"):
@@ -176,7 +213,7 @@ class MoveItPyBody(MoveItBody):
         """A path within the limits (time-optimal, TOTG); None where that fails."""
         raw = joints.JointPath(self.robot.arm_joints, NOMINAL * np.arange(len(positions)),
                                np.array(positions), None, None)
-        with self._monitor.read_only() as scene:
+        with self._reading() as scene:
             state = self._state_at(start, scene.current_state)
         trajectory = RobotTrajectory(self._model)
         trajectory.joint_model_group_name = self.robot.planning_group
@@ -193,7 +230,7 @@ class MoveItPyBody(MoveItBody):
 
     def _around(self, start: np.ndarray, goal: Pose) -> joints.JointPath | None:
         """A way that the planning component's sampling planner finds, None if there is none."""
-        with self._monitor.read_only() as scene:
+        with self._reading() as scene:
             state = self._state_at(start, scene.current_state)
         self._component.set_start_state(robot_state=state)
         target = PoseStamped(pose=poses.to_pose(goal))

@@ -95,7 +95,7 @@ class SimulationNode(WmNode):
         self._contacts_out = topic(UInt32, "/wm/furniture_contacts", qos.LATCHED)
         self._furniture_out = topic(PlanningScene, "/wm/furniture", qos.LATCHED)
         self._description_out = topic(String, "/robot_description", qos.LATCHED)
-        self._description_out.publish(String(data=resolved(urdf)))
+        self._description_out.publish(String(data=resolved(urdf, self.robot.urdf_path.parent)))
 
     def _serve(self, loop: Loop) -> None:
         self._arm, self._gripper = ArmServer(self, loop), GripperServer(self, loop)

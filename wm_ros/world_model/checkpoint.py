@@ -26,7 +26,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder} is no checkpoint: it has no config.yaml; "
                         "train one with `wm train`, or name a folder under checkpoints/.")
     try:
-        config = yaml.load(path.read_text(), Loader=LOADER)
+        config = LOADER(path.read_text()).get_single_data()
     except (yaml.YAMLError, UnicodeDecodeError):
         config = None
     if not isinstance(config, dict) or "family" not in config or "network" not in config:
