@@ -8,7 +8,7 @@ from wm_ros import moveit_config
 from wm_ros.launching.actions import declare, later, values
 from wm_ros.launching.arguments import ROOM
 from wm_ros.launching.gazebo import need, robot_name
-from wm_ros.launching.system import real_time
+from wm_ros.launching.system import own_topics, real_time
 from wm_ros.robot import load_robot
 
 MOVEIT = ("moveit_ros_move_group", "moveit_planners_ompl", "moveit_kinematics",
@@ -24,8 +24,11 @@ def start(context):
     for name in ("robot_description", "robot_description_semantic"):
         # else launch reads the XML as YAML
         parameters[name] = ParameterValue(parameters[name], value_type=str)
-    return [Node(package="moveit_ros_move_group", executable="move_group", name="move_group",
-                 output="screen", respawn=True, respawn_delay=1.0,
+    # Gazebo's world names its own topics; without a name, or its controller manager takes it too
+    states = own_topics(value["config"]).get("/joint_states") if value["sim"] != "gazebo" else None
+    return [Node(package="moveit_ros_move_group", executable="move_group", output="screen",
+                 respawn=True, respawn_delay=1.0,
+                 remappings=[("/joint_states", states)] if states else None,
                  parameters=[parameters, {"use_sim_time": not real_time(value)}])]
 
 

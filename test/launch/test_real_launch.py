@@ -281,6 +281,16 @@ def test_move_group_is_configured_from_the_robots_file(root: Path, ros_packages:
     assert robot.controllers.arm in read["moveit_simple_controller_manager.controller_names"]
     assert "use_sim_time" in read
     assert not [p for p in found if any("motion_node" in w for w in p.words)]
+    assert not [w for w in process.words if "__node" in w or "joint_states" in w]
+
+
+def test_move_group_hears_the_robots_own_joint_states(
+        root: Path, ros_packages: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("/**:\n  ros__parameters:\n    topics: {joint_states: /arm/states}\n")
+    found = started(root, "home", moveit="move_group", config=str(own))
+    (process,) = (p for p in found if getattr(p, "node_package", "") == "moveit_ros_move_group")
+    assert "/joint_states:=/arm/states" in process.words
 
 
 def test_replay_runs_the_command(root: Path, tmp_path: Path) -> None:

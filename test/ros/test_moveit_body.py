@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus
 from moveit_msgs.msg import MoveItErrorCodes, RobotTrajectory
-from moveit_msgs.srv import GetCartesianPath
+from moveit_msgs.srv import GetCartesianPath, GetPositionFK
 from rclpy.task import Future
+from trajectory_msgs.msg import JointTrajectoryPoint
 
 from wm_ros.bridge import joints, times
 from wm_ros.motion.kinematics import Kinematics
@@ -144,11 +145,31 @@ class CartesianPaths:
         """Nothing to do."""
 
 
+class ForwardKinematics(CartesianPaths):
+    """/compute_fk of a MoveIt that knows these links."""
+
+    srv_name = "/compute_fk"
+
+    def __init__(self, *links: str) -> None:
+        super().__init__(MoveItErrorCodes.SUCCESS)
+        self.links = links or (ROBOT.tcp_link,)
+
+    def call_async(self, request: Any) -> Future:
+        self.asked += 1
+        answer = GetPositionFK.Response()
+        known = set(request.fk_link_names) <= set(self.links)
+        answer.error_code.val = (MoveItErrorCodes.SUCCESS if known else
+                                 MoveItErrorCodes.INVALID_LINK_NAME)
+        future = Future()
+        future.set_result(answer)
+        return future
+
+
 def planning(service: CartesianPaths) -> MoveItBody:
     """A body without ROS whose MoveIt is ``service``."""
     body = object.__new__(MoveItBody)
     body.robot, body._planner, body._seen, body._state = ROBOT, service, None, None
-    body._answered, body._applied = False, None
+    body._answered, body._applied, body._forward = False, None, ForwardKinematics()
     body.node = SimpleNamespace(number=lambda _: 0.02, now=lambda: 1.0)  # type: ignore[assignment]
     return body
 
@@ -167,6 +188,43 @@ def test_what_is_set_up_wrongly_is_said_and_not_taken_for_an_obstacle(code: int,
         plan(planning(CartesianPaths(code)))
     path, fraction, reason = plan(planning(CartesianPaths(MoveItErrorCodes.GOAL_IN_COLLISION)))
     assert path is None and fraction == 0.0 and "in the way" in reason
+
+
+def test_a_move_group_that_would_end_at_the_tools_name_is_not_asked_for_a_path() -> None:
+    service = CartesianPaths(MoveItErrorCodes.GOAL_IN_COLLISION)
+    body = planning(service)
+    body._forward = ForwardKinematics("hand")
+    with pytest.raises(Stopped, match=f"no link {ROBOT.tcp_link}"):
+        plan(body)
+    assert not service.asked
+
+
+def test_the_start_of_a_path_names_the_arm_alone() -> None:
+    state = planning(CartesianPaths(0))._robot_state(np.array(ROBOT.home))
+    assert state.is_diff and tuple(state.joint_state.name) == ROBOT.arm_joints
+
+
+def test_a_path_that_moveit_could_not_time_is_said() -> None:
+    service = CartesianPaths(MoveItErrorCodes.SUCCESS)
+    service.fraction = 1.0
+    trajectory = service.solution.joint_trajectory
+    trajectory.joint_names = list(ROBOT.arm_joints)
+    trajectory.points = [JointTrajectoryPoint(positions=list(ROBOT.home)) for _ in range(3)]
+    with pytest.raises(Stopped, match="max_acceleration"):
+        plan(planning(service))
+
+
+def test_a_motion_is_told_to_end_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    goals: list[Any] = []
+    body = planning(CartesianPaths(0))
+    body.node = SimpleNamespace(tick=lambda: None)  # type: ignore[assignment]
+    body._plan_out = SimpleNamespace(publish=lambda _: None)  # type: ignore[assignment]
+    monkeypatch.setattr(body, "_send", lambda goal, _: goals.append(goal))
+    q = np.tile(ROBOT.home, (2, 1))
+    body.execute(joints.JointPath(ROBOT.arm_joints, np.array([0.0, 1.0]), q,
+                                  np.full(q.shape, 1e-6), None), StopFlag())
+    [first, last] = goals[0].trajectory.joint_trajectory.points
+    assert set(last.velocities) == {0.0} and set(first.velocities) == {1e-6}
 
 
 @pytest.mark.parametrize("gone", ["while it plans", "between two plans"])

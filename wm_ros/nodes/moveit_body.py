@@ -25,7 +25,12 @@ from moveit_msgs.msg import (
     PlanningSceneComponents,
     RobotState,
 )
-from moveit_msgs.srv import ApplyPlanningScene, GetCartesianPath, GetPlanningScene
+from moveit_msgs.srv import (
+    ApplyPlanningScene,
+    GetCartesianPath,
+    GetPlanningScene,
+    GetPositionFK,
+)
 from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
@@ -116,6 +121,7 @@ class MoveItBody:
         """MoveIt's services and actions."""
         node = self.node
         self._planner = node.create_client(GetCartesianPath, "/compute_cartesian_path")
+        self._forward = node.create_client(GetPositionFK, "/compute_fk")
         self._scene = node.create_client(ApplyPlanningScene, "/apply_planning_scene")
         self._scene_asker = node.create_client(GetPlanningScene, "/get_planning_scene")
         self._mover = ActionClient(node, ExecuteTrajectory, "/execute_trajectory")
@@ -294,6 +300,9 @@ class MoveItBody:
                   f"({CODES.get(code, code)}); something is in the way or out of reach.")
         if not answer.solution.joint_trajectory.points or answer.fraction <= 0.0:
             return None, 0.0, reason
+        if _untimed(answer.solution.joint_trajectory):
+            raise _Hopeless("MoveIt could not time the path; set has_acceleration_limits and "
+                            "max_acceleration for each joint in its joint_limits.yaml.")
         path = moveit.from_trajectory(answer.solution, self.robot.arm_joints)
         return self._slowed(path), float(answer.fraction), reason
 
@@ -306,11 +315,21 @@ class MoveItBody:
         with self._obstacles_kept():
             if self._answered and not self._planner.service_is_ready():
                 raise UserError(f"Nobody serves {self._planner.srv_name} any more.")
+            if not self._answered and self._forward.service_is_ready():
+                self._check_tool(stop)
             # only who has just been started loses an answer; later one lost is a crash
             answer = call(self._planner, request, stop, 3.0,
                           repeat=math.inf if self._answered else 1.5)
         self._answered = True
         return answer  # type: ignore[no-any-return]
+
+    def _check_tool(self, stop: StopFlag) -> None:
+        """Let a MoveIt that lacks the tool's link say so: asked for a path to it, it would end."""
+        request = GetPositionFK.Request(fk_link_names=[self.robot.tcp_link])
+        request.robot_state.is_diff = True
+        code = int(call(self._forward, request, stop, 3.0, repeat=1.5).error_code.val)
+        if code == MoveItErrorCodes.INVALID_LINK_NAME:
+            raise _Hopeless(SETUPS[code].format(**vars(self.robot)))
 
     @contextmanager
     def _obstacles_kept(self) -> Iterator[None]:
@@ -329,17 +348,14 @@ class MoveItBody:
         return joints.stretched(path, excess * path.duration)
 
     def _robot_state(self, q: np.ndarray) -> RobotState:
-        names = self.robot.joints
-        finger = self.width_now() * self.robot.gripper.finger_scale
-        position = np.append(q, [finger] * len(self.robot.finger_joints))
-        stamp = times.stamp(self.now())
-        return RobotState(is_diff=True,
-                          joint_state=joints.to_joint_state(stamp, names, position))
+        """The arm alone: fingers stay as they are, and a MoveIt without any would end here."""
+        state = joints.to_joint_state(times.stamp(self.now()), self.robot.arm_joints, q)
+        return RobotState(is_diff=True, joint_state=state)
 
     def execute(self, path: joints.JointPath, stop: StopFlag) -> Goal:
         """Hand a path to MoveIt for execution."""
         goal = ExecuteTrajectory.Goal()
-        goal.trajectory.joint_trajectory = joints.to_trajectory(path)
+        goal.trajectory.joint_trajectory = _at_rest(joints.to_trajectory(path))
         self.touched = True
         self._plan_out.publish(goal.trajectory.joint_trajectory)
         self._goal = self._send(goal, stop)
@@ -396,6 +412,18 @@ class MoveItBody:
     def trace(self, entry: dict[str, Any]) -> None:
         """Publish when the stages of a segment happened, as JSON."""
         self._trace_out.publish(String(data=json.dumps(entry)))
+
+
+def _untimed(trajectory: JointTrajectory) -> bool:
+    points = trajectory.points
+    return len(points) > 1 and not times.seconds(points[-1].time_from_start)
+
+
+def _at_rest(trajectory: JointTrajectory) -> JointTrajectory:
+    """The same with no speed left at its end, which ros2_control refuses to the last bit."""
+    last = trajectory.points[-1]
+    last.velocities = [0.0] * len(last.velocities)
+    return trajectory
 
 
 def make_body(node: WmNode) -> MoveItBody:

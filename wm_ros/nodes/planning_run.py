@@ -271,9 +271,8 @@ class Run:
             stopped_elsewhere(self.stop, "the motion at MoveIt or at the controller")
         self._held_up += 1
         if self._held_up > self.settings.retries:
-            raise UserError("The arm could not follow its trajectory "
-                            f"({result.error_code.message or result.error_code.val}); something "
-                            "may block it.")
+            raise UserError(f"The arm could not follow its trajectory ({_reason(result)}); "
+                            "something may block it.")
         return False
 
     def _sleep_until(self, moment: float) -> None:
@@ -504,6 +503,13 @@ class Run:
         self.body.trace({"chunk": segment.chunk.id, "success": segment.chunk.success,
                          "grip": segment.grip, "stamps": segment.stamps,
                          "wall": time.time()})
+
+
+def _reason(result: Any) -> str:
+    """Why a motion ended early; move_group gives the code alone."""
+    code = result.error_code
+    known = code.val in set(ErrorCode)
+    return code.message or f"{ErrorCode(code.val).name if known else code.val}; see MoveIt's log"
 
 
 def _whole(fraction: float, lines: int) -> int:
