@@ -19,6 +19,8 @@ from wm_ros.sim.gazebo_robot import spawn_pose
 
 ARGUMENTS = (Argument("room", "home", "which room", ("home", "office")), *ROOM)
 TIME = {"use_sim_time": True}
+# s of wall time; the first pictures of a busy machine hold the simulation for long
+PATIENCE = ["--switch-timeout", "120", "--service-call-timeout", "130"]
 
 
 def server(folder, headless):
@@ -42,7 +44,7 @@ def start(context):
                             "-name", robot.name, *spawn_pose(robot)], parameters=[TIME])
     controllers = Node(package="controller_manager", executable="spawner", output="screen",
                        arguments=["joint_state_broadcaster", robot.controllers.arm,
-                                  robot.controllers.gripper], parameters=[TIME])
+                                  robot.controllers.gripper, *PATIENCE], parameters=[TIME])
     return [
         SetLaunchConfiguration("world_parameters", str(folder / "parameters.yaml")),
         server(folder, value["headless"] == "true"),

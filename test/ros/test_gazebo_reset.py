@@ -19,17 +19,23 @@ from wm_ros.nodes.supervisor import Supervisor
 from wm_ros.robot import load_robot
 from wm_ros.sim import gazebo_swap, world_command
 
-# the program `gz` as far as it is called here: it notes down what it is asked and says yes
+# the program `gz` as far as it is called here: it notes down what it is asked and answers
 GZ = '''#!/bin/sh
 printf '%s\\n' "$*" >> "{log}"
-echo "data: {answer}"
+case "$*" in
+*--info) echo "{info}" ;;
+*) {answer} ;;
+esac
 '''
+YES, NO = "echo data: true", "echo"
+SERVED = "Service providers [Address, Request Message Type, Response Message Type]:"
+MISSING = "No service providers on service"
 
 
-def put_gz(folder: Path, answer: str = "true") -> Path:
+def put_gz(folder: Path, answer: str = YES, info: str = SERVED) -> Path:
     folder.mkdir(exist_ok=True)
     program, log = folder / "gz", folder / "calls"
-    program.write_text(GZ.format(log=log, answer=answer))
+    program.write_text(GZ.format(log=log, answer=answer, info=info))
     program.chmod(0o755)
     return log
 
@@ -47,13 +53,19 @@ def names(folder: Path) -> set[str]:
     return {str(m.get("name")) for m in root.iter("model")} - {"scene_camera"}
 
 
-def test_every_model_is_replaced_and_the_camera_stays(worlds: list[Path]) -> None:
+@pytest.mark.parametrize("ending", ["/blocking", ""])
+def test_every_model_is_replaced_and_the_camera_stays(worlds: list[Path], ending: str) -> None:
     calls: list[tuple[str, str, str]] = []
-    gazebo_swap.swap("home", *worlds, call=lambda *c: calls.append(c))
-    removed = [c for c in calls if c[0] == "/world/home/remove"]
+
+    def call(*words: str) -> bool:
+        calls.append(words)
+        return "create" in words[0]  # whoever removed a model before is not minded
+
+    gazebo_swap.swap("home", *worlds, call=call, served=lambda name: bool(ending))
+    removed = [c for c in calls if c[0] == f"/world/home/remove{ending}"]
     assert {c[2] for c in removed} == {f'name: "{n}" type: MODEL' for n in names(worlds[0])}
     (created,) = (c for c in calls if c not in removed)
-    assert calls[-1] == created and created[:2] == ("/world/home/create_multiple",
+    assert calls[-1] == created and created[:2] == (f"/world/home/create_multiple{ending}",
                                                     "gz.msgs.EntityFactory_V")
     for name in names(worlds[1]):
         file = worlds[1] / "models" / f"{name}.sdf"
@@ -63,14 +75,27 @@ def test_every_model_is_replaced_and_the_camera_stays(worlds: list[Path]) -> Non
 
 
 def test_gazebos_no_is_said_in_one_sentence(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put_gz(tmp_path / "bin", "false")
+        tmp_path: Path, worlds: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    put_gz(tmp_path / "bin", NO)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    with pytest.raises(UserError, match="Gazebo refused /world/home/remove"):
-        gazebo_swap.gz_call("/world/home/remove", "gz.msgs.Entity", 'name: "x" type: MODEL')
+    with pytest.raises(UserError, match="Gazebo refused /world/home/create_multiple/blocking"):
+        gazebo_swap.swap("home", *worlds)
+    for words in ("echo Service call timed out >&2", "echo Service call failed"):
+        put_gz(tmp_path / "bin", words)
+        with pytest.raises(UserError, match="/world/home/remove .*is it running with this room"):
+            gazebo_swap.gz_call("/world/home/remove", "gz.msgs.Entity", 'name: "x" type: MODEL')
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     with pytest.raises(UserError, match="gz is not found"):
         gazebo_swap.gz_call("/world/home/remove", "gz.msgs.Entity", 'name: "x" type: MODEL')
+
+
+def test_an_older_gazebo_is_asked_by_the_plain_names(
+        tmp_path: Path, worlds: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    log = put_gz(tmp_path / "bin", YES, MISSING)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    gazebo_swap.swap("home", *worlds)
+    asked = [line for line in log.read_text().splitlines() if "--req" in line]
+    assert asked and not any("blocking" in line for line in asked)
 
 
 @pytest.mark.ros

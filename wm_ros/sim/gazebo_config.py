@@ -76,8 +76,10 @@ def bridge(robot: RobotConfig) -> list[Tree]:
         *((f"/{finger}/contacts", f"/{finger}/contacts", "ros_gz_interfaces/msg/Contacts",
            "Contacts") for finger in _finger_links(robot)),
     ]
+    # contacts come at every physics step, whatever the sensor's rate: only for who listens
     return [{"ros_topic_name": ros, "gz_topic_name": gz, "ros_type_name": ros_type,
-             "gz_type_name": f"gz.msgs.{gz_type}", "direction": "GZ_TO_ROS"}
+             "gz_type_name": f"gz.msgs.{gz_type}", "direction": "GZ_TO_ROS",
+             **({"lazy": True} if gz_type == "Contacts" else {})}
             for ros, gz, ros_type, gz_type in entries]
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from wm_ros import moveit_config
 from wm_ros.motion.pose import Pose, rpy_from_rotation
 from wm_ros.motion.urdf import root_in_base
-from wm_ros.paths import resolved
 from wm_ros.robot import RobotConfig
 from wm_ros.sim.schema import Camera, Scene
 from wm_ros.sim.sdf_emitter import camera_sensor, sensor_pose
@@ -17,6 +16,9 @@ from wm_ros.sim.sdf_emitter import camera_sensor, sensor_pose
 JOINT_RATE = 25  # Hz of joint states and wrench, as in config/nodes.yaml
 WORLD = "world"  # the link that sdformat takes for Gazebo's world
 FINGER_FRICTION = 1.3
+# m; Gazebo's engine moves a joint that stands at a limit by no command, so the fingers' limits
+# lie that far outside of what they are commanded to
+FINGER_MARGIN = 0.001
 
 
 def robot_urdf(robot: RobotConfig, scene: Scene, controllers: Path) -> str:
@@ -28,7 +30,7 @@ def robot_urdf(robot: RobotConfig, scene: Scene, controllers: Path) -> str:
     :param scene: names the cameras
     :param controllers: YAML file that the controller manager reads
     """
-    root = ET.fromstring(resolved(moveit_config.urdf(robot)))
+    root = ET.fromstring(moveit_config.description(robot))
     _weigh_frames(root)
     link, place = root_in_base(root, robot.base_link)
     if link != WORLD:
@@ -117,6 +119,8 @@ def _force_torque(root: ET.Element, robot: RobotConfig) -> None:
     _text(sensor, "topic", "wrist/wrench")
     _text(sensor, "update_rate", JOINT_RATE)
     _text(sensor, "always_on", "true")
+    # else the messages name the sensor, which TF does not know; sdformat warns of the tag
+    _text(sensor, "gz_frame_id", robot.hand_link)
     element = ET.SubElement(sensor, "force_torque")
     _text(element, "frame", "child")
     _text(element, "measure_direction", "child_to_parent")
@@ -128,12 +132,14 @@ def _link(joint: ET.Element, end: str) -> str:
 
 
 def _fingers(root: ET.Element, robot: RobotConfig) -> None:
-    """Rubber on the fingers, their force limit, and a contact sensor on each."""
+    """Rubber on the fingers, their limits, and a contact sensor on each."""
     for name in robot.finger_joints:
         joint = next(j for j in root.findall("joint") if j.get("name") == name)
         limit = joint.find("limit")
         assert limit is not None
         limit.set("effort", f"{robot.gripper.max_effort:g}")
+        for end, margin in (("lower", -FINGER_MARGIN), ("upper", FINGER_MARGIN)):
+            limit.set(end, _numbers((float(limit.get(end, "0")) + margin,)))
         finger = _link(joint, "child")
         gazebo = _gazebo(root, finger)
         for tag in ("mu1", "mu2"):

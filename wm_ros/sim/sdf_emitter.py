@@ -267,6 +267,7 @@ def world_xml(scene: Scene) -> str:
     _add(look, "ambient", (scene.ambient,) * 3 + (1.0,))
     _add(look, "background", (0.75, 0.82, 0.88, 1.0))
     _add(look, "shadows", "true")
+    _add(look, "grid", "false")
     for number, light in enumerate(scene.lights):
         _light(world, light, number)
     for furniture in scene.furnishings:
