@@ -188,6 +188,17 @@ def test_imagine_writes_a_strip_and_its_errors(model: Path, tmp_path: Path, caps
     assert "now, imagined after 0.8 s, what then happened, imagined after 1.6 s" in told
 
 
+def test_imagine_refuses_a_family_that_draws_nothing_and_keeps_the_earlier_report(
+        tmp_path: Path, capsys) -> None:
+    make_jepa(tmp_path / "jepa")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "imagined.json").write_text("{}")
+    assert main(["imagine", TASK, "--model", str(tmp_path / "jepa"),
+                 "--out", str(tmp_path / "out")]) == 2
+    assert "imagines no frames: choose a model of the family video" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.glob("out*")] == ["out"]
+
+
 def test_bench_measures_a_model_and_a_part_that_fails_does_not_end_the_others(
         model: Path, tmp_path: Path, monkeypatch) -> None:
     out = tmp_path / "new" / "bench.json"

@@ -22,7 +22,7 @@ def test_no_page_quotes_other_scores_than_the_file(root: Path, folder: str) -> N
 def test_a_second_split_stands_beside_the_first(tmp_path: Path) -> None:
     row = {"successes": 1, "trials": 2, "interval": [0.1, 0.9], "seconds": None}
     summary = {"tasks": {"a": row}, "mean": 0.5, "candidates": 1, "first_seed": 100,
-               "act_ms_p50": 1.0, "act_ms_p95": 2.0,
+               "act_ms_p50": 1.0, "act_ms_p95": 2.0, "precision": "float32",
                "open_loop": {"horizons": {}, "moments": 1,
                              "other": {"image": [3, 4], "things": [0, 0]},
                              "action_mm": {"policy": 1.0, "inverse": 2.0, "stay": 3.0}},
@@ -32,6 +32,7 @@ def test_a_second_split_stands_beside_the_first(tmp_path: Path) -> None:
         path = scores.record(summary | {"split": split}, tmp_path, "abc", {"cpu": "x"})
     kept = json.loads(path.read_text())
     assert set(kept) == {"held_out", "novel"} and "bins" not in kept["novel"]["calibration"]
+    assert kept["novel"]["precision"] == "float32"
     assert "| a | 1/2 | 10-90 % |  | 1/2 |" in scores.tables(kept)["table"]
 
 

@@ -9,10 +9,12 @@ from math import hypot
 import mujoco
 import numpy as np
 import pytest
+import yaml
 from hand import robot, simulator
 
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose, quaternion_from_rotvec
+from wm_ros.sim.kinds import _load as read_kind
 from wm_ros.sim.kinds import kinds
 from wm_ros.sim.mujoco_emitter import FURNITURE, ROBOT, THING
 from wm_ros.sim.placement import Footprint, overlap
@@ -36,6 +38,17 @@ def test_there_are_at_least_25_kinds_and_each_fits_the_gripper():
         low, high = kind.extent()
         assert low[2] == pytest.approx(0.0, abs=2e-3), f"{kind.name} does not stand on its base"
         assert kind.grasp.position[2] >= 0.012, f"{kind.name}: fingertips would hit the table"
+
+
+@pytest.mark.parametrize("where", ["colors: [red, BAD]", "held_out_colors: [BAD]",
+                                   "parts: [{sphere: [0.02], color: BAD}]"])
+def test_a_colour_outside_the_palette_is_refused_with_the_known_words(tmp_path, where):
+    path = tmp_path / "candle.yaml"
+    good = {"rooms": [], "mass": 0.1, "colors": ["red"], "parts": [{"sphere": [0.02]}],
+            "grasp": {"position": [0, 0, 0.02], "yaw": [], "width": 0.04}}
+    path.write_text(yaml.safe_dump(good | yaml.safe_load(where.replace("BAD", "turquoise"))))
+    with pytest.raises(UserError, match="'turquoise'.*teal, brown"):
+        read_kind(path)
 
 
 @pytest.mark.parametrize("room", ROOMS)

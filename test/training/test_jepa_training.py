@@ -55,6 +55,8 @@ def test_a_run_that_was_stopped_goes_on_and_ships_a_checkpoint(data, tmp_path):
     assert train.run(arguments(data, tmp_path, "--steps", "3")) == 0
     assert int(read_tensors(tmp_path / "state.safetensors")["step"]) == 3
     assert train.run(arguments(data, tmp_path, "--steps", "6")) == 0
+    steps = [line.split(",")[1] for line in (tmp_path / "log.csv").read_text().splitlines()]
+    assert steps == ["step", "3", "6"], "it grows"
     assert int(read_tensors(tmp_path / "state.safetensors")["step"]) == 6
     model = load_model(tmp_path)
     assert model.spec.family == "jepa" and len(model.tasks) == 2

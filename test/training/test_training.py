@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import dataclasses
 import errno
 import shutil
@@ -85,6 +86,7 @@ def arguments(data: Path, out: Path, **more) -> argparse.Namespace:
 def test_a_run_that_was_stopped_goes_on_and_ships_a_checkpoint(data, tmp_path):
     assert train.run(arguments(data, tmp_path, processes=1, steps=6)) == 0
     assert int(read_tensors(tmp_path / "state.safetensors")["step"]) == 6
+    first = (tmp_path / "log.csv").read_text()
     # what is calibrated stays until the network learns on
     card = read_config(tmp_path)
     card["scales"]["success"] = [0.5, 0.1]
@@ -94,6 +96,12 @@ def test_a_run_that_was_stopped_goes_on_and_ships_a_checkpoint(data, tmp_path):
     assert train.run(arguments(data, tmp_path, processes=1, steps=9)) == 0
     assert "success" not in read_config(tmp_path)["scales"]
     assert int(read_tensors(tmp_path / "state.safetensors")["step"]) == 9
+    log = (tmp_path / "log.csv").read_text()
+    assert log.startswith(first) and len(log) > len(first), "it grows and is never written anew"
+    rows = list(csv.DictReader(log.splitlines()))
+    assert [int(r["step"]) for r in rows if r["stage"] == "train"] == [6, 9]
+    assert {"tokeniser", "locator", "foresight", "renderer"} < {r["stage"] for r in rows}
+    assert all(float(r["action"]) > 0 for r in rows if r["stage"] == "train")
     model = load_model(tmp_path)
     assert set(model.tasks) == {"put_mug_on_tray", "open_drawer"}
     assert not list(tmp_path.glob("*.part*"))
@@ -225,6 +233,20 @@ def test_data_without_a_demonstration_are_refused_before_anything_is_trained(tmp
         writer.merge()
     with pytest.raises(UserError, match="demonstrations"):
         train.run(arguments(tmp_path / "set", tmp_path / "out"))
+    assert [path.name for path in (tmp_path / "out").glob("[!.]*")] == ["cache"]
+
+
+@pytest.mark.parametrize("family", ["video", "twin"])
+def test_data_without_depth_are_refused_before_anything_is_trained(tmp_path, family):
+    writer = DatasetWriter(tmp_path / "set")
+    for seed in range(4):
+        one = episode("open_drawer", seed)
+        one.depth[:] *= seed != 2  # as `wm convert` writes it where no topic gave it
+        writer.commit(one)
+    with writer.lock():
+        writer.merge()
+    with pytest.raises(UserError, match="1 of 4 episodes hold no depth.*record its topic"):
+        train.run(arguments(tmp_path / "set", tmp_path / "out", family=family))
     assert [path.name for path in (tmp_path / "out").glob("[!.]*")] == ["cache"]
 
 

@@ -203,7 +203,8 @@ def _of_one_robot(sources: Sequence[Path | str]) -> list[Dataset]:
     data = [Dataset(source) for source in sources]
     if len(robots := {told for d in data if (told := d.info.get("robot_type"))}) > 1:
         raise UserError(f"The data sets are of several robots ({', '.join(sorted(robots))}): "
-                        "train a model for each.")
+                        "train a model for each. The name is `name` in the robot's file: a Panda "
+                        "keeps `name: panda` in its own.")
     return data
 
 

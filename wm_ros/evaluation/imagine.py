@@ -13,6 +13,7 @@ from wm_ros.errors import UserError
 from wm_ros.evaluation import counterfactual
 from wm_ros.evaluation.arguments import AtLeast, Device
 from wm_ros.evaluation.closed_loop import to_observation
+from wm_ros.evaluation.costs import resting
 from wm_ros.evaluation.folders import for_report
 from wm_ros.evaluation.psnr import psnr
 from wm_ros.files import write_json
@@ -44,9 +45,18 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     model = load_model(args.model, args.device)
     env = TaskEnv(args.task, args.seed, "held_out", image_size=model.spec.image_size)
+    check_draws(args.model, model, env)
     with for_report(args.out, ("imagined.json", "imagined.png", "ways.png")):
         imagine(args, model, env)
     return 0
+
+
+def check_draws(name: str, model: WorldModel, env: TaskEnv) -> None:
+    """:raises UserError: if the model imagines no frames"""
+    now = to_observation(env.observe())
+    still = resting(now, 1, model.spec.horizon, model.spec.dt)
+    if model.imagine(model.observe(now), still, env.instruction).frames is None:
+        raise UserError(f"{name} imagines no frames: choose a model of the family video.")
 
 
 def imagine(args: argparse.Namespace, model: WorldModel, env: TaskEnv) -> None:
@@ -60,9 +70,7 @@ def imagine(args: argparse.Namespace, model: WorldModel, env: TaskEnv) -> None:
         state = model.observe(to_observation(env.observe()), state)
         chunks = model.act(state, env.instruction)
         imagined = model.imagine(state, chunks, env.instruction)
-        if imagined.frames is None:
-            raise UserError(f"{args.model} imagines no frames: choose a model of the family "
-                            "video.")
+        assert imagined.frames is not None
         present = state.observation.scene_rgb
         looks.append((state.observation, env.sim.state(), width))
         width = float(chunks.gripper[0, first - 1])

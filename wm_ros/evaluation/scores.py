@@ -30,6 +30,7 @@ def record(summary: dict[str, Any], folder: Path, commit: str, machine: dict[str
         "mean": summary["mean"], "candidates": summary["candidates"],
         "act_ms_p50": summary["act_ms_p50"], "act_ms_p95": summary["act_ms_p95"],
         "calibration": calibration, "open_loop": summary["open_loop"], "commit": commit,
+        "precision": summary["precision"],
         "machine": {k: machine[k] for k in ("cpu", "cores") if k in machine}}
     write_json(path, scores)
     return path

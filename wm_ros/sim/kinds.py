@@ -13,11 +13,12 @@ import yaml
 
 from wm_ros.errors import UserError
 from wm_ros.paths import config
-from wm_ros.sim.palette import paint
+from wm_ros.sim.palette import COLORS, paint
 from wm_ros.sim.schema import IDENTITY, Body, Container, Geom, Grasp, Material, Quat, Vec3
 from wm_ros.sim.shapes import bounds, dish, quat_rpy
 
 SHAPES = ("box", "cylinder", "sphere", "capsule", "ellipsoid")
+OWN_COLORS = ("main", "dark")  # of parts: the drawn one, and black
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ def _part(part: dict[str, Any], main: Material) -> list[Geom]:
     return [replace(geom, collide=part.get("collide", True), visible=part.get("visible", True))]
 
 
+def _colors(kind: Kind) -> list[str]:
+    parts = [part.get("color", "main") for part in kind.parts]
+    return [*kind.colors, *kind.held_out_colors, *(c for c in parts if c not in OWN_COLORS)]
+
+
 def _load(path: Path) -> Kind:
     try:
         data = yaml.safe_load(path.read_text())
@@ -70,6 +76,9 @@ def _load(path: Path) -> Kind:
             parts=tuple(data["parts"]), container=container,
             grasp=Grasp(tuple(grasp["position"]), tuple(grasp["yaw"]), float(grasp["width"])),
         )
+        if other := [word for word in _colors(kind) if word not in COLORS]:
+            raise UserError(f"{path} names a colour {other[0]!r}: use words of "
+                            f"wm_ros/sim/palette.py, {', '.join(COLORS)}.")
         if not np.isfinite(kind.extent()).all():
             raise ValueError("no parts")
         return kind

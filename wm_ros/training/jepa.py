@@ -21,6 +21,7 @@ from wm_ros.training.beginning import INITIAL, WEIGHTS, begun
 from wm_ros.training.config import check_seed, find, numbers, read
 from wm_ros.training.jepa_batches import Sequences, SequenceSampler
 from wm_ros.training.jepa_calibration import calibrate
+from wm_ros.training.log import JEPA, log
 from wm_ros.training.progress import Progress
 from wm_ros.training.sides import RULE, check_rows, choose, named, of_tasks, split
 from wm_ros.training.state import (
@@ -229,9 +230,10 @@ def optimise(model: Jepa, sampler: SequenceSampler, settings: JepaTraining, out:
              + settings.hand * parts["hand"]).backward()
             parallel.descend(model, optimizer)
             step += 1
-            if step % 10 == 0:
-                bar.update(step, note=" ".join(f"{k} {float(v.detach()):.3f}"
-                                               for k, v in parts.items()),
+            if step % 10 == 0 or step == settings.steps:
+                numbers = {k: float(v.detach()) for k, v in parts.items()}
+                log(out, "train", step, numbers, JEPA)
+                bar.update(step, note=" ".join(f"{k} {v:.3f}" for k, v in numbers.items()),
                            rate=share * settings.length * parallel.size())
             if pace.stops(step, lambda n: save_state(state, n, model, None, optimizer)):
                 break

@@ -21,6 +21,7 @@ from wm_ros.data.cache import EpisodeCache
 from wm_ros.training import ahead, parallel
 from wm_ros.training.batches import Looks, Sampler
 from wm_ros.training.config import TrainingConfig
+from wm_ros.training.log import EVERY, log
 from wm_ros.training.losses import masked
 from wm_ros.training.precision import autocast
 from wm_ros.training.progress import Progress
@@ -160,9 +161,10 @@ def train(locator: Locator, sampler: Sampler, settings: TrainingConfig, state: P
             found.total().backward()
             parallel.descend(locator, optimizer)
             step += 1
-            if step % 20 == 0:
-                told = " ".join(f"{k} {float(v.detach()):.3f}"
-                                for k, v in found._asdict().items())
+            if step % EVERY == 0 or step == settings.locator_steps:
+                numbers = {k: float(v.detach()) for k, v in found._asdict().items()}
+                log(state.parent, "locator", step, numbers)
+                told = " ".join(f"{k} {v:.3f}" for k, v in numbers.items())
                 bar.update(step, note=told, rate=share * parallel.size())
             if pace.stops(step, lambda n: save_state(state, n, locator, None, optimizer)):
                 break

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from wm_ros.training import ahead, parallel
 from wm_ros.training.batches import Batch, Sampler
 from wm_ros.training.config import Schedule, TrainingConfig
+from wm_ros.training.log import EVERY, log
 from wm_ros.training.precision import autocast
 from wm_ros.training.progress import Progress
 from wm_ros.training.state import Ema, Pace, draw_anew, load_state, save_state
@@ -56,8 +57,10 @@ def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, st
             step += 1
             ema.update(model, step)
             machine.stepped()
-            if step % 20 == 0:
-                told = " ".join(f"{k} {float(v.detach()):.3f}" for k, v in parts.items())
+            if step % EVERY == 0 or step == settings.steps:
+                numbers = {k: float(v.detach()) for k, v in parts.items()}
+                log(state.parent, title, step, numbers)
+                told = " ".join(f"{k} {v:.3f}" for k, v in numbers.items())
                 bar.update(step, note=f"{told}, {machine}", rate=share * parallel.size())
             if pace.stops(step, lambda n: save_state(state, n, model, ema, optimizer)):
                 break

@@ -36,7 +36,7 @@ def split(cache: EpisodeCache, share: float) -> tuple[np.ndarray, np.ndarray]:
                 held = more
     if held.all() or not held.any():
         raise UserError("These episodes are too few to train on and to hold one back: collect "
-                        "more with `wm collect`.")
+                        "more with `wm collect`, or record more (one bag a demonstration).")
     return cache.rows_of(np.flatnonzero(~held)), cache.rows_of(np.flatnonzero(held))
 
 
@@ -45,7 +45,8 @@ def of_tasks(cache: EpisodeCache, chosen: list[int], rows: np.ndarray) -> np.nda
     rows = rows[np.isin(cache.task[rows], chosen)]
     if not len(rows):
         raise UserError("The chosen tasks have too few episodes to train on and to hold one "
-                        "back: collect more with `wm collect`.")
+                        "back: collect more with `wm collect`, or record more (one bag a "
+                        "demonstration).")
     return rows
 
 
@@ -108,3 +109,20 @@ def check_rows(cache: EpisodeCache, tasks: str, share: float, imitate: bool,
         raise UserError("None of the episodes to train on shows its task done"
                         + (", or `unlabelled` hides all that do" if len(shown) else "")
                         + ": collect demonstrations with `wm collect`.")
+
+
+def check_depth(cache: EpisodeCache, tasks: str, family: str) -> None:
+    """Refuse episodes whose depth is all zeros, as `wm convert` writes it where no topic gave it.
+
+    :param tasks: those to train on
+    :raises UserError: with what to do
+    """
+    start = cache.arrays["episode_start"]
+    mine = np.flatnonzero(np.isin(cache.arrays["episode_task"], choose(cache, tasks)))
+    blind = sum(not cache.depth[[start[e], (start[e] + start[e + 1]) // 2,
+                                 start[e + 1] - 1]].any() for e in mine)
+    if blind:
+        raise UserError(f"{blind} of {len(mine)} episodes hold no depth of the scene camera, "
+                        f"without which the family {family} cannot see: record its topic "
+                        "(`scene_depth`) too and convert anew, leave these episodes out, or "
+                        "train with --family jepa.")

@@ -7,6 +7,7 @@ import json
 import math
 import time
 import zlib
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -25,11 +26,13 @@ from wm_ros.training import tokeniser as tokenising
 from wm_ros.training.batches import POSITION, QUATERNION, Sampler
 from wm_ros.training.beginning import CARD, INITIAL, WEIGHTS, begun
 from wm_ros.training.config import TrainingConfig, load
+from wm_ros.training.log import EVERY, log
 from wm_ros.training.loop import optimise
 from wm_ros.training.losses import losses
 from wm_ros.training.progress import Progress
 from wm_ros.training.sides import (
     RULE,
+    check_depth,
     check_rows,
     choose,
     demonstrations,
@@ -130,6 +133,7 @@ def run(args: argparse.Namespace) -> int:
                 cache = build_cache(args.data, cache_folder, depth=True, progress=bar.update)
             check_rows(cache, args.tasks, settings.validation_share,
                        settings.steps + settings.locator_steps > 0, settings.unlabelled)
+            check_depth(cache, args.tasks, family)
             note_run(args.out, this)
             if source:
                 begin_from(source, args.out)
@@ -257,6 +261,15 @@ def fit_codec(cache: EpisodeCache, rows: np.ndarray, network: VideoConfig) -> Ac
         chunk[..., :3], chunk[..., 3:7], state[:, POSITION], state[:, QUATERNION])))
 
 
+def telling(bar: Progress, out: Path, steps: int) -> Callable[[int, float], None]:
+    """What tells of a stage with a single loss."""
+    def tell(step: int, loss: float) -> None:
+        bar.update(step, note=f"loss {loss:.4f}")
+        if step % EVERY == 0 or step == steps:
+            log(out, bar.name, step, {"loss": loss})
+    return tell
+
+
 def prepare_tokeniser(out: Path, cache_folder: Path, cache: EpisodeCache, network: VideoConfig,
                       settings: TrainingConfig, rows: np.ndarray,
                       device: torch.device) -> tuple[Tokeniser, np.ndarray]:
@@ -267,7 +280,7 @@ def prepare_tokeniser(out: Path, cache_folder: Path, cache: EpisodeCache, networ
         with Progress("tokeniser", settings.tokeniser_steps, quiet=parallel.rank() > 0) as bar:
             tokenising.train(tokeniser, cache, rows, settings.tokeniser_steps,
                              settings.tokeniser_batch, settings.seed, device,
-                             lambda n, loss: bar.update(n, note=f"loss {loss:.4f}"))
+                             telling(bar, out, settings.tokeniser_steps))
         if parallel.rank() == 0:
             tokenising.save(tokeniser, out)
     parallel.barrier()
@@ -294,7 +307,7 @@ def prepare_renderer(out: Path, sampler: Sampler, settings: TrainingConfig, rows
     if not path.exists():
         with Progress("renderer", settings.renderer_steps, quiet=parallel.rank() > 0) as bar:
             rendering.train(renderer, tokeniser, sampler, rows, settings, device, imagine,
-                            lambda n, loss: bar.update(n, note=f"loss {loss:.4f}"))
+                            telling(bar, out, settings.renderer_steps))
         if parallel.rank() == 0:
             save_tensors(dict(renderer.state_dict()), path, torch.float16)
     parallel.barrier()
