@@ -214,7 +214,7 @@ def test_who_only_watches_steps_back_and_takes_no_neighbour_along(own_session):
     done = subprocess.run([sys.executable, "-c", script], cwd=paths.share(), text=True, check=True,
                           capture_output=True, start_new_session=own_session)
     niceness, *session = done.stdout.split()
-    assert int(niceness) == environment.STEP_BACK
+    assert int(niceness) == min(environment.STEP_BACK, 19 - os.nice(0))  # 19 is the end
     if session:
         assert int(session[-1]) == environment.STEP_BACK if own_session else (
             group.read_text().split()[-1] == session[-1])

@@ -11,7 +11,6 @@ from geometry_msgs.msg import WrenchStamped
 from tf2_msgs.msg import TFMessage
 
 from wm_ros.bridge import poses, times
-from wm_ros.bridge.links import told_by_arm
 from wm_ros.bridge.perception import Assembler
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose, quaternion_from_rotvec
@@ -81,10 +80,10 @@ def test_a_force_sensor_there_is_turned_as_tf_says(robot: RobotConfig) -> None:
 
 
 def test_the_arm_and_what_it_stands_on_need_no_tf(robot: RobotConfig) -> None:
-    told = told_by_arm(robot)
+    assembler = Assembler(robot, 96, 0.03, {})
+    told = assembler._told_by_arm
     assert {"stand", robot.base_link, robot.attach_link, robot.hand_link} <= told
     assert not {"head", EYE, "leftfinger"} & told
-    assembler = Assembler(robot, 96, 0.03, {})
     tell(assembler, "on_hand", robot.hand_link, Pose.of([0.0, 0.1, 0.0]), static=True)
     tell(assembler, "on_stand", "stand", Pose.of([0.0, 0.1, 0.0]), static=True)
     moved = HOME + 0.1

@@ -18,8 +18,10 @@ from visualization_msgs.msg import Marker
 
 from wm_ros.bridge import chunks, furniture, images, joints, markers, rollouts
 from wm_ros.motion.pose import Pose
+from wm_ros.msg import Surprise
 from wm_ros.nodes.node_list import nodes
 from wm_ros.nodes.ros_names import Name, Quality, record
+from wm_ros.nodes.shown import Words
 from wm_ros.nodes.visualization_node import VisualizationNode
 from wm_ros.robot import load_robot
 
@@ -185,6 +187,15 @@ def test_diagnostics_are_read_above_the_robot(node: VisualizationNode) -> None:
     node._hear_diagnostics(DiagnosticArray(status=[status]))
     node._draw_text()
     assert node._text_out[-1].markers[-1].text == "close the drawer"
+
+
+def test_the_surprise_of_a_past_instruction_is_not_shown() -> None:
+    words = Words()
+    words.hear_instruction(String(data="open the door"))
+    words.hear_surprise(Surprise(value=1.5))
+    assert "surprise 1.50" in list(words.lines(math.nan, 0.0, 1))
+    words.hear_instruction(String(data=""))
+    assert list(words.lines(math.nan, 0.0, 1)) == ["no instruction"]
 
 
 def test_drawing_does_not_silence_the_heartbeat(node: VisualizationNode) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
 from geometry_msgs.msg import WrenchStamped
@@ -12,12 +13,12 @@ from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
 
 from wm_ros.bridge import images, joints, observations, poses, times
-from wm_ros.bridge.links import told_by_arm
 from wm_ros.bridge.synchroniser import Synchroniser
 from wm_ros.bridge.transforms import TransformBuffer
 from wm_ros.errors import UserError
 from wm_ros.motion.kinematics import Kinematics
 from wm_ros.motion.pose import Pose, rotate
+from wm_ros.motion.urdf import link_poses
 from wm_ros.msg import Observation
 from wm_ros.robot import RobotConfig
 from wm_ros.sim.link_tree import LinkTree
@@ -52,7 +53,9 @@ class Assembler:
         self._rectified = rectified
         self.kinematics = Kinematics(robot)
         self._links = LinkTree(robot.urdf_path.read_text(encoding="utf-8")).links
-        self._told_by_arm = told_by_arm(robot)
+        # a link behind another joint, on a finger or on a head that pans, is not
+        self._told_by_arm = set(link_poses(ElementTree.parse(robot.urdf_path).getroot(),
+                                           robot.base_link, also=robot.arm_joints))
         self._buffer = TransformBuffer(tolerance=tolerance + 0.1)
         self._infos: dict[str, CameraInfo] = {}
         self._sequence = 0

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Container
 from pathlib import Path
 from xml.etree.ElementTree import Element, parse
 
@@ -12,16 +13,19 @@ import numpy as np
 from wm_ros.motion.pose import Array, Pose, quaternion_from_rpy
 
 
-def link_poses(urdf: Element, link: str, fixed: bool = True) -> dict[str, Pose]:
+def link_poses(urdf: Element, link: str, fixed: bool = True,
+               also: Container[str] = ()) -> dict[str, Pose]:
     """Poses (m) in a link's frame of all links that are joined to it, itself included.
 
     :param urdf: the description's root element
     :param fixed: joined by fixed joints alone; else by any, each of them at zero
+    :param also: names of other joints that count as fixed ones, at zero
     """
     near: dict[str, list[tuple[str, Pose]]] = defaultdict(list)
     for joint in urdf.findall("joint"):
         parent, child = joint.find("parent"), joint.find("child")
-        if parent is None or child is None or (fixed and joint.get("type") != "fixed"):
+        held = not fixed or joint.get("type") == "fixed" or joint.get("name") in also
+        if parent is None or child is None or not held:
             continue
         above, below, pose = parent.get("link", ""), child.get("link", ""), origin(joint)
         near[above].append((below, pose))

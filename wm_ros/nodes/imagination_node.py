@@ -96,12 +96,10 @@ class ImaginationNode(WmNode):
         import torch
 
         from wm_ros.world_model import load_model
-        from wm_ros.world_model.loading import takes
+        from wm_ros.world_model.loading import device_of, takes
         # the other cores carry the simulator, the planner and the sensors
         torch.set_num_threads(int(self.value("threads")) or max(1, (os.cpu_count() or 1) // 2))
-        device = self.text("device")
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = device_of(self.text("device"))
         options: dict[str, Any] = {name: int(self.value(name)) for name in
                                    ("action_steps", "video_steps") if self.value(name)}
         options |= {name: self.text(name) for name in ("proposer", "dreamer") if self.text(name)}

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +15,7 @@ from typing import Any
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import (
-    DurabilityPolicy,
-    HistoryPolicy,
-    QoSProfile,
-    ReliabilityPolicy,
-)
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 
 from wm_ros import environment
@@ -29,6 +24,7 @@ from wm_ros.data.bag import BagWriter
 from wm_ros.data.record import wanted
 from wm_ros.errors import UserError
 from wm_ros.nodes import qos
+from wm_ros.nodes.base import leave_with_supervisor
 
 LOOK_AROUND = 0.25  # s between two looks for new topics
 DEPTH = 200
@@ -82,12 +78,7 @@ def match(offers: list[Any]) -> QoSProfile:
     profiles = [offer.qos_profile for offer in offers]
     reliable = all(p.reliability == ReliabilityPolicy.RELIABLE for p in profiles)
     latched = all(p.durability == DurabilityPolicy.TRANSIENT_LOCAL for p in profiles)
-    return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST,
-        depth=DEPTH,
-        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
-    )
+    return qos.profile(DEPTH, reliable=reliable, latched=latched)
 
 
 def describe(offer: Any) -> dict[str, Any]:
@@ -123,31 +114,25 @@ def record(
     """
     environment.prepare()
     environment.step_back()
-    stop = False
-
-    def end(*_: object) -> None:
-        nonlocal stop
-        stop = True
-
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGTERM, end)
+    ending = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ending.set())
     writer = BagWriter(out)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     recorder = Recorder(writer, only, exclude)
     executor = SingleThreadedExecutor()
     executor.add_node(recorder)
     print(f"Recording to {out}; Ctrl-C ends it.", file=sys.stderr, flush=True)
-    parent = int(os.environ.get("WM_SUPERVISOR_PID", "0"))
     started = looked = time.monotonic()
     recorder.look_around()
     try:
-        while not stop and not recorder.problem:
+        while not ending.is_set() and not recorder.problem:
             executor.spin_once(timeout_sec=0.05)
             now = time.monotonic()
             if now - looked > LOOK_AROUND:
                 looked = now
                 recorder.look_around()
-                stop = stop or (parent > 0 and not _alive(parent))
+                leave_with_supervisor(ending)
             if seconds and now - started > seconds:
                 break
             writer.flush_if_due()
@@ -166,13 +151,3 @@ def record(
         )
     print(f"{out}: {writer.messages} messages.", file=sys.stderr)
     return 0
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from moveit_msgs.msg import CollisionObject, PlanningScene
+from std_msgs.msg import Bool, String
 from trajectory_msgs.msg import JointTrajectory
 
 from wm_ros.bridge import chunks, joints, rollouts
 from wm_ros.errors import UserError
 from wm_ros.motion.kinematics import Kinematics
 from wm_ros.motion.pose import Pose
-from wm_ros.msg import ActionChunk
+from wm_ros.msg import ActionChunk, Surprise
 from wm_ros.robot import RobotConfig
 
 MOVE, REMOVE = CollisionObject.MOVE, CollisionObject.REMOVE
@@ -128,6 +129,20 @@ class Words:
         self.surprise = math.nan
         self.stopped = False
         self._troubles: dict[str, tuple[str, float]] = {}
+
+    def hear_instruction(self, message: String) -> None:
+        """Another one, or its end: what surprised in it is past."""
+        self.instruction = message.data
+        if not message.data:
+            self.surprise = math.nan
+
+    def hear_surprise(self, message: Surprise) -> None:
+        """How far reality left what was imagined."""
+        self.surprise = float(message.value)
+
+    def hear_stopped(self, message: Bool) -> None:
+        """Whether the monitor holds the arm."""
+        self.stopped = bool(message.data)
 
     def hear_diagnostics(self, message: DiagnosticArray, now: float) -> None:
         """Note down what is wrong, and what no longer is."""

@@ -2,7 +2,6 @@
 """A page in the browser: robot and room, cameras, imagined frames, planned path, instruction."""
 from __future__ import annotations
 
-import math
 import signal
 import sys
 import threading
@@ -130,9 +129,9 @@ class ViewNode(Node):
                 ("/wm/planned_trajectory", JointTrajectory, self._draw_plan, qos.EVENT),
                 ("/wm/furniture", PlanningScene, self._obstacles.hear, qos.LATCHED),
                 ("/monitored_planning_scene", PlanningScene, self._obstacles.hear, qos.EVENT),
-                ("/wm/surprise", Surprise, self._hear_surprise, qos.EVENT),
+                ("/wm/surprise", Surprise, self._words.hear_surprise, qos.EVENT),
                 ("/wm/instruction", String, self._hear_words, qos.LATCHED),
-                ("/wm/stopped", Bool, self._hear_stopped, qos.LATCHED),
+                ("/wm/stopped", Bool, self._words.hear_stopped, qos.LATCHED),
                 ("/diagnostics", DiagnosticArray, self._hear_diagnostics, qos.EVENT)):
             heard = Heard(kind, draw, deque(maxlen=profile.depth))
             self._heard.append(heard)
@@ -212,20 +211,13 @@ class ViewNode(Node):
             self._drawn = now
             self._page.solids([*solids.from_objects(free), *solids.from_objects(held, held=True)])
 
-    def _hear_surprise(self, message: Surprise) -> None:
-        self._words.surprise = float(message.value)
-
     def _hear_words(self, message: String) -> None:
         if message.data and message.data != self._words.instruction:
             self._answer = ""
-        self._words.instruction = message.data
+        self._words.hear_instruction(message)
         if not message.data:
             self._candidates.forget()
-            self._words.surprise = math.nan
             self._paths_changed = True
-
-    def _hear_stopped(self, message: Bool) -> None:
-        self._words.stopped = bool(message.data)
 
     def _hear_diagnostics(self, message: DiagnosticArray) -> None:
         self._words.hear_diagnostics(message, time.monotonic())

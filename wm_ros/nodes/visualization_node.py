@@ -49,8 +49,8 @@ class VisualizationNode(WmNode):
         listen(PlanningScene, "/wm/furniture", self._hear_scene, qos.LATCHED)
         listen(PlanningScene, "/monitored_planning_scene", self._hear_scene, qos.EVENT)
         listen(String, "/wm/instruction", self._hear_words, qos.LATCHED)
-        listen(Surprise, "/wm/surprise", self._hear_surprise, qos.EVENT)
-        listen(Bool, "/wm/stopped", self._hear_stopped, qos.LATCHED)
+        listen(Surprise, "/wm/surprise", self._words.hear_surprise, qos.EVENT)
+        listen(Bool, "/wm/stopped", self._words.hear_stopped, qos.LATCHED)
         listen(DiagnosticArray, "/diagnostics", self._hear_diagnostics, qos.EVENT)
 
     def activate(self) -> None:
@@ -116,16 +116,10 @@ class VisualizationNode(WmNode):
 
     # --- words
     def _hear_words(self, message: String) -> None:
-        self._words.instruction = message.data
+        self._words.hear_instruction(message)
         if not message.data:  # what was imagined for it is past
             self._candidates.forget()
             self._changed = True
-
-    def _hear_surprise(self, message: Surprise) -> None:
-        self._words.surprise = float(message.value)
-
-    def _hear_stopped(self, message: Bool) -> None:
-        self._words.stopped = bool(message.data)
 
     def _hear_diagnostics(self, message: DiagnosticArray) -> None:
         self._words.hear_diagnostics(message, self.now())

@@ -272,7 +272,9 @@ class Draw:
         at = np.array(spec.at) + self.looks.uniform(-spec.jitter, spec.jitter, 3)
         target = np.array(spec.target) + self.looks.uniform(-spec.jitter, spec.jitter, 3)
         eye: Vec3 = tuple(at.tolist())  # type: ignore[assignment]
-        return Camera(spec.name, eye, _look(eye, tuple(target.tolist()), spec.on_hand),
+        # on the hand z points at the work, and the camera sits on the hand's +x
+        up = (1.0, 0.0, 0.0) if spec.on_hand else (0.0, 0.0, 1.0)
+        return Camera(spec.name, eye, look_at(eye, tuple(target.tolist()), up),
                       spec.fovy, spec.on_hand)
 
     def lights(self) -> tuple[Light, ...]:
@@ -286,20 +288,6 @@ class Draw:
             Light((0.3, -0.6, 2.0), (0.1, 0.4, -1.0), (lamp, lamp * warmth, lamp * warmth**2),
                   shadow=False),
         )
-
-
-def _look(eye: Vec3, target: Vec3, on_hand: bool) -> tuple[float, float, float, float]:
-    if not on_hand:
-        return look_at(eye, target)
-    # on the hand z points at the work: the picture's up is the hand's +x, where the camera sits
-    forward = np.subtract(target, eye)
-    forward = forward / np.linalg.norm(forward)
-    right = np.cross(forward, (1.0, 0.0, 0.0))
-    right /= np.linalg.norm(right)
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)
-    x, y, z, w = (float(v) for v in Pose.from_matrix(matrix).quaternion)
-    return (x, y, z, w)
 
 
 def _held_out_cell(x: float, y: float) -> bool:

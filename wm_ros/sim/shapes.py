@@ -28,11 +28,14 @@ def yaw_of(quaternion: Iterable[float]) -> float:
     return atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
 
 
-def look_at(eye: Vec3, target: Vec3) -> Quat:
-    """Optical frame (x right, y down, z forward) at `eye` that looks at `target`, upright."""
+def look_at(eye: Vec3, target: Vec3, up: Vec3 = (0.0, 0.0, 1.0)) -> Quat:
+    """Optical frame (x right, y down, z forward) at `eye` that looks at `target`.
+
+    :param up: the direction that is up in the picture
+    """
     forward = np.subtract(target, eye)
     forward = forward / np.linalg.norm(forward)
-    right = np.cross(forward, (0.0, 0.0, 1.0))
+    right = np.cross(forward, up)
     right /= np.linalg.norm(right)
     matrix = np.eye(4)
     matrix[:3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)

@@ -43,6 +43,7 @@ from wm_ros.world_model.jepa.encoder import Encoder
 from wm_ros.world_model.jepa.predictor import Predictor
 from wm_ros.world_model.jepa.sigreg import sigreg
 from wm_ros.world_model.jepa.surprise import Calibration
+from wm_ros.world_model.loading import device_of
 
 DEFAULT = "jepa_small"
 
@@ -108,9 +109,8 @@ def fits(folder: Path, sources: list[Path]) -> bool:
 def run(args: argparse.Namespace, name: str, until: float) -> int:
     """``wm train`` for this family; ``until``: see :func:`work`."""
     network, settings = load(name, steps=args.steps, seed=args.seed)
-    cuda = args.device == "cuda" or (args.device == "auto" and torch.cuda.is_available())
-    device = "cuda" if cuda else "cpu"
-    processes = args.processes or (1 if cuda else parallel.enough(settings.sequences))
+    device = device_of(args.device)
+    processes = args.processes or (1 if device == "cuda" else parallel.enough(settings.sequences))
     cache_folder = args.cache or args.out / "cache"
     parallel.join(device)
     with ExitStack() as held:

@@ -58,6 +58,7 @@ from wm_ros.world_model.checkpoint import (
     save_config,
     save_tensors,
 )
+from wm_ros.world_model.loading import device_of
 from wm_ros.world_model.text import TextEncoder, normalise
 from wm_ros.world_model.video.config import VideoConfig
 from wm_ros.world_model.video.inputs import ActionCodec
@@ -107,12 +108,11 @@ def run(args: argparse.Namespace) -> int:
         return jepa.run(args, name, until)
     family, network, settings = load(args.config, steps=args.steps, seed=args.seed)
     family = args.family or family
-    cuda = args.device == "cuda" or (args.device == "auto" and torch.cuda.is_available())
-    device = "cuda" if cuda else "cpu"
+    device = device_of(args.device)
     if settings.steps == 0 and not args.init:
         raise UserError("A network of no steps knows nothing: begin from one that was trained, "
                         "with --init.")
-    processes = args.processes or (1 if cuda else parallel.enough(settings.batch))
+    processes = args.processes or (1 if device == "cuda" else parallel.enough(settings.batch))
     cache_folder = args.cache or args.out / "cache"
     parallel.join(device)
     with ExitStack() as held:

@@ -75,6 +75,19 @@ def load_tokeniser(folder: str | Path, device: str = "cpu") -> Any:
     return load(find(folder), device)
 
 
+def device_of(wish: str) -> str:
+    """The device to use: what was asked for, or for ``auto`` a GPU where there is one.
+
+    :raises UserError: if this machine has no such device
+    """
+    import torch
+
+    if wish == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    _check_device(wish)
+    return wish
+
+
 def _check_device(device: str) -> None:
     """:raises UserError: if this machine has no such device"""
     if device == "cpu":
