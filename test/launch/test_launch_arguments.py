@@ -91,6 +91,7 @@ def test_a_misspelt_argument_is_not_passed_over() -> None:
 
 @pytest.mark.parametrize(("values", "part"), [
     ({"seed": "x"}, "seed:=x is not possible"), ({"port": "0"}, "port:=0 is not possible"),
+    ({"port": "70000"}, "whole number from 1 to 65535"),
     ({"model": "/nowhere"}, "no such folder")])
 def test_values_that_no_node_could_use_are_refused_before_any_starts(
         values: dict[str, str], part: str) -> None:

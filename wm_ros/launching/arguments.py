@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -125,17 +126,18 @@ def refuse_unknown(arguments: Iterable[Argument], given: Iterable[str]) -> None:
         raise UserError(f"There is no argument {name}:= here; {hint}")
 
 
-def whole_number(name: str, text: str, low: int = 0) -> int:
+def whole_number(name: str, text: str, low: int = 0, high: float = math.inf) -> int:
     """An argument as a whole number.
 
-    :raises UserError: when it is none, or smaller than ``low``
+    :raises UserError: when it is none, smaller than ``low`` or larger than ``high``
     """
     try:
         number = int(text)
     except ValueError:
         number = low - 1
-    if number < low:
-        raise UserError(f"{name}:={text} is not possible; give a whole number from {low} on.")
+    if not low <= number <= high:
+        end = "on" if high == math.inf else f"to {high}"
+        raise UserError(f"{name}:={text} is not possible; give a whole number from {low} {end}.")
     return number
 
 

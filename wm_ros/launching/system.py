@@ -155,7 +155,7 @@ def page_port(value: Mapping[str, str]) -> int:
     :raises UserError: when it is none
     """
     own = own_parameters(value["config"], "view").get("port", PORT)
-    return whole_number("port", value["port"] or str(own), 1)
+    return whole_number("port", value["port"] or str(own), 1, 65535)
 
 
 def system(room: str | None, value: Mapping[str, str]) -> list[NodeSpec]:

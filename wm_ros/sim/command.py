@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wm_ros.environment import begin_worker
 from wm_ros.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,15 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="measure the experts of all tasks")
     parser.add_argument("--seeds", type=int, default=0, metavar="N",
                         help="measure the expert over N seeds (with --all: of each task)")
-    parser.add_argument("--jobs", type=int, default=1, help="processes for measuring")
+    parser.add_argument("--workers", type=int, default=1, help="processes for measuring")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     from wm_ros.sim.tasks import TASKS, task_class
 
-    if min(args.seed, args.seeds) < 0 or args.jobs < 1:
-        raise UserError("--seed and --seeds must be at least 0, --jobs at least 1.")
+    if min(args.seed, args.seeds) < 0 or args.workers < 1:
+        raise UserError("--seed and --seeds must be at least 0, --workers at least 1.")
     if args.all or args.seeds:
         if args.task is None and not args.all:
             raise UserError("Name a task for --seeds, or add --all to measure every task.")
@@ -68,14 +64,15 @@ def _choices(task: type[Task]) -> str:
 
 def _measure(tasks: list[str], args: argparse.Namespace) -> int:
     from wm_ros.evaluation.expert_rate import row, run_expert
+    from wm_ros.evaluation.jobs import Workers
 
     split, seeds = ("held_out" if args.held_out else "train"), range(args.seeds or 20)
     worst = 1.0
-    with ProcessPoolExecutor(args.jobs, get_context("spawn"), begin_worker) as pool:
+    with Workers(args.workers) as workers:
         for task in tasks:
-            one = partial(run_expert, task, split=split, disturbed=float(args.disturb),
-                          robot=args.robot)
-            episodes = list(pool.map(one, seeds) if args.jobs > 1 else map(one, seeds))
+            episodes = list(workers.answers(
+                (run_expert, task, seed, split, float(args.disturb), args.robot)
+                for seed in seeds))
             print(row(task, episodes), flush=True)
             worst = min(worst, sum(e.success for e in episodes) / len(episodes))
     return 0 if worst >= 0.95 else 1
