@@ -52,10 +52,11 @@ class Assembler:
         self.robot, self.image_size, self._names = robot, image_size, names
         self._rectified = rectified
         self.kinematics = Kinematics(robot)
-        self._links = LinkTree(robot.urdf_path.read_text(encoding="utf-8")).links
+        urdf = robot.urdf_path.read_text(encoding="utf-8")
+        self._links = LinkTree(urdf).links
         # a link behind another joint, on a finger or on a head that pans, is not
-        self._told_by_arm = set(link_poses(ElementTree.parse(robot.urdf_path).getroot(),
-                                           robot.base_link, also=robot.arm_joints))
+        self._told_by_arm = set(link_poses(ElementTree.fromstring(urdf), robot.base_link,
+                                           also=robot.arm_joints))
         self._buffer = TransformBuffer(tolerance=tolerance + 0.1)
         self._infos: dict[str, CameraInfo] = {}
         self._sequence = 0

@@ -38,3 +38,8 @@ class ErrorCode(IntEnum):
     CRASH = -29
     ABORT = -30
     NO_IK_SOLUTION = -31
+
+
+def named(code: int) -> str:
+    """MoveIt's name of an error code; the number where it has none."""
+    return ErrorCode(code).name if code in set(ErrorCode) else str(code)

@@ -39,7 +39,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from wm_ros.bridge import chunks, furniture, joints, moveit, observations, poses, times
 from wm_ros.errors import UserError
-from wm_ros.motion.errors import ErrorCode
+from wm_ros.motion.errors import named
 from wm_ros.motion.kinematics import Kinematics
 from wm_ros.motion.pose import Pose
 from wm_ros.nodes import qos
@@ -50,7 +50,6 @@ from wm_ros.nodes.planning_run import stopped_elsewhere
 from wm_ros.nodes.seen_objects import SeenObjects
 from wm_ros.srv import Propose
 
-CODES = {int(code): code.name for code in ErrorCode}
 FRESH = 0.5  # s; a joint state that came before is not the present one
 REST = 2.0  # s within which cancelled goals must have ended
 
@@ -297,7 +296,7 @@ class MoveItBody:
         if code in SETUPS:
             raise _Hopeless(SETUPS[code].format(**vars(self.robot)))
         reason = (f"MoveIt reaches only {100.0 * max(answer.fraction, 0.0):.0f} % of the way "
-                  f"({CODES.get(code, code)}); something is in the way or out of reach.")
+                  f"({named(code)}); something is in the way or out of reach.")
         if not answer.solution.joint_trajectory.points or answer.fraction <= 0.0:
             return None, 0.0, reason
         if _untimed(answer.solution.joint_trajectory):

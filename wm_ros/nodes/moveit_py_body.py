@@ -63,6 +63,7 @@ ENDS = {  # what MoveIt's ExecutionStatus says of a motion that has ended
 
 
 _STARTED: list[tuple[moveit_config.Tree, str, MoveItPy]] = []  # none or one
+_TURN = threading.Lock()  # at its scene: who waits for MoveIt's own lock keeps Python from all
 
 
 def started(parameters: moveit_config.Tree, joint_states: str) -> MoveItPy:
@@ -86,7 +87,7 @@ def started(parameters: moveit_config.Tree, joint_states: str) -> MoveItPy:
     if before != [parameters, joint_states]:
         raise UserError("moveit_py keeps the settings that it was started with; end the planning "
                         "node and start it again.")
-    with made.get_planning_scene_monitor().read_write() as scene:
+    with _TURN, made.get_planning_scene_monitor().read_write() as scene:
         scene.remove_all_collision_objects()
     return made
 
@@ -109,7 +110,6 @@ class MoveItPyBody(MoveItBody):
         parameters = moveit_config.parameters(node.robot, moveit_cpp=True)
         parameters["use_sim_time"] = bool(node.value("use_sim_time"))
         self._moveit = started(parameters, node.text("topics.joint_states"))
-        self._turn = threading.Lock()  # who waits for MoveIt's own lock keeps Python from all
         self._model: RobotModel = self._moveit.get_robot_model()
         self._monitor: PlanningSceneMonitor = self._moveit.get_planning_scene_monitor()
         self._manager: TrajectoryExecutionManager = (
@@ -139,7 +139,7 @@ class MoveItPyBody(MoveItBody):
         return known
 
     def _change_scene(self, scene: PlanningScene, stop: StopFlag) -> bool:
-        with self._turn:
+        with _TURN:
             taken = [self._monitor.process_collision_object(collision_object_msg=item)
                      for item in scene.world.collision_objects]
             taken += [self._monitor.process_attached_collision_object(
@@ -149,7 +149,7 @@ class MoveItPyBody(MoveItBody):
 
     @contextmanager
     def _reading(self) -> Iterator[Scene]:
-        with self._turn, self._monitor.read_only() as scene:
+        with _TURN, self._monitor.read_only() as scene:
             yield scene
 
     # --- planning

@@ -17,7 +17,7 @@ from action_msgs.msg import GoalStatus
 from wm_ros.bridge import chunks, joints
 from wm_ros.errors import UserError
 from wm_ros.motion.chunks import Patience, Waypoints, split_at_gripper, trim_passed
-from wm_ros.motion.errors import ErrorCode
+from wm_ros.motion.errors import ErrorCode, named
 from wm_ros.motion.pose import Pose
 from wm_ros.nodes.clients import Goal, StopFlag, Stopped
 
@@ -508,8 +508,7 @@ class Run:
 def _reason(result: Any) -> str:
     """Why a motion ended early; move_group gives the code alone."""
     code = result.error_code
-    known = code.val in set(ErrorCode)
-    return code.message or f"{ErrorCode(code.val).name if known else code.val}; see MoveIt's log"
+    return code.message or f"{named(code.val)}; see MoveIt's log"
 
 
 def _whole(fraction: float, lines: int) -> int:

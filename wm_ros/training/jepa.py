@@ -231,9 +231,7 @@ def optimise(model: Jepa, sampler: SequenceSampler, settings: JepaTraining, out:
             parallel.descend(model, optimizer)
             step += 1
             if step % 10 == 0 or step == settings.steps:
-                numbers = {k: float(v.detach()) for k, v in parts.items()}
-                log(out, "train", step, numbers, JEPA)
-                bar.update(step, note=" ".join(f"{k} {v:.3f}" for k, v in numbers.items()),
+                bar.update(step, note=log(out, "train", step, parts, JEPA),
                            rate=share * settings.length * parallel.size())
             if pace.stops(step, lambda n: save_state(state, n, model, None, optimizer)):
                 break

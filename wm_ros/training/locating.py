@@ -162,9 +162,7 @@ def train(locator: Locator, sampler: Sampler, settings: TrainingConfig, state: P
             parallel.descend(locator, optimizer)
             step += 1
             if step % EVERY == 0 or step == settings.locator_steps:
-                numbers = {k: float(v.detach()) for k, v in found._asdict().items()}
-                log(state.parent, "locator", step, numbers)
-                told = " ".join(f"{k} {v:.3f}" for k, v in numbers.items())
+                told = log(state.parent, "locator", step, found._asdict())
                 bar.update(step, note=told, rate=share * parallel.size())
             if pace.stops(step, lambda n: save_state(state, n, locator, None, optimizer)):
                 break

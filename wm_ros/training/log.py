@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from wm_ros.training import parallel
 
@@ -15,20 +19,26 @@ VIDEO = ("loss", "heat", "votes", "refined", "turn", "axes", "now", "action", "v
 JEPA = ("predict", "sigreg", "hand", "first")
 
 
-def log(out: Path, stage: str, step: int, losses: Mapping[str, float],
-        columns: tuple[str, ...] = VIDEO) -> None:
+def log(out: Path, stage: str, step: int, losses: Mapping[str, float | Tensor],
+        columns: tuple[str, ...] = VIDEO) -> str:
     """Append a row; what a stage does not learn stays empty.
 
     A run that goes on from its last saved state writes the steps since then again.
+
+    :returns: the losses for the progress line
     """
-    if parallel.rank() > 0:
-        return
-    path = out / LOG
-    out.mkdir(parents=True, exist_ok=True)
+    numbers = {name: float(torch.as_tensor(value).detach()) for name, value in losses.items()}
+    if parallel.rank() == 0:
+        _append(out / LOG, ("stage", "step", *columns),
+                {"stage": stage, "step": step, **{k: f"{v:.6g}" for k, v in numbers.items()}})
+    return " ".join(f"{k} {v:.3f}" for k, v in numbers.items())
+
+
+def _append(path: Path, columns: tuple[str, ...], row: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     new = not path.exists()
     with path.open("a", newline="") as file:
-        rows = csv.DictWriter(file, ("stage", "step", *columns), lineterminator="\n")
+        rows = csv.DictWriter(file, columns, lineterminator="\n")
         if new:
             rows.writeheader()
-        rows.writerow({"stage": stage, "step": step,
-                       **{name: f"{value:.6g}" for name, value in losses.items()}})
+        rows.writerow(row)

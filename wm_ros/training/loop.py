@@ -58,9 +58,7 @@ def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, st
             ema.update(model, step)
             machine.stepped()
             if step % EVERY == 0 or step == settings.steps:
-                numbers = {k: float(v.detach()) for k, v in parts.items()}
-                log(state.parent, title, step, numbers)
-                told = " ".join(f"{k} {v:.3f}" for k, v in numbers.items())
+                told = log(state.parent, title, step, parts)
                 bar.update(step, note=f"{told}, {machine}", rate=share * parallel.size())
             if pace.stops(step, lambda n: save_state(state, n, model, ema, optimizer)):
                 break
