@@ -13,8 +13,8 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "([^"]+)"', (ROOT / "wm_ros/__init__.py").read_text())
 DATA = ("config", "launch", "worlds", "checkpoints")
-KEPT = {"__pycache__", "cache", "initial", "state.safetensors"}  # by training, to resume,
-FORESIGHT = "foresight-*.safetensors"  # and of its last stage
+KEPT = {"__pycache__", "cache", "initial"}  # by training, to resume,
+STATES = ("*state.safetensors", "foresight-*.safetensors")  # and of its stages
 assert VERSION
 
 
@@ -23,7 +23,8 @@ def data_files() -> list[tuple[str, list[str]]]:
     folders: dict[str, list[str]] = {"share/wm_ros": ["package.xml"]}
     for top in DATA:
         for file in sorted((ROOT / top).rglob("*")):
-            if file.is_file() and not KEPT & set(file.parts) and not file.match(FORESIGHT):
+            if (file.is_file() and not KEPT & set(file.parts)
+                    and not any(map(file.match, STATES))):
                 path = file.relative_to(ROOT)
                 folders.setdefault(f"share/wm_ros/{path.parent}", []).append(str(path))
     return list(folders.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import MutableMapping
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from wm_ros.paths import config
 
 STEP_BACK = 10  # niceness
+#: names the process that a node must not outlive, so that none is ever left behind
+SUPERVISOR = "WM_SUPERVISOR_PID"
 
 
 def prepare(env: MutableMapping[str, str] | None = None, reach: str = "LOCALHOST") -> None:
@@ -46,17 +49,21 @@ def step_back() -> None:
 
 def begin_worker() -> None:
     """What a worker process begins with: it leaves Ctrl-C to its parent, and ends with it."""
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
 
 
-def end_with_parent() -> None:
-    """Let the kernel end this process when its parent dies, however that dies (Linux only)."""
+def end_with_parent(number: int = signal.SIGTERM) -> None:
+    """Let the kernel send this process a signal when its parent dies, however that dies (Linux
+    only)."""
     import ctypes
-    import signal
     import sys
 
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(1, number)  # PR_SET_PDEATHSIG
+
+
+def abandoned() -> bool:
+    """Whether the process is gone that started this one and named itself its supervisor."""
+    supervisor = os.environ.get(SUPERVISOR)
+    return bool(supervisor) and os.getppid() != int(supervisor or 0)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from wm_ros.errors import UserError
+from wm_ros.nodes.forked import run_forked
 from wm_ros.world_model import loading
 from wm_ros.world_model.geometry import point_map
 from wm_ros.world_model.interface import (
@@ -98,11 +99,14 @@ def load(folder: Any, device: str = "cpu", **_: Any) -> StandIn:
     return StandIn(Path(folder), device)
 
 
-if __name__ == "__main__":
+def serve() -> int:
     import wm_ros.world_model
 
     loading.load_model = wm_ros.world_model.load_model = load  # type: ignore[assignment]
     loading.takes = lambda *_: False  # type: ignore[assignment]  # its folder has no config.yaml
-    from wm_ros.nodes.imagination_node import main
+    from wm_ros.nodes.imagination import main
+    return main()
 
-    sys.exit(main())
+
+if __name__ == "__main__":
+    sys.exit(run_forked(serve))

@@ -19,7 +19,7 @@ from std_msgs.msg import Header
 from wm_ros.bridge import times
 from wm_ros.msg import Observation
 from wm_ros.nodes import monitor_node, perception_node, simulation_loop
-from wm_ros.nodes.imagination_node import ImaginationNode
+from wm_ros.nodes.imagination import ImaginationNode
 from wm_ros.nodes.monitor_node import MonitorNode
 from wm_ros.nodes.perception_node import PerceptionNode
 from wm_ros.nodes.planning_run import Run

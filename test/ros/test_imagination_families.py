@@ -21,7 +21,7 @@ from wm_ros.bridge import chunks
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose
 from wm_ros.msg import Observation as ObservationMsg
-from wm_ros.nodes.imagination_node import ImaginationNode
+from wm_ros.nodes.imagination import ImaginationNode
 from wm_ros.robot import load_robot
 from wm_ros.srv import Propose
 

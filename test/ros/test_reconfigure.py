@@ -17,7 +17,7 @@ from rclpy.parameter import Parameter
 from wm_ros.nodes.base import WmNode
 from wm_ros.nodes.clients import SUCCEEDED, call
 from wm_ros.nodes.entities import entities
-from wm_ros.nodes.imagination_node import ImaginationNode
+from wm_ros.nodes.imagination import ImaginationNode
 from wm_ros.nodes.monitor_node import MonitorNode
 from wm_ros.nodes.motion_node import MotionNode
 from wm_ros.nodes.perception_node import PerceptionNode

@@ -14,7 +14,7 @@ from moveit_msgs.action import ExecuteTrajectory, MoveGroup
 from wm_ros.bridge.moveit import Refusal
 from wm_ros.errors import UserError
 from wm_ros.motion.errors import ErrorCode
-from wm_ros.nodes.imagination_node import ImaginationNode
+from wm_ros.nodes.imagination import ImaginationNode
 from wm_ros.nodes.motion_answers import Answers
 from wm_ros.nodes.motion_node import MotionNode
 from wm_ros.nodes.simulation_loop import Loop, Rates

@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from wm_ros.nodes.imagination_node import ImaginationNode
+from wm_ros.nodes.imagination import ImaginationNode
 
 
 def afterwards(node: SimpleNamespace) -> None:

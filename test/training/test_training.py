@@ -32,7 +32,7 @@ from wm_ros.training.samples import samples  # noqa: E402
 from wm_ros.training.sides import RULE, of_tasks, split  # noqa: E402
 from wm_ros.training.state import HELD_BACK, check_run, note_run  # noqa: E402
 from wm_ros.world_model import load_model  # noqa: E402
-from wm_ros.world_model.checkpoint import read_config, read_tensors  # noqa: E402
+from wm_ros.world_model.checkpoint import read_config, read_tensors, save_tensors  # noqa: E402
 from wm_ros.world_model.geometry import quaternion_to_matrix  # noqa: E402
 from wm_ros.world_model.video import flow  # noqa: E402
 from wm_ros.world_model.video.network import Prediction, VideoNetwork  # noqa: E402
@@ -118,6 +118,9 @@ def test_a_run_starts_from_another_checkpoint_and_keeps_the_meaning_of_its_actio
     train.run(arguments(data, first, processes=1, steps=3))
     before = read_tensors(first / "model.safetensors")
     scales = load_model(first).codec
+    drawing = dict(read_tensors(first / "renderer.safetensors"))
+    drawing["paint.4.bias"] = drawing["paint.4.bias"] + 5
+    save_tensors(drawing, first / "renderer.safetensors")
     train.run(arguments(data, second, processes=1, steps=1, init=str(first), tasks="open_drawer"))
     model = load_model(second)
     assert torch.allclose(model.codec.position_scale, scales.position_scale)
@@ -125,6 +128,8 @@ def test_a_run_starts_from_another_checkpoint_and_keeps_the_meaning_of_its_actio
     after = read_tensors(second / "model.safetensors")
     far = max(float((after[k].float() - before[k].float()).abs().max()) for k in before)
     assert 0 < far < 0.02  # one step away from where it began
+    drawing = read_tensors(second / "renderer.safetensors")
+    assert drawing["paint.4.bias"].min() > 4, "what draws goes on, too"
     assert samples(read_config(first)) == 8 * (3 + 3)
     assert samples(read_config(second)) == 8 * (3 + 3) + 8 * (1 + 3), "with those of its start"
     # going on does not begin anew
@@ -188,6 +193,22 @@ def test_foresight_alone_leaves_what_acts_as_it_was(data, tmp_path):
     train.run(arguments(data, tmp_path / "b", **again))
     assert int(read_tensors(tmp_path / "b" / "foresight-0.safetensors")["step"]) == 4
     assert (tmp_path / "b" / "renderer.safetensors").read_bytes() != drawing[1]
+
+
+def test_the_renderer_goes_on_where_it_was_stopped(data, tmp_path):
+    tiny = yaml.safe_load(config("models", "video_tiny.yaml").read_text())
+    tiny["training"]["renderer_steps"] = 20
+    file = tmp_path / "longer.yaml"
+    file.write_text(yaml.safe_dump(tiny))
+    run = {"processes": 1, "steps": 1, "config": str(file)}
+    train.run(arguments(data, tmp_path / "a", minutes=0, **run))
+    state = tmp_path / "a" / "renderer-state.safetensors"
+    assert int(read_tensors(state)["step"]) == 10
+    assert not (tmp_path / "a" / "config.yaml").exists()
+    train.run(arguments(data, tmp_path / "a", **run))
+    assert not state.exists() and load_model(tmp_path / "a").renderer is not None
+    rows = csv.DictReader((tmp_path / "a" / "log.csv").read_text().splitlines())
+    assert [int(r["step"]) for r in rows if r["stage"] == "renderer"] == [20]
 
 
 def test_data_that_are_not_there_leave_no_folder_behind(tmp_path):

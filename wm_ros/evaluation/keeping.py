@@ -13,7 +13,7 @@ from wm_ros.evaluation.bench import UNKNOWN, commit
 from wm_ros.files import write_json
 
 WEIGH = (".yaml", ".safetensors", ".npz", ".json")  # files that make a checkpoint what it is,
-BESIDE = ("state.safetensors", "foresight-*.safetensors", "scores.json",
+BESIDE = ("*state.safetensors", "foresight-*.safetensors", "scores.json",
           "result.json")  # and those that only lie there
 
 

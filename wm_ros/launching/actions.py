@@ -30,7 +30,6 @@ from wm_ros.errors import UserError
 from wm_ros.launching.arguments import Argument, checked, refuse_unknown
 from wm_ros.launching.lifecycle import BringUp
 from wm_ros.launching.system import installed
-from wm_ros.nodes.base import SUPERVISOR
 from wm_ros.nodes.node_list import PACKAGE, NodeSpec
 from wm_ros.nodes.supervisor import WRONG_SETTINGS, child_environment
 from wm_ros.paths import share
@@ -99,7 +98,8 @@ def own_environment(context: LaunchContext) -> dict[str, str]:
     """What this package's processes need beside the present environment."""
     wanted = child_environment()
     if any("launch-prefix" in name for name in context.launch_configurations):
-        wanted.pop(SUPERVISOR, None)  # with a debugger in between, this is not their parent
+        # with a debugger in between, this is not their parent
+        wanted.pop(environment.SUPERVISOR, None)
     return {key: text for key, text in wanted.items() if os.environ.get(key) != text}
 
 

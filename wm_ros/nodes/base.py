@@ -38,8 +38,6 @@ from wm_ros.nodes.entities import entities, release
 from wm_ros.nodes.parameters import COMMON, DECLARED, Parameter, declare
 from wm_ros.robot import RobotConfig, load_robot
 
-# Process that a node must not outlive (set by `wm demo`), so that none is ever left behind.
-SUPERVISOR = "WM_SUPERVISOR_PID"
 LAST_WORDS = 1.0  # s; what a publisher has said may be lost when it is destroyed sooner
 
 
@@ -362,6 +360,5 @@ def turn(executor: SingleThreadedExecutor) -> None:
 
 def leave_with_supervisor(ending: threading.Event) -> None:
     """Set ``ending`` when the supervisor that started this process is gone."""
-    supervisor = os.environ.get(SUPERVISOR)
-    if supervisor and os.getppid() != int(supervisor):
+    if environment.abandoned():
         ending.set()

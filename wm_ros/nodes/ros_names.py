@@ -122,7 +122,7 @@ def _without_weight() -> Iterator[None]:
     """Nodes come without what takes long or opens ports: it creates no names."""
     with ExitStack() as stack:
         for target in ("wm_ros.nodes.simulation_loop.Loop.start",
-                       "wm_ros.nodes.imagination_node.ImaginationNode._load",
+                       "wm_ros.nodes.imagination.ImaginationNode._load",
                        "viser.ViserServer"):
             stack.enter_context(mock.patch(target))
         for side in (ActionServer, ActionClient):

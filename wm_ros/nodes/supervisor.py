@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import IO
 
 from wm_ros import environment
-from wm_ros.nodes.base import SUPERVISOR
 from wm_ros.nodes.node_list import NodeSpec
 from wm_ros.nodes.shared_memory import free_abandoned
 
@@ -42,7 +41,7 @@ def child_environment() -> dict[str, str]:
     if (root / "setup.py").is_file():  # a checkout: its modules come before installed ones
         env["PYTHONPATH"] = os.pathsep.join(
             [str(root), *filter(None, [env.get("PYTHONPATH", "")])])
-    env[SUPERVISOR] = str(os.getpid())
+    env[environment.SUPERVISOR] = str(os.getpid())
     env.setdefault("PYTHONUNBUFFERED", "1")
     # OpenMP threads that wait busily would take the cores from the other nodes
     env.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -20,6 +20,7 @@ from wm_ros.world_model.video.config import VideoConfig
 from wm_ros.world_model.video.inputs import ActionCodec, Inputs, prepare
 from wm_ros.world_model.video.locator import Locator
 from wm_ros.world_model.video.parts import POINT_SCALE
+from wm_ros.world_model.video.renderer import places
 from wm_ros.world_model.video.way import tool_way
 
 SHIFT = 4  # px
@@ -224,6 +225,11 @@ class Sampler:
         return tool_way(camera[:, :9].view(-1, 3, 3), camera[:, 9:12], camera[:, 12:16],
                         self.config.image_size, tcp,
                         (then[..., :3], then[..., 3:7], then[..., 7]))
+
+    def places(self, rows: np.ndarray, batch: Batch) -> Tensor:
+        """(B, PLACE_DIM, H, W) of the samples at ``rows``, which were not augmented: what the
+        renderer is told of their scene images."""
+        return places(batch.inputs.points, self._floats(self.cache.state[rows, POSITION][:, 2]))
 
     def key_poses(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """``key_position``, ``key_turn`` and ``key_valid`` of ``rows``: see :class:`Batch`."""

@@ -44,6 +44,7 @@ from wm_ros.training.sides import (
 from wm_ros.training.state import (
     FORESIGHT,
     HELD_BACK,
+    RENDERING,
     STATE,
     check_folder,
     check_run,
@@ -97,8 +98,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="overrides training.seed")
     parser.add_argument("--minutes", type=float, default=math.inf,
                         help="save and stop so long after the start; the same command goes on "
-                        "(the short stages of tokeniser and renderer are not stopped for it, and "
-                        "begin anew after a Ctrl-C)")
+                        "(the short stage of the tokeniser is not stopped for it, and begins anew "
+                        "after a Ctrl-C)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -120,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
             check_folder(args.out)
             check_size(args.data, network.image_size)
             source = beginning.source(args.init, args.out, ("video", "twin"), network,
-                                      (WEIGHTS, TEXT, TOKENISER))
+                                      (WEIGHTS, TEXT, TOKENISER, RENDERER))
             this = {"family": family, "network": network.to_dict(), "init": args.init,
                     "data": fingerprint(args.data, depth=True),
                     "choice of tasks": named(args.tasks), HELD_BACK: RULE,
@@ -201,7 +202,10 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     if family == "twin" and parallel.rank() == 0:  # it draws nothing, but a checkpoint is whole
         save_tensors(dict(Renderer(network).state_dict()), out / RENDERER, torch.float16)
     renderer = prepare_renderer(out, sampler, settings, training_rows, tokeniser, device,
-                                foresight.imagining(model, device))
+                                foresight.imagining(model, device), until)
+    if renderer is None:
+        stopped()
+        return
     if parallel.rank() == 0:
         scores = validate(model, checker, tokeniser, renderer, device)
         export(out, family, network, settings, cache, training_rows, chosen, codec, model, scores,
@@ -232,7 +236,7 @@ def begin_from(source: Path, out: Path) -> None:
     that the weights keep their meaning."""
     if not (out / TOKENISER).exists():
         copy(source / TOKENISER, out)
-    beginning.keep(source, out, (WEIGHTS, TEXT))
+    beginning.keep(source, out, (WEIGHTS, TEXT, RENDERER))
 
 
 def initial_codec(out: Path) -> ActionCodec | None:
@@ -295,21 +299,30 @@ def prepare_tokeniser(out: Path, cache_folder: Path, cache: EpisodeCache, networ
 
 
 def prepare_renderer(out: Path, sampler: Sampler, settings: TrainingConfig, rows: np.ndarray,
-                     tokeniser: Tokeniser, device: torch.device,
-                     imagine: rendering.Imagine) -> Renderer:
-    """Load or train what draws the imagined frames, anew where the network has learnt since."""
+                     tokeniser: Tokeniser, device: torch.device, imagine: rendering.Imagine,
+                     until: float) -> Renderer | None:
+    """Load or train what draws the imagined frames, anew where the network has learnt since; it
+    begins as the one of the checkpoint that the run began from. None where the time is over
+    before."""
     path, renderer = out / RENDERER, Renderer(sampler.config).to(device)
-    states = [out / STATE, *out.glob(FORESIGHT)]
-    if parallel.rank() == 0 and path.exists() and any(
-            state.exists() and state.stat().st_mtime > path.stat().st_mtime for state in states):
-        path.unlink()
+    learnt = max((state.stat().st_mtime for state in (out / STATE, *out.glob(FORESIGHT))
+                  if state.exists()), default=0.0)
+    if parallel.rank() == 0:
+        for old in (path, out / RENDERING):
+            if old.exists() and old.stat().st_mtime < learnt:
+                old.unlink()
     parallel.barrier()
     if not path.exists():
+        if (start := out / INITIAL / RENDERER).exists():
+            load_weights(renderer, start)
         with Progress("renderer", settings.renderer_steps, quiet=parallel.rank() > 0) as bar:
-            rendering.train(renderer, tokeniser, sampler, rows, settings, device, imagine,
-                            telling(bar, out, settings.renderer_steps))
+            if not rendering.train(renderer, tokeniser, sampler, rows, settings, device, imagine,
+                                   telling(bar, out, settings.renderer_steps), out / RENDERING,
+                                   until):
+                return None
         if parallel.rank() == 0:
             save_tensors(dict(renderer.state_dict()), path, torch.float16)
+            (out / RENDERING).unlink(missing_ok=True)
     parallel.barrier()
     load_weights(renderer, path)
     return renderer.eval()

@@ -64,7 +64,8 @@ def validate(model: VideoNetwork, sampler: Sampler, tokeniser: Tokeniser, render
         last = sampler.cache.future(rows, sampler.config.frame_steps[-1])
         true, present = _images(sampler, last), _images(sampler, rows)
         drawn = renderer(latents[:, -1], batch.present, to_unit(present).to(device),
-                         tokeniser.decode(latents[:, -1]), batch.way[:, -1])
+                         tokeniser.decode(latents[:, -1]), batch.way[:, -1],
+                         sampler.places(rows, batch))
         imagined += _error(to_uint8(drawn).cpu(), true)
         copied += _error(present, true)
     return {"action_mm": float(np.mean(distance)),

@@ -12,7 +12,11 @@ from torch import Tensor
 from wm_ros.errors import UserError
 from wm_ros.world_model import checkpoint
 from wm_ros.world_model.checks import check, check_chunks, check_geometry
-from wm_ros.world_model.geometry import quaternion_from_rotvec, quaternion_multiply
+from wm_ros.world_model.geometry import (
+    point_map,
+    quaternion_from_rotvec,
+    quaternion_multiply,
+)
 from wm_ros.world_model.interface import (
     ActionChunks,
     Imagination,
@@ -29,7 +33,7 @@ from wm_ros.world_model.video.inputs import ActionCodec
 from wm_ros.world_model.video.inputs import prepare as prepare_inputs
 from wm_ros.world_model.video.network import ACTION_DIM, Context, VideoNetwork
 from wm_ros.world_model.video.parts import POINT_SCALE
-from wm_ros.world_model.video.renderer import Renderer
+from wm_ros.world_model.video.renderer import Renderer, places
 from wm_ros.world_model.video.tokeniser import Tokeniser, to_uint8, to_unit
 from wm_ros.world_model.video.way import WAY_DIM, tool_way, worst_still
 
@@ -374,8 +378,14 @@ class VideoWorldModel:
         present = self._present(o).expand(len(flat), -1, -1)
         way = latents.new_zeros(*latents.shape[:2], WAY_DIM) if way is None else way
         drawn = self.renderer(flat, present, image, self.tokeniser.decode(flat),
-                              way.flatten(0, 1))
+                              way.flatten(0, 1), self._places(o).expand(len(flat), -1, -1, -1))
         return to_uint8(drawn).unflatten(0, latents.shape[:2]).cpu().numpy()
+
+    def _places(self, o: Observation) -> Tensor:
+        """(1, PLACE_DIM, H, W) of what the scene image shows."""
+        depth, K, camera, turned, tool = (self._tensor(x)[None] for x in (
+            o.scene_depth, o.scene_K, o.scene_position, o.scene_quaternion, o.tcp_position))
+        return places(point_map(depth, K, camera, turned, tool), tool[:, 2])
 
     def _tcp(self, o: Observation, n: int) -> tuple[Tensor, Tensor]:
         return (self._tensor(o.tcp_position).expand(n, -1),
