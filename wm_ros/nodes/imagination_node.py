@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 
 from wm_ros.nodes.forked import run_forked
+
+NODE = "wm_ros.nodes.imagination"  # imported by the child alone
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node, in a child process that is soon there again when it is killed."""
-    def run() -> int:
-        from wm_ros.nodes.imagination import main as serve
-        return serve(args)
-    return run_forked(run, "torch", "wm_ros.world_model.video.model")
+    return run_forked(lambda: int(import_module(NODE).main(args)), "torch",
+                      "wm_ros.world_model.video.model")
 
 
 if __name__ == "__main__":

@@ -98,6 +98,8 @@ def node_classes() -> list[tuple[str, type[Node]]]:
         if not module.name.endswith("_node"):
             continue
         code = importlib.import_module(f"{nodes_package.__name__}.{module.name}")
+        if hasattr(code, "NODE"):  # it runs in a child process of this program
+            code = importlib.import_module(code.NODE)
         if hasattr(code, "main"):
             found += [(module.name, kind) for kind in vars(code).values()
                       if inspect.isclass(kind) and issubclass(kind, Node)
