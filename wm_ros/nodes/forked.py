@@ -41,7 +41,7 @@ def run_forked(run: Callable[[], int], *modules: str) -> int:
         nonlocal ending
         ending = True
         if child:
-            os.kill(child, number)
+            _send(child, number)
 
     for number in SIGNALS:
         signal.signal(number, end)
@@ -55,8 +55,9 @@ def run_forked(run: Callable[[], int], *modules: str) -> int:
                 signal.signal(number, signal.SIG_DFL)
             return run()
         if ending:  # a signal that came during the fork
-            os.kill(child, signal.SIGTERM)
+            _send(child, signal.SIGTERM)
         status = _wait(child)
+        child = 0
         if status >= 0 or ending or time.monotonic() - born < YOUNG:
             return status if status >= 0 else 128 - status
         print(f"The node's process was killed by signal {-status}; it starts again.",
@@ -70,5 +71,10 @@ def _wait(child: int) -> int:
         if ended:
             return os.waitstatus_to_exitcode(status)
         if environment.abandoned():
-            os.kill(child, signal.SIGTERM)
+            _send(child, signal.SIGTERM)
         time.sleep(EVERY)
+
+
+def _send(child: int, number: int) -> None:
+    with suppress(ProcessLookupError):  # it has just ended
+        os.kill(child, number)
