@@ -71,6 +71,7 @@ HELP = "Train a world model on collected episodes; stop with Ctrl-C, go on with 
 TEXT = "text.safetensors"
 TOKENISER = "tokeniser.safetensors"
 RENDERER = "renderer.safetensors"
+LOOKS = 384  # at held-back moments, where there are as many
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -207,7 +208,8 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
         stopped()
         return
     if parallel.rank() == 0:
-        scores = validate(model, checker, tokeniser, renderer, device)
+        scores = validate(model, checker, tokeniser, renderer, device,
+                          min(LOOKS, len(validation_rows)))
         export(out, family, network, settings, cache, training_rows, chosen, codec, model, scores,
                {"step": step, "foresight_step": foresaw,
                 "samples": beginning.seen_before(out)

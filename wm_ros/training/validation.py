@@ -20,7 +20,7 @@ STEPS = 4  # Euler steps of a chunk
 
 @torch.inference_mode()
 def validate(model: VideoNetwork, sampler: Sampler, tokeniser: Tokeniser, renderer: Renderer,
-             device: torch.device, n: int = 384) -> dict[str, float]:
+             device: torch.device, n: int) -> dict[str, float]:
     """Error of proposed chunks, and of imagined frames against copying the present frame.
 
     ``action_mm``: mean distance of proposed to demonstrated positions at the chunk's middle;
@@ -32,6 +32,8 @@ def validate(model: VideoNetwork, sampler: Sampler, tokeniser: Tokeniser, render
     stay under; ``doubt_99``: likewise, the distance (m) of the executed way from the one that
     inverse dynamics reads off the frames imagined under it; neither of episodes that were spoiled
     on purpose.
+
+    :param n: samples that are drawn, in batches of 32
     """
     model.eval()
     distance, gripper, imagined, copied, errors = [], [], [], [], []
