@@ -106,7 +106,7 @@ def test_long_work_goes_on_where_nobody_reads_its_progress(tmp_path):
     program = """
 import pathlib, sys, time, types
 from wm_ros import cli
-from wm_ros.training.progress import Progress
+from wm_ros.progress import Progress
 def run(args):
     with Progress("work", 3) as bar:
         for done in (1, 2, 3):

@@ -32,8 +32,8 @@ MAY: dict[str, set[str]] = {
     "launching": {"nodes", "sim"},
 }
 #: what any room may import: modules beside the rooms, and the generated interfaces
-GROUND = {"errors", "files", "paths", "environment", "robot", "moveit_config", "msg", "srv",
-          "action"}
+GROUND = {"errors", "files", "paths", "environment", "progress", "robot", "moveit_config", "msg",
+          "srv", "action"}
 #: a command of `wm` stands above the rooms
 ABOVE = {ROOT.joinpath(*module.split(".")).with_suffix(".py") for module in COMMANDS.values()}
 

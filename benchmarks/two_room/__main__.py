@@ -23,7 +23,7 @@ from benchmarks.two_room.ours import Ours  # noqa: E402
 from benchmarks.two_room.peer import RATE as PEER_RATE  # noqa: E402
 from benchmarks.two_room.peer import Peer  # noqa: E402
 from wm_ros.evaluation.statistics import wilson  # noqa: E402
-from wm_ros.training.progress import Progress  # noqa: E402
+from wm_ros.progress import Progress  # noqa: E402
 from wm_ros.world_model.jepa.planner import Search  # noqa: E402
 
 RATES: dict[type, float] = {Ours: OUR_RATE, Peer: PEER_RATE}

@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from wm_ros.convert import report, to_bag
 from wm_ros.convert.command import read_state
@@ -24,6 +21,7 @@ from wm_ros.data.lerobot import DatasetWriter, disk_errors
 from wm_ros.data.topic_map import TopicMap, load_map
 from wm_ros.errors import UserError
 from wm_ros.files import write_json
+from wm_ros.progress import Progress
 
 STATE = layout.CONVERTED
 RECORDINGS = "recordings"
@@ -63,19 +61,17 @@ def pack(bags: list[Path], root: Path, options: Options) -> int:
     with writer.lock():
         state = _state(root, options, topics.robot.name)
         stopped = False
-        with _progress(console) as progress:
-            bar = progress.add_task("", total=None)
-            try:
-                for number, path in enumerate(bags, 1):
-                    title = f"{number}/{len(bags)} {path.name}"
-                    _one(path, root, writer, topics, options, state, progress, bar, title)
-            except KeyboardInterrupt:
-                stopped = True
-            except UserError:  # of one bag: what the others gave shall be whole
-                writer.merge()
-                raise
-            progress.update(bar, description="putting the episodes into files", total=None)
-            total = writer.merge()
+        try:
+            for number, path in enumerate(bags, 1):
+                title = f"{number}/{len(bags)} {path.name}"
+                _one(path, root, writer, topics, options, state, title)
+        except KeyboardInterrupt:
+            stopped = True
+        except UserError:  # of one bag: what the others gave shall be whole
+            writer.merge()
+            raise
+        console.print("putting the episodes into files")
+        total = writer.merge()
     report.show(console, state["sources"])
     console.print(f"{root}: {total} episodes; {root / STATE} says what was dropped and why."
                   + (" Stopped: the same command goes on from here." if stopped else ""),
@@ -100,7 +96,7 @@ def _state(root: Path, options: Options, robot: str) -> dict[str, Any]:
 
 
 def _one(path: Path, root: Path, writer: DatasetWriter, topics: TopicMap, options: Options,
-         state: dict[str, Any], progress: Progress, bar: TaskID, title: str) -> None:
+         state: dict[str, Any], title: str) -> None:
     """One bag; what an interrupted run had committed of it is found again by its seeds."""
     identity, labels = _identity(path), {name: getattr(options, name) for name in LABELS}
     for source in state["sources"].values():
@@ -108,8 +104,8 @@ def _one(path: Path, root: Path, writer: DatasetWriter, topics: TopicMap, option
             _same_labels(path, source, labels)
             return
     bag = AnyBag(path)
-    progress.update(bar, description=f"{title}: reading", total=None, completed=0)
-    index = build(bag, topics, lambda n: progress.update(bar, completed=n))
+    with Progress(f"{title}: reading", unit="messages") as bar:
+        index = build(bag, topics, bar.update)
     damage = list(bag.damage)
     if index.fingerprint in state["sources"]:  # the same recording under another name
         _same_labels(path, state["sources"][index.fingerprint], labels)
@@ -121,24 +117,23 @@ def _one(path: Path, root: Path, writer: DatasetWriter, topics: TopicMap, option
         choice = choose(index, options.tolerance, options.instruction)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    progress.update(bar, description=title, total=len(choice.rows), completed=0)
-    maker = Maker(topics, index, choice, Labels(slug(options.task), options.room,
-                                                options.success),
-                  options.image_size, options.tolerance,
-                  max(2, round(options.min_seconds * FPS)), _step(progress, bar),
-                  _taken(state, index.fingerprint), options.rectified)
     kept, made = writer.keys(), []
-    for episode in maker.episodes(bag):
-        if episode.key not in kept:
-            mine["keys"].append(episode.key)
-            _write(root, state)
-            writer.commit(episode)
-        made.append({"task": episode.task, "seed": episode.seed, "rows": len(episode)})
+    with Progress(title, len(choice.rows), "rows") as bar:
+        maker = Maker(topics, index, choice, Labels(slug(options.task), options.room,
+                                                    options.success),
+                      options.image_size, options.tolerance,
+                      max(2, round(options.min_seconds * FPS)), bar.advance,
+                      _taken(state, index.fingerprint), options.rectified)
+        for episode in maker.episodes(bag):
+            if episode.key not in kept:
+                mine["keys"].append(episode.key)
+                _write(root, state)
+                writer.commit(episode)
+            made.append({"task": episode.task, "seed": episode.seed, "rows": len(episode)})
     recording = ""
     if options.recordings:
         recording = f"{RECORDINGS}/{bag.name}-{index.fingerprint[:8]}"
         if not (root / recording).exists():
-            progress.update(bar, description=f"{title}: keeping the messages", total=None)
             with disk_errors(root):
                 to_bag.copy(bag, root / recording, topics.roles)
     state["sources"][index.fingerprint] = {
@@ -162,10 +157,6 @@ def _write(root: Path, state: dict[str, Any]) -> None:
         write_json(root / STATE, state)
 
 
-def _step(progress: Progress, bar: TaskID) -> Callable[[], None]:
-    return lambda: progress.advance(bar)
-
-
 def _same_labels(path: Path, source: dict[str, Any], labels: dict[str, Any]) -> None:
     """:raises UserError: a bag was converted before, but called something else"""
     if source.get("labels", labels) != labels:
@@ -178,11 +169,3 @@ def _identity(path: Path) -> dict[str, Any]:
     files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file())
     return {"path": str(path.resolve()), "bytes": sum(f.stat().st_size for f in files),
             "changed_ns": max(f.stat().st_mtime_ns for f in files)}
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Progress]:
-    with Progress(TextColumn("{task.description}"), BarColumn(),
-                  TextColumn("{task.completed:.0f}"), TimeElapsedColumn(),
-                  console=console) as progress:
-        yield progress

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import track
 
 from wm_ros.convert import to_bag
 from wm_ros.convert.command import read_state
@@ -18,6 +17,7 @@ from wm_ros.data.lerobot import Dataset, disk_errors
 from wm_ros.data.topic_map import load_map
 from wm_ros.errors import UserError
 from wm_ros.files import LOCK, alone
+from wm_ros.progress import Progress
 
 
 def unpack(root: Path, out: Path, topics: Path | None = None) -> int:
@@ -41,15 +41,15 @@ def unpack(root: Path, out: Path, topics: Path | None = None) -> int:
             jobs.append((out / f"{index:06d}_{task}_{row['seed']}", index))
     _check(out, {LOCK, *(folder.name for folder, _ in jobs)})
     written = 0
-    with disk_errors(out), alone(out):
-        for folder, job in track(jobs, description="bags", console=console):
-            if folder.exists():
-                continue
-            if isinstance(job, Path):
-                to_bag.copy(AnyBag(job), folder)
-            else:
-                to_bag.write(dataset.episode(job), names, folder)
-            written += 1
+    with disk_errors(out), alone(out), Progress("bags", len(jobs), "bags") as bar:
+        for folder, job in jobs:
+            if not folder.exists():
+                if isinstance(job, Path):
+                    to_bag.copy(AnyBag(job), folder)
+                else:
+                    to_bag.write(dataset.episode(job), names, folder)
+                written += 1
+            bar.advance()
     there = len(jobs) - written
     before = f", {there} were there already" if there else ""
     console.print(f"{out}: {written} bags written{before}"

@@ -23,6 +23,7 @@ from wm_ros.data.rollout import SPOILED, kind_of, rollout
 from wm_ros.environment import begin_worker
 from wm_ros.errors import UserError
 from wm_ros.files import write_json
+from wm_ros.progress import Progress
 from wm_ros.sim.schema import TALLEST
 
 HELP = "Collect demonstrations of simulated tasks into a data set in LeRobot's layout."
@@ -122,13 +123,18 @@ def collect(
         todo = [(task, seed) for seed in range(seed0, seed0 + episodes) for task in tasks
                 if (task, seed) not in kept]
         started = time.monotonic()
-        wanted = len(tasks) * episodes
-        with _Display(root, len(todo), wanted - len(todo)) as display:
-            result = _work(root, todo, settings, workers, (env, driver), display)
-            display.say("putting the episodes into files")
+        there = len(tasks) * episodes - len(todo)
+        with Progress("collect", len(todo), "episodes") as bar:
+            if there:
+                bar.say(f"{there} of the episodes are there already; {len(todo)} to go.")
+            result = _work(root, todo, settings, workers, (env, driver), bar)
+            bar.say("putting the episodes into files")
             total = writer.merge()
         summary = _summary(root, settings, result, time.monotonic() - started)
-        display.close(summary, total)
+        last = summary["last_run"]
+        bar.say(f"{root}: {total} episodes, {summary['frames']} frames; "
+                f"{last['episodes_per_s']:.2f} episodes/s, {last['frames_per_s']:.0f} frames/s"
+                + ("; stopped: the same command goes on from here" if summary["stopped"] else ""))
     return summary
 
 
@@ -157,7 +163,7 @@ def _work(
     settings: Settings,
     workers: int,
     classes: tuple[str, str],
-    display: _Display,
+    bar: Progress,
 ) -> dict[str, Any]:
     """Run the missing episodes; returns errors, frames, episodes and whether it was stopped."""
     result: dict[str, Any] = {"errors": [], "frames": 0, "episodes": 0, "stopped": False}
@@ -168,7 +174,7 @@ def _work(
                                begin_worker)
     jobs: Iterator[tuple[str, int]] = iter(todo)
     running: set[Future[dict[str, Any]]] = set()
-    in_a_row = 0
+    in_a_row = good = demonstrations = 0
     try:
         while True:
             for task, seed in islice(jobs, 3 * workers - len(running)):
@@ -186,14 +192,18 @@ def _work(
                             f"{in_a_row} episodes in a row went wrong, the last ({done['task']}, "
                             f"seed {done['seed']}) with: {done['error']}"
                         )
+                    bar.say(f"{done['task']} seed {done['seed']}: {done['error']}")
                 else:
                     in_a_row = 0
                     result["episodes"] += 1
                     result["frames"] += done["frames"]
-                display.advance(done)
+                    if done["kind"] not in SPOILED:
+                        demonstrations += 1
+                        good += done["success"]
+                bar.advance(f"experts {good}/{demonstrations}")
     except KeyboardInterrupt:
         result["stopped"] = True
-        display.say("stopping after the running episodes")
+        bar.say("stopping after the running episodes")
     except BrokenProcessPool:
         raise UserError(
             "A worker process was ended from outside (often for want of memory): run the same "
@@ -270,64 +280,3 @@ def _summary(
     }
     write_json(root / SUMMARY, summary)
     return summary
-
-
-class _Display:
-    """The progress bar, and the closing lines."""
-
-    def __init__(self, root: Path, todo: int, kept: int) -> None:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        self.root = root
-        self.console = Console(stderr=True)
-        self.frames = self.good = self.demonstrations = 0
-        self.started = time.monotonic()
-        self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TextColumn("left"),
-            TimeRemainingColumn(), console=self.console,
-        )
-        self.bar = self.progress.add_task("episodes", total=todo, rate="")
-        if kept:
-            self.console.print(f"{kept} of the episodes are there already; {todo} to go.")
-
-    def __enter__(self) -> _Display:
-        self.progress.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.progress.stop()
-
-    def advance(self, done: dict[str, Any]) -> None:
-        """One more episode."""
-        if "error" in done:
-            self.console.print(f"{done['task']} seed {done['seed']}: {done['error']}")
-        else:
-            self.frames += done["frames"]
-            if done["kind"] not in SPOILED:
-                self.demonstrations += 1
-                self.good += done["success"]
-        seconds = max(time.monotonic() - self.started, 1e-9)
-        rate = f"{self.frames / seconds:.0f} frames/s, experts {self.good}/{self.demonstrations}"
-        self.progress.update(self.bar, advance=1, rate=rate)
-
-    def say(self, text: str) -> None:
-        """What is going on now."""
-        self.progress.update(self.bar, description=text)
-
-    def close(self, summary: dict[str, Any], total: int) -> None:
-        """Say what there is now."""
-        last = summary["last_run"]
-        self.console.print(
-            f"{self.root}: {total} episodes, {summary['frames']} frames; "
-            f"{last['episodes_per_s']:.2f} episodes/s, {last['frames_per_s']:.0f} frames/s"
-            + ("; stopped: the same command goes on from here" if summary["stopped"] else "")
-        )

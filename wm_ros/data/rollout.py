@@ -16,6 +16,7 @@ TAKEN_IN_TURNS = ("corrected", "explored")
 SPOILED = ("failure", "explored")  # never to be imitated
 TAIL = 10  # control steps recorded after success: the expert retreats and rests
 LOW = 0.08  # m: a hand that strolls goes no further down from here
+LEVEL, AS_TOLD = 0.5, 0.5  # of its pieces of way: shares that are level, that leave the fingers be
 Change = Callable[[Any, Any, float], tuple[Any, float]]  # (obs, action's pose, width) -> executed
 
 
@@ -143,7 +144,9 @@ def _early_release(rng: np.random.Generator) -> Change:
 class Stroll:
     """A hand that strolls about: straight pieces of random way, turn and opening.
 
-    A driver as :class:`wm_ros.evaluation.driver.ModelDriver` is, that looks at nothing.
+    Half of the pieces are level, so that it pushes what stands there and drags what it holds; in
+    half of them the fingers stay as they are told. A driver as
+    :class:`wm_ros.evaluation.driver.ModelDriver` is, that looks at nothing.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -163,9 +166,12 @@ class Stroll:
         if self.left == 0:
             self.left = int(rng.integers(4, 14))
             self.step = rng.normal(size=3)
+            if rng.random() < LEVEL:
+                self.step[2] = 0.0
             self.step *= rng.uniform(0.25, 1.0) * CRUISE / np.linalg.norm(self.step)
             self.turn = rng.uniform(-TURN, TURN) if rng.random() < 0.5 else 0.0
-            self.width = float(rng.choice([CLOSED, OPEN]))
+            self.width = (width if rng.random() < AS_TOLD
+                          else float(rng.choice([CLOSED, OPEN])))
         self.left -= 1
         if tcp.position[2] < LOW:
             self.step[2] = abs(self.step[2])

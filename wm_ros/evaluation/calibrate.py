@@ -15,8 +15,8 @@ from wm_ros.evaluation.calibration import calibration
 from wm_ros.evaluation.closed_loop import foretold, run_episode
 from wm_ros.evaluation.folders import make_ready
 from wm_ros.evaluation.jobs import Workers
+from wm_ros.progress import Progress
 from wm_ros.sim.tasks import task_names
-from wm_ros.training.progress import Progress
 from wm_ros.world_model.interface import ActionChunks, Observation, State, WorldModel
 
 HELP = "Fit a checkpoint's predicted success to what then happens, and write it into config.yaml."

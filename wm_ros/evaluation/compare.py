@@ -23,8 +23,8 @@ from wm_ros.evaluation.evaluate import Load, load_once
 from wm_ros.evaluation.folders import for_report
 from wm_ros.evaluation.jobs import Workers
 from wm_ros.files import write_json, write_text
+from wm_ros.progress import Progress
 from wm_ros.sim.tasks import task_names
-from wm_ros.training.progress import Progress
 from wm_ros.world_model.ensemble import parts
 from wm_ros.world_model.interface import Observation
 from wm_ros.world_model.loading import find

@@ -21,8 +21,8 @@ from wm_ros.evaluation.page import write_page
 from wm_ros.evaluation.statistics import wilson
 from wm_ros.evaluation.unfinished import Unfinished
 from wm_ros.files import write_json
+from wm_ros.progress import Progress
 from wm_ros.sim.tasks import TASKS, task_names
-from wm_ros.training.progress import Progress
 from wm_ros.world_model.ensemble import parts
 from wm_ros.world_model.loading import find
 from wm_ros.world_model.precision import CHOICES

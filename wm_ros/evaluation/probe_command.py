@@ -17,9 +17,9 @@ from wm_ros.evaluation.evaluate import Load, load_once
 from wm_ros.evaluation.folders import for_report
 from wm_ros.evaluation.jobs import Workers
 from wm_ros.files import write_json
+from wm_ros.progress import Progress
 from wm_ros.report.plots import BLUE, GREEN, GREY, ORANGE, svg_of
 from wm_ros.sim.tasks import task_names
-from wm_ros.training.progress import Progress
 from wm_ros.world_model.interface import Observation
 
 HELP = "Measure what surprises a model, and what its latents know (linear probes; jepa)."

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from wm_ros.data.cache import META, EpisodeCache, build_cache, check_size, fingerprint, load_cache
 from wm_ros.errors import UserError
 from wm_ros.files import alone
+from wm_ros.progress import Progress
 from wm_ros.training import ahead, beginning, parallel
 from wm_ros.training.beginning import INITIAL, WEIGHTS, begun
 from wm_ros.training.config import check_seed, find, numbers, read
 from wm_ros.training.jepa_batches import Sequences, SequenceSampler
 from wm_ros.training.jepa_calibration import calibrate
 from wm_ros.training.log import JEPA, log
-from wm_ros.training.progress import Progress
 from wm_ros.training.sides import RULE, check_rows, choose, named, of_tasks, split
 from wm_ros.training.state import (
     HELD_BACK,

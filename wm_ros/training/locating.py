@@ -18,13 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wm_ros.data.cache import EpisodeCache
+from wm_ros.progress import Progress
 from wm_ros.training import ahead, parallel
 from wm_ros.training.batches import Looks, Sampler
 from wm_ros.training.config import TrainingConfig
 from wm_ros.training.log import EVERY, log
 from wm_ros.training.losses import masked
 from wm_ros.training.precision import autocast
-from wm_ros.training.progress import Progress
 from wm_ros.training.state import Pace, draw_anew, load_state, save_state
 from wm_ros.world_model.video.inputs import Inputs
 from wm_ros.world_model.video.locator import KeyPoses, Locator, hand_rotation, turned

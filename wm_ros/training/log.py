@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from wm_ros.progress import Progress
 from wm_ros.training import parallel
 
 LOG = "log.csv"
@@ -32,6 +33,15 @@ def log(out: Path, stage: str, step: int, losses: Mapping[str, float | Tensor],
         _append(out / LOG, ("stage", "step", *columns),
                 {"stage": stage, "step": step, **{k: f"{v:.6g}" for k, v in numbers.items()}})
     return " ".join(f"{k} {v:.3f}" for k, v in numbers.items())
+
+
+def telling(bar: Progress, out: Path) -> Callable[[int, float], None]:
+    """What tells of a stage with a single loss."""
+    def tell(step: int, loss: float) -> None:
+        bar.update(step, note=f"loss {loss:.4f}")
+        if step % EVERY == 0 or step == bar.total:
+            log(out, bar.name, step, {"loss": loss})
+    return tell
 
 
 def _append(path: Path, columns: tuple[str, ...], row: dict[str, Any]) -> None:

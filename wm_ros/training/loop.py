@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from wm_ros.progress import Progress
 from wm_ros.training import ahead, parallel
 from wm_ros.training.batches import Batch, Sampler
 from wm_ros.training.config import Schedule, TrainingConfig
 from wm_ros.training.log import EVERY, log
 from wm_ros.training.precision import autocast
-from wm_ros.training.progress import Progress
 from wm_ros.training.state import Ema, Pace, draw_anew, load_state, save_state
 from wm_ros.training.throughput import MachineShare
 from wm_ros.world_model.precision import best_dtype

@@ -7,7 +7,6 @@ import json
 import math
 import time
 import zlib
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -20,16 +19,16 @@ from torch import Tensor, nn
 from wm_ros.data.cache import EpisodeCache, build_cache, check_size, fingerprint, load_cache
 from wm_ros.errors import UserError
 from wm_ros.files import alone, copy
+from wm_ros.progress import Progress
 from wm_ros.training import beginning, foresight, jepa, locating, parallel
 from wm_ros.training import renderer as rendering
 from wm_ros.training import tokeniser as tokenising
 from wm_ros.training.batches import POSITION, QUATERNION, Sampler
 from wm_ros.training.beginning import CARD, INITIAL, WEIGHTS, begun
 from wm_ros.training.config import TrainingConfig, load
-from wm_ros.training.log import EVERY, log
+from wm_ros.training.log import telling
 from wm_ros.training.loop import optimise
 from wm_ros.training.losses import losses
-from wm_ros.training.progress import Progress
 from wm_ros.training.sides import (
     RULE,
     check_depth,
@@ -267,15 +266,6 @@ def fit_codec(cache: EpisodeCache, rows: np.ndarray, network: VideoConfig) -> Ac
         chunk[..., :3], chunk[..., 3:7], state[:, POSITION], state[:, QUATERNION])))
 
 
-def telling(bar: Progress, out: Path, steps: int) -> Callable[[int, float], None]:
-    """What tells of a stage with a single loss."""
-    def tell(step: int, loss: float) -> None:
-        bar.update(step, note=f"loss {loss:.4f}")
-        if step % EVERY == 0 or step == steps:
-            log(out, bar.name, step, {"loss": loss})
-    return tell
-
-
 def prepare_tokeniser(out: Path, cache_folder: Path, cache: EpisodeCache, network: VideoConfig,
                       settings: TrainingConfig, rows: np.ndarray,
                       device: torch.device) -> tuple[Tokeniser, np.ndarray]:
@@ -286,7 +276,7 @@ def prepare_tokeniser(out: Path, cache_folder: Path, cache: EpisodeCache, networ
         with Progress("tokeniser", settings.tokeniser_steps, quiet=parallel.rank() > 0) as bar:
             tokenising.train(tokeniser, cache, rows, settings.tokeniser_steps,
                              settings.tokeniser_batch, settings.seed, device,
-                             telling(bar, out, settings.tokeniser_steps))
+                             telling(bar, out))
         if parallel.rank() == 0:
             tokenising.save(tokeniser, out)
     parallel.barrier()
@@ -317,11 +307,9 @@ def prepare_renderer(out: Path, sampler: Sampler, settings: TrainingConfig, rows
     if not path.exists():
         if (start := out / INITIAL / RENDERER).exists():
             load_weights(renderer, start)
-        with Progress("renderer", settings.renderer_steps, quiet=parallel.rank() > 0) as bar:
-            if not rendering.train(renderer, tokeniser, sampler, rows, settings, device, imagine,
-                                   telling(bar, out, settings.renderer_steps), out / RENDERING,
-                                   until):
-                return None
+        if not rendering.train(renderer, tokeniser, sampler, rows, settings, device, imagine, out,
+                               until):
+            return None
         if parallel.rank() == 0:
             save_tensors(dict(renderer.state_dict()), path, torch.float16)
             (out / RENDERING).unlink(missing_ok=True)
