@@ -28,7 +28,7 @@ from wm_ros.convert.command import find_bags  # noqa: E402
 from wm_ros.convert.episodes import Maker, longest  # noqa: E402
 from wm_ros.convert.index import Index, _look_at  # noqa: E402
 from wm_ros.data.any_bag import AnyBag  # noqa: E402
-from wm_ros.data.bag import Raw, read_raw  # noqa: E402
+from wm_ros.data.bag import BagWriter, Raw, read_raw, recover  # noqa: E402
 from wm_ros.data.episode import VECTOR_FEATURES, Episode  # noqa: E402
 from wm_ros.data.lerobot import Dataset, DatasetWriter  # noqa: E402
 from wm_ros.files import alone  # noqa: E402
@@ -240,6 +240,81 @@ def test_a_data_set_comes_back_from_bags_value_by_value(tmp_path: Path) -> None:
             exact = attribute != "camera"
             np.testing.assert_allclose(getattr(other, attribute), getattr(episode, attribute),
                                        rtol=0, atol=0 if exact else 3e-7, err_msg=attribute)
+
+
+def test_a_task_may_be_an_instruction_of_any_length_and_sign(tmp_path: Path) -> None:
+    writer, tasks = DatasetWriter(tmp_path / "set"), ("turn on/off the lamp", "lamp " * 80)
+    for task in tasks:  # as data sets of others have them
+        writer.commit(synthetic_episode(task, 0, rows=12, instruction=task.strip()))
+    with writer.lock():
+        writer.merge()
+    assert convert(tmp_path / "set", "--out", tmp_path / "bags") == 0
+    assert convert(tmp_path / "bags", "--out", tmp_path / "again", "--min-seconds", "0") == 0
+    assert {row["task_name"] for row in Dataset(tmp_path / "again").rows} == set(tasks)
+
+
+def recording(folder: Path) -> tuple[BagWriter, list[Raw]]:
+    """A recorder that is at work, and what it has still to write."""
+    writer, kept = BagWriter(folder), list(read_raw(BAGS / "home"))
+    for raw in kept[:len(kept) // 2]:
+        writer.add_topic(raw.topic, raw.type)
+        writer.write(raw.topic, raw.data, raw.log_time, raw.publish_time)
+    writer.flush()
+    return writer, kept[len(kept) // 2:]
+
+
+def complete(writer: BagWriter, rest: list[Raw]) -> None:
+    for raw in rest:
+        writer.add_topic(raw.topic, raw.type)
+        writer.write(raw.topic, raw.data, raw.log_time, raw.publish_time)
+    writer.close()
+
+
+def test_a_bag_that_is_still_being_recorded_is_not_converted(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    writer, rest = recording(tmp_path / "bag")
+    for source in (tmp_path / "bag", writer.file):
+        assert convert(source, "--out", tmp_path / "set") == 2
+        assert "still being recorded" in capsys.readouterr().err.replace("\n", " ")
+    complete(writer, rest)
+    assert convert(tmp_path / "bag", "--out", tmp_path / "set") == 0
+    assert Dataset(tmp_path / "set").frames == 42
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_bag_that_was_converted_before_it_was_complete_is_not_there_twice(
+        tmp_path: Path, stopped: bool, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    writer, rest = recording(tmp_path / "bag")
+
+    def stops(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(packing, "is_recording", lambda _: False)  # as of a recorder without locks
+        if stopped:
+            patch.setattr(packing.report, "of_bag", stops)
+        assert convert(tmp_path / "bag", "--out", tmp_path / "set") == (130 if stopped else 0)
+    frames = Dataset(tmp_path / "set").frames
+    complete(writer, rest)
+    assert 10 < frames < 42
+    assert convert(tmp_path / "bag", "--out", tmp_path / "set") == 2
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert "not complete" in said and "another --out" in said
+    assert Dataset(tmp_path / "set").frames == frames
+    assert convert(tmp_path / "bag", "--out", tmp_path / "other") == 0
+    # a new recording of the same name goes in once it has a name of its own
+    (tmp_path / "bag").rename(tmp_path / "new")
+    assert convert(tmp_path / "new", "--out", tmp_path / "set") == 0
+
+
+def test_completing_a_torn_bag_that_was_converted_changes_nothing(tmp_path: Path) -> None:
+    torn(BAGS / "home", tmp_path / "torn", 2 / 3)
+    assert convert(tmp_path / "torn", "--out", tmp_path / "set") == 0
+    before = (tmp_path / "set/convert.json").read_bytes()
+    recover(tmp_path / "torn")
+    assert convert(tmp_path / "torn", "--out", tmp_path / "set") == 0
+    assert (tmp_path / "set/convert.json").read_bytes() == before
 
 
 def test_recordings_of_rosbag2_in_sqlite3_convert_to_the_same_rows(

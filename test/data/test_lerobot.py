@@ -47,6 +47,32 @@ def test_an_episode_comes_back_as_it_was_recorded(tmp_path: Path) -> None:
             assert error.mean() < 2.0 and np.percentile(error, 99) < 12
 
 
+TASKS = ("turn on/off the lamp", "turn on_off the lamp", "part-7-lamp", "../../lamp", "", ".",
+         "x" * 400, "x" * 401, "開ける", "lamp\0\n", "lamp")
+
+
+def test_a_task_may_be_any_words(tmp_path: Path) -> None:
+    writer = DatasetWriter(tmp_path / "set")
+    for task in TASKS:
+        writer.commit(synthetic_episode(task, 0, rows=3, size=16))
+    assert writer.keys() == {(task, 0) for task in TASKS}
+    assert [p.name for p in tmp_path.iterdir()] == ["set"]
+    assert {p.name for p in writer.root.iterdir()} == {lerobot.PENDING}
+    with writer.lock():
+        assert writer.merge() == len(TASKS)
+    assert {row["task_name"] for row in Dataset(writer.root).rows} == set(TASKS)
+
+
+def test_an_episode_that_an_older_version_left_pending_is_taken_in(tmp_path: Path) -> None:
+    writer = DatasetWriter(tmp_path / "set")
+    writer.commit(synthetic_episode("open the drawer", 5, rows=3, size=16))
+    [folder] = (p for p in writer.pending.iterdir() if p.is_dir())
+    folder.rename(writer.pending / "open the drawer-00000005")
+    with writer.lock():
+        assert writer.merge() == 1
+    assert Dataset(writer.root).episode(0).key == ("open the drawer", 5)
+
+
 def test_the_files_lie_where_lerobot_looks_for_them(tmp_path: Path) -> None:
     root = tmp_path / "set"
     write(root, [synthetic_episode(seed=s, rows=7) for s in range(3)])

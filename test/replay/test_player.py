@@ -16,6 +16,7 @@ pytest.importorskip("wm_ros.msg")
 from rosbags.rosbag2 import CompressionMode, StoragePlugin  # noqa: E402
 
 from wm_ros.bridge import commands  # noqa: E402
+from wm_ros.convert import to_bag  # noqa: E402
 from wm_ros.data.bag import Raw  # noqa: E402
 from wm_ros.data.topic_map import load_map  # noqa: E402
 from wm_ros.errors import UserError  # noqa: E402
@@ -27,6 +28,7 @@ from wm_ros.world_model import ActionChunks, Imagination, State  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bags"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data"))
 from frozen_model import FrozenModel, play  # noqa: E402
 from other_bags import (  # noqa: E402
     BAGS,
@@ -37,6 +39,7 @@ from other_bags import (  # noqa: E402
     changed,
     torn,
 )
+from synthetic import synthetic_episode  # noqa: E402
 
 ROOMS = ("home", "office")
 
@@ -169,6 +172,45 @@ def test_without_a_controllers_reference_the_measured_joints_stand_for_the_comma
     outcome = play(bag)
     assert outcome.source == "measured joints"
     assert any("commands" in look for look in outcome.looks)
+
+
+class _Told(FrozenModel):
+    """Keeps the commands that it imagines the future of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[np.ndarray] = []  # positions
+
+    def imagine(self, state: State, chunks: ActionChunks, instruction: str,
+                render: bool = True) -> Imagination:
+        self.told.append(chunks.position[0])
+        return super().imagine(state, chunks, instruction, render)
+
+
+@pytest.mark.parametrize("executed", ["all", "some", "none"])
+def test_the_future_follows_what_was_executed_and_plans_what_was_wanted(
+        tmp_path: Path, executed: str) -> None:
+    episode = synthetic_episode(rows=40, perturbed=True)
+    episode.camera[:, 12:] /= np.linalg.norm(episode.camera[:, 12:], axis=1, keepdims=True)
+    episode.action[:, :3], episode.action[:, 3:7] = [0.4, 0.0, 0.4], [0.0, 1.0, 0.0, 0.0]
+    episode.executed[:] = episode.action + [0.03, *[0.0] * 7]
+    to_bag.write(episode, load_map(), tmp_path / "whole")
+
+    def change(raw: Raw) -> Iterator[Raw]:
+        if raw.topic != "/recorded/executed_action" or executed == "all" or (
+                executed == "some" and raw.log_time < 1002e9):
+            yield raw
+
+    model = _Told()
+    outcome = play(changed(tmp_path / "whole", tmp_path / "bag", change), model=model, plan=False)
+    assert outcome.source == "recorded actions"
+    judged = [look for look in outcome.looks if "futures" in look]
+    assert len(judged) == len(model.told) >= 5
+    x = [round(float(positions[:, 0].mean()), 6) for positions in model.told]
+    assert set(x) == {"all": {0.43}, "some": {0.43, 0.4}, "none": {0.4}}[executed]
+    for look in judged:  # the plan stays where the hand is; the wish was 0.4, 0, 0.4
+        wish = np.linalg.norm(model.seen[outcome.looks.index(look)].tcp_position - [0.4, 0, 0.4])
+        assert look["commands"]["position_m"] == pytest.approx(wish, abs=1e-6)
 
 
 def test_arm_and_hand_that_are_published_apart_give_the_same_looks(tmp_path: Path) -> None:

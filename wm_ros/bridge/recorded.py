@@ -86,9 +86,9 @@ def given_transforms(topics: TopicMap) -> TFMessage:
     for child, entry in topics.camera_poses.items():
         try:
             pose = poses.checked(*Pose.of(entry["position"], entry["quaternion"]))
-            parent = str(entry["parent"])
-        except (KeyError, TypeError, ValueError) as error:
+            transform = poses.to_transform(pose, str(entry["parent"]), child, times.stamp(0.0))
+        except (UserError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"camera_poses of {child} needs parent, position [x, y, z] and "
                             "quaternion [x, y, z, w].") from error
-        message.transforms.append(poses.to_transform(pose, parent, child, times.stamp(0.0)))
+        message.transforms.append(transform)
     return message

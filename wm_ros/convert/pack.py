@@ -16,6 +16,7 @@ from wm_ros.convert.index import build
 from wm_ros.convert.rows import choose
 from wm_ros.data import layout
 from wm_ros.data.any_bag import AnyBag
+from wm_ros.data.bag import is_recording
 from wm_ros.data.episode import FPS, STATE_NAMES
 from wm_ros.data.lerobot import DatasetWriter, disk_errors
 from wm_ros.data.topic_map import TopicMap, load_map
@@ -98,6 +99,8 @@ def _state(root: Path, options: Options, robot: str) -> dict[str, Any]:
 def _one(path: Path, root: Path, writer: DatasetWriter, topics: TopicMap, options: Options,
          state: dict[str, Any], title: str) -> None:
     """One bag; what an interrupted run had committed of it is found again by its seeds."""
+    if is_recording(path):
+        raise UserError(f"{path} is still being recorded: end its recorder first.")
     identity, labels = _identity(path), {name: getattr(options, name) for name in LABELS}
     for source in state["sources"].values():
         if source["identity"] == identity:
@@ -110,8 +113,10 @@ def _one(path: Path, root: Path, writer: DatasetWriter, topics: TopicMap, option
     if index.fingerprint in state["sources"]:  # the same recording under another name
         _same_labels(path, state["sources"][index.fingerprint], labels)
         return
-    begun = state.setdefault("begun", {})  # fingerprint -> labels and keys of what was stopped
-    mine = begun.setdefault(index.fingerprint, {"labels": labels, "keys": []})
+    begun = state.setdefault("begun", {})  # fingerprint -> path, labels, keys of what was stopped
+    _not_changed(path, identity["path"], state, index.fingerprint)
+    mine = begun.setdefault(index.fingerprint,
+                            {"path": identity["path"], "labels": labels, "keys": []})
     _same_labels(path, mine, labels)
     try:
         choice = choose(index, options.tolerance, options.instruction)
@@ -162,6 +167,18 @@ def _same_labels(path: Path, source: dict[str, Any], labels: dict[str, Any]) -> 
     if source.get("labels", labels) != labels:
         raise UserError(f"{path} was converted with another instruction, task, room or outcome: "
                         "choose another --out.")
+
+
+def _not_changed(path: Path, place: str, state: dict[str, Any], fingerprint: str) -> None:
+    """:raises UserError: there are episodes of what the bag held before"""
+    done = {source["identity"]["path"] for source in state["sources"].values()
+            if source["episodes"]}
+    stopped = {bag.get("path") for mark, bag in state["begun"].items()
+               if mark != fingerprint and bag["keys"]}
+    if place in done | stopped:
+        raise UserError(f"{path} is not what was converted of it before (it was not complete, was "
+                        "replaced, or other topics are named), and no moment shall be there "
+                        "twice: choose another --out, or give a new recording a name of its own.")
 
 
 def _identity(path: Path) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def unpack(root: Path, out: Path, topics: Path | None = None) -> int:
     jobs: list[tuple[Path, Any]] = [(out / Path(r).name, root / r) for r in recordings]
     for index, row in enumerate(dataset.rows):
         if (row["task_name"], row["seed"]) not in recorded:
-            task = re.sub(r"[^\w.-]+", "_", row["task_name"])
+            task = re.sub(r"[^\w.-]+", "_", row["task_name"])[:60]
             jobs.append((out / f"{index:06d}_{task}_{row['seed']}", index))
     _check(out, {LOCK, *(folder.name for folder, _ in jobs)})
     written = 0

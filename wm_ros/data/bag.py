@@ -240,6 +240,16 @@ def is_finished(bag: Path | str) -> bool:
     return (Path(bag) / METADATA).is_file()
 
 
+def is_recording(bag: Path | str) -> bool:
+    """Whether a recorder still holds a file of the bag."""
+    path = Path(bag)
+    for file in [path] if path.is_file() else path.glob("*.mcap"):
+        with open(file, "rb") as stream:
+            if not _hold(stream, fcntl.LOCK_SH):
+                return True
+    return False
+
+
 def recover(bag: Path | str) -> int:
     """Make a complete bag of one whose recorder was killed; returns its number of messages.
 
@@ -321,10 +331,13 @@ def _order(name: str) -> list[int | str]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
-def _hold(stream: IO[bytes]) -> bool:
-    """Hold a file until it is closed; False where another process holds it."""
+def _hold(stream: IO[bytes], kind: int = fcntl.LOCK_EX) -> bool:
+    """Hold a file until it is closed; False where another process holds it.
+
+    :param kind: LOCK_SH where others may hold it in the same way
+    """
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(stream, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:

@@ -3,7 +3,7 @@
 
 Commands are every JointTrajectory (alone, in a DisplayTrajectory, or in an ActionChunk) and the
 `reference` of a JointTrajectoryControllerState; motions are JointState messages. Contacts of the
-arm with furniture are read from `/wm/furniture_contacts` or from diagnostics.
+arm with furniture are read from `/wm/furniture_contacts`.
 
     python -m wm_ros.data.bag_checks BAG...
 """
@@ -110,10 +110,6 @@ def check(bag: Path | str, robot: RobotConfig | str = "panda") -> Check:
                        point.accelerations)
         elif record.topic.endswith(CONTACTS):
             result.furniture_contacts = max(result.furniture_contacts or 0, int(message.data))
-        elif kind == "DiagnosticArray":
-            count = _contacts(message)
-            if count is not None:
-                result.furniture_contacts = max(result.furniture_contacts or 0, count)
         else:
             for trajectory in _trajectories(kind, record):
                 limits = result.commanded.setdefault(record.topic, Limits())
@@ -154,12 +150,6 @@ def _add_trajectory(limits: Limits, robot: RobotConfig, trajectory: Any) -> None
             accelerations = (velocities - before[1]) / (stamp - before[0])
         limits.add(robot, names, point.positions, velocities, accelerations)
         before = (stamp, velocities) if len(velocities) else None
-
-
-def _contacts(message: Any) -> int | None:
-    counts = [int(pair.value) for status in message.status for pair in status.values
-              if pair.key == CONTACTS and pair.value.isdigit()]
-    return max(counts, default=None)
 
 
 def _worst(before: float, values: np.ndarray, limit: np.ndarray) -> float:

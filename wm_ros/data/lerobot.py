@@ -9,8 +9,10 @@ a merged file: before it the pending episodes are the truth, after it the merged
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -91,7 +93,7 @@ class DatasetWriter:
     def commit(self, episode: Episode) -> None:
         """Keep one episode; when this returns, a killed process no longer loses it."""
         episode.check()
-        final = self.pending / f"{episode.task}-{episode.seed:08d}"
+        final = self.pending / f"{_folder_name(episode.task)}-{episode.seed:08d}"
         part = self.pending / f"part-{os.getpid()}-{final.name}"
         with disk_errors(self.root):
             try:
@@ -450,6 +452,14 @@ def matrix(column: pa.ChunkedArray, width: int) -> np.ndarray:
     if isinstance(flat, pa.ChunkedArray):
         flat = flat.chunk(0)
     return np.array(flat.flatten().to_numpy(), np.float32).reshape(-1, width)
+
+
+def _folder_name(task: str) -> str:
+    """A task as a name for a folder; what does not fit gets a checksum, so no two share a name."""
+    words = re.sub(r"\W+", "_", task, flags=re.ASCII)[:60]
+    if task and words == task:
+        return task
+    return f"{words}.{hashlib.sha256(task.encode()).hexdigest()[:16]}"
 
 
 def _groups(

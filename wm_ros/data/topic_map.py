@@ -100,10 +100,10 @@ def load_map(path: Path | str | None = None) -> TopicMap:
                "progress": "/recorded/progress", "episode": "/recorded/episode"}
     frames: dict[str, str] = {}
     for layer in (own, given):
-        unknown = set(layer.get("topics", {})) - set(ROLES)
+        unknown = sorted(map(str, set(layer.get("topics", {})) - set(ROLES)))
         if unknown:
-            raise UserError(f"{path} names {', '.join(sorted(unknown))} under topics; what can be "
-                            f"named is {', '.join(ROLES)}.")
+            raise UserError(f"{path} names {', '.join(unknown)} under topics; what can be named "
+                            f"is {', '.join(ROLES)}.")
         topics |= {k: str(v or "") for k, v in layer.get("topics", {}).items()}
         frames |= {k: str(v or "") for k, v in layer.get("frames", {}).items()}
     topics = {role: topic and "/" + topic.lstrip("/") for role, topic in topics.items()}

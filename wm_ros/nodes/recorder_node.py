@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
 
 from wm_ros import environment
 from wm_ros.bridge.recorded import message_class
@@ -27,6 +29,7 @@ from wm_ros.nodes import qos
 from wm_ros.nodes.base import leave_with_supervisor
 
 LOOK_AROUND = 0.25  # s between two looks for new topics
+BOTH = 1.0  # s in which a subscription that goes and the one in its place are both there
 DEPTH = 200
 
 
@@ -40,31 +43,67 @@ class Recorder(Node):
         self.writer = writer
         self.problem = ""
         self._only, self._exclude = only, exclude
-        self._subscribed: set[str] = set()
+        self._heard: dict[str, Subscription] = {}
+        self._unreadable: set[str] = set()
+        self._renewed: set[str] = set()
+        self._going: list[tuple[float, Subscription]] = []  # and when it goes
 
     def look_around(self) -> None:
-        """Subscribe to what is published and not subscribed yet."""
+        """Subscribe to what is published and not subscribed yet, and anew where a publisher has
+        come that cannot serve what the subscription asks for."""
+        self._end_old()
         for topic, types in self.get_topic_names_and_types():
-            if topic in self._subscribed or not wanted(topic, self._only, self._exclude):
+            if topic in self._unreadable or not wanted(topic, self._only, self._exclude):
                 continue
             offers = self.get_publishers_info_by_topic(topic)
             if not offers:
                 continue
-            self._subscribed.add(topic)
+            if topic in self._heard:
+                self._renew(topic, offers)
+                continue
             try:
                 kind = message_class(types[0])
             except UserError as error:
+                self._unreadable.add(topic)
                 self.get_logger().warning(f"{topic} is not recorded: {error}")
                 continue
             self.writer.add_topic(topic, types[0], [describe(offer) for offer in offers])
-            self.create_subscription(kind, topic, self._keep(topic), match(offers), raw=True,
-                                     event_callbacks=qos.UNWATCHED_IN)
+            self._hear(topic, kind, self._keep(topic), match(offers))
+
+    def _hear(self, topic: str, kind: Any, keep: Callable[..., None], asked: QoSProfile) -> None:
+        self._heard[topic] = self.create_subscription(kind, topic, keep, asked, raw=True,
+                                                      event_callbacks=qos.UNWATCHED_IN)
+
+    def _renew(self, topic: str, offers: list[Any]) -> None:
+        """Ask for less where one of the publishers cannot serve what is asked for.
+
+        The old subscription stays for a while, until the publishers know the new one; what both
+        hear, and what was latched and comes again, is written once.
+        """
+        old = self._heard[topic]
+        asked = match([*offers, old])
+        if asked != old.qos_profile:
+            self._renewed.add(topic)
+            self._going.append((time.monotonic() + BOTH, old))
+            self._hear(topic, old.msg_type, old.callback, asked)
+
+    def _end_old(self) -> None:
+        now = time.monotonic()
+        for end, subscription in self._going:
+            if end <= now:
+                self.destroy_subscription(subscription)
+        self._going = [entry for entry in self._going if entry[0] > now]
 
     def _keep(self, topic: str) -> Callable[..., None]:
+        recent: deque[int] = deque(maxlen=2 * DEPTH)  # when they were sent, ns
+
         def keep(data: bytes, info: Any) -> None:
             if self.problem:
                 return
             sent = info["source_timestamp"] if isinstance(info, dict) else info.source_timestamp
+            if topic in self._renewed and sent and sent in recent:
+                return
+            recent.append(sent)
             try:
                 self.writer.write(topic, data, time.time_ns(), int(sent))
             except OSError as error:
@@ -74,7 +113,7 @@ class Recorder(Node):
 
 
 def match(offers: list[Any]) -> QoSProfile:
-    """The strictest profile that every one of the publishers can serve."""
+    """The strictest profile that every one can serve of those whose profiles are given."""
     profiles = [offer.qos_profile for offer in offers]
     reliable = all(p.reliability == ReliabilityPolicy.RELIABLE for p in profiles)
     latched = all(p.durability == DurabilityPolicy.TRANSIENT_LOCAL for p in profiles)

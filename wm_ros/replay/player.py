@@ -41,7 +41,8 @@ NO_IMAGE = "No image was recorded near the moment of one that was imagined."
 _NODE = {p.name: p.default for p in IMAGINATION}
 VALIDITY, SURPRISE = _NODE["validity"], _NODE["surprise_threshold"]  # s; 1 is the limit
 ROLES = ("scene_color", "scene_info", "scene_depth", "wrist_color", "wrist_info", "joint_states",
-         "wrench", "tf", "tf_static", "instruction", "commands", "furniture", "action")
+         "wrench", "tf", "tf_static", "instruction", "commands", "furniture", "action",
+         "executed_action")
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,9 @@ class Player:
         self._assembler.add_transforms(given_transforms(topics), static=True)
         self._assembler.instruction = settings.instruction
         self._commands = Commands(self._assembler.kinematics)
+        # what the arm was told, where bags made from data sets say so beside what was wanted of it
+        self._executed = Commands(self._assembler.kinematics)
+        self._tracks = [self._commands]  # those that a look waits for
         self._states = JointStates(self.robot.joints)
         self._would_be = WouldBe(self.robot) if settings.plan else None
         self._pending: deque[_Look] = deque()
@@ -138,6 +142,8 @@ class Player:
         self._perception = Perception(
             self._assembler, sensor_names("scene_depth" in has, "wrench" in has),
             self.settings.tolerance, self.settings.rate)
+        if "executed_action" in has:
+            self._tracks.append(self._executed)
         for item in heard(bag, self.topics, ROLES):
             if self.pace is not None:
                 self.pace(item.time * 1e-9)
@@ -176,6 +182,8 @@ class Player:
             self._furnish(message)
         elif role in ("action", "commands"):
             self._commands.add(role, message)
+        elif role == "executed_action":
+            self._executed.add("action", message)
         elif role == "joint_states":
             state = self._states.add(message)  # arm and hand may be published apart
             if state is not None:
@@ -265,14 +273,15 @@ class Player:
         while self._pending:
             until = self._pending[0].seen.stamp + self._reach + 2 * NEAR
             seen = self._recent[-1].stamp if self._recent else -np.inf
-            known = seen >= until and self._commands.newest >= until - NEAR
+            told = min(track.newest for track in self._tracks)
+            known = seen >= until and told >= until - NEAR
             if not (ended or known or seen >= until + SILENT):
                 return
             self._judge(self._pending.popleft())
 
     def _judge(self, look: _Look) -> None:
-        """Look, compare the plan with the commands, and the future under those with what was seen.
-        """
+        """Look, compare the plan with what was wanted of the arm, and the future under what it was
+        told with what was seen."""
         row, state, chunk, proposed = self._look(look)
         spec = self.model.spec
         recorded = recorded_chunk(self._commands, look.seen.stamp, spec.horizon, spec.dt)
@@ -280,8 +289,8 @@ class Player:
             self.outcome.troubles[UNJUDGED] += 1
             return
         row["commands"] = difference(chunk, recorded)
-        given = proposals.from_given(
-            [chunk._replace(poses=recorded[0], gripper=recorded[1])], proposed)
+        told = recorded_chunk(self._executed, look.seen.stamp, spec.horizon, spec.dt) or recorded
+        given = proposals.from_given([chunk._replace(poses=told[0], gripper=told[1])], proposed)
         with self._timed("imagine"):
             future = self.model.imagine(state, given, look.instruction, render=True)
         frames = [None] * len(future.times) if future.frames is None else future.frames[0]
