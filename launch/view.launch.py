@@ -4,8 +4,9 @@ from launch import LaunchDescription
 
 from wm_ros.launching.actions import bring_up, include, later, passed, top, values, when
 from wm_ros.launching.arguments import LOOK
-from wm_ros.launching.system import page_port, user_file
+from wm_ros.launching.system import page_address, user_file
 from wm_ros.nodes.node_list import VIEW, VISUALIZATION
+from wm_ros.view.guard import check_address
 
 
 def start(context):
@@ -13,7 +14,9 @@ def start(context):
     value = values(context, LOOK)
     specs = []
     if value["view"] != "false":
-        specs.append(VIEW.with_parameters(port=page_port(value)))
+        host, port = page_address(value)
+        check_address(host, port)
+        specs.append(VIEW.with_parameters(port=port))
     if value["rviz"] == "true":
         specs.append(VISUALIZATION)
     if value["use_sim_time"] == "true":

@@ -143,10 +143,8 @@ def _plans(args: argparse.Namespace) -> list[Plan]:
 
 def _page(args: argparse.Namespace) -> tuple[str, int]:
     """Host and port of the page: the option, else as the user's parameter file has them."""
-    from wm_ros.launching.system import own_parameters, page_port
-    config = str(args.config or "")
-    return (str(own_parameters(config, "view").get("host", "127.0.0.1")),
-            page_port({"config": config, "port": str(args.port or "")}))
+    from wm_ros.launching.system import page_address
+    return page_address({"config": str(args.config or ""), "port": str(args.port or "")})
 
 
 def _check_folder(out: Path) -> None:

@@ -18,7 +18,7 @@ from wm_ros.launching.gazebo import refuse_unused_world, world_folder
 from wm_ros.launching.system import (
     instruct_command,
     own_topics,
-    page_port,
+    page_address,
     record_command,
     replay_command,
     system,
@@ -28,7 +28,7 @@ from wm_ros.launching.system import (
 )
 from wm_ros.launching.transitions import ACTIVATE, ASK_AGAIN, CONFIGURE, Transitions
 from wm_ros.nodes import supervisor
-from wm_ros.nodes.node_list import NodeSpec
+from wm_ros.nodes.node_list import DEFAULTS, NodeSpec
 from wm_ros.sim.world_command import write
 
 
@@ -81,6 +81,22 @@ def test_switches_may_be_written_as_python_and_launch_write_them() -> None:
     for text in ("true", "True", "1"):
         assert given(headless=text)["headless"] == "true"
     assert all(a.choices == BOOL for a in ROOM if a.default in BOOL and a.name != "record")
+
+
+def test_a_tilde_that_the_shell_leaves_is_the_home_folder(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "it").mkdir()
+    own = tmp_path / "mine.yaml"
+    own.write_text("/**: {ros__parameters: {robot: ur5}}\n")
+    value = given(record="~/bags/x", config="~/mine.yaml", model="~/it")
+    assert record_command(value) == wm("record", "--out", str(tmp_path / "bags" / "x"))
+    assert user_file(value["config"]) == [str(own)]
+    specs = {spec.name: spec.parameters for spec in system("home", value)}
+    assert specs["imagination"]["checkpoint"] == str(tmp_path / "it")
+    replay = given(FILES["replay"], bag="~/it", out="~/new", topics="~/mine.yaml")
+    assert replay_command(replay) == wm("replay", str(tmp_path / "it"), "--out",
+                                        str(tmp_path / "new"), "--topics", str(own))
 
 
 def test_a_misspelt_argument_is_not_passed_over() -> None:
@@ -142,6 +158,25 @@ def test_misspelt_parameters_are_not_passed_over(
     assert sentence in str(error.value)
 
 
+@pytest.mark.parametrize(("text", "name"), [
+    ("/**: {ros__parameters: 3}", "/**"), ("/**: {ros__parameters: [robot]}", "/**"),
+    ("/**: {ros__parameters: {3: x}}", "/**"), ("/**: {ros__parameters: {on: x}}", "/**"),
+    ("/**: {ros__parameters: {robot: ur5}}\nsimulation: 3", "simulation"),
+    ("/**: {ros__parameters: {robot: ur5}}\n/view: [port]", "/view"),
+    ("/**: {ros__parameters: {robot: ur5}}\nplanning:", "planning"),
+    ("/**: {ros__parameters: {robot: ur5}}\nplanning: {horizon: 2}", "planning"),
+])
+def test_a_group_without_named_parameters_is_named(
+        text: str, name: str, tmp_path: Path) -> None:
+    own = tmp_path / "mine.yaml"
+    own.write_text(text)
+    for read in (lambda: system("home", given(config=str(own))), lambda: own_topics(str(own))):
+        with pytest.raises(UserError) as error:
+            read()
+        assert str(error.value).startswith(
+            f"config:={own} is not possible; below {name} there must be `ros__parameters:`")
+
+
 def test_parameters_of_other_nodes_and_of_ros_may_stand_in_the_file(
         root: Path, tmp_path: Path) -> None:
     own = tmp_path / "mine.yaml"
@@ -151,6 +186,8 @@ def test_parameters_of_other_nodes_and_of_ros_may_stand_in_the_file(
 move_group: {ros__parameters: {trajectory_execution: {allowed_goal_duration_margin_extra: 1.0}}}
 camera_driver: {ros__parameters: {rate: 30, safety: {on: true}}}
 my_namespace: {planer: {ros__parameters: {anything: 1}}}
+simulation: {camera: {ros__parameters: {anything: 1}}}
+driver: 3
 """)
     assert user_file(str(own)) == [str(own)]
     for shipped in ("nodes", "motion", "safety", "topics"):
@@ -173,8 +210,10 @@ def test_what_is_not_given_is_as_the_users_file_has_it(tmp_path: Path) -> None:
         value = given(config=str(own), **values)
         specs = {spec.name: spec.parameters for spec in system("home", value)}
         simulated = specs["simulation"]
-        assert specs["view"]["port"] == page_port(value) and "host" not in specs["view"]
-        return (simulated["task"], simulated["seed"], simulated["held_out"], page_port(value))
+        host, port = page_address(value)
+        assert specs["view"]["port"] == port and "host" not in specs["view"]
+        assert host == "0.0.0.0"
+        return (simulated["task"], simulated["seed"], simulated["held_out"], port)
     assert found() == ("close_door", 5, False, 9001)
     assert found(seed="7", held_out="true", port="9002") == ("close_door", 7, True, 9002)
     task, _, held_out, _ = found(instruction="open the cabinet door")
@@ -266,13 +305,16 @@ def test_launch_starts_the_nodes_and_parameters_of_the_demo(
     assert [s.command_line(user_file(value["config"])) for s in launched] == demos
 
 
-def test_a_world_that_nothing_loads_or_of_another_room_is_refused(tmp_path: Path) -> None:
+def test_a_world_that_nothing_loads_or_of_another_room_is_refused(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for sim in ("mujoco", "none"):
         with pytest.raises(UserError, match="for Gazebo alone; add sim:=gazebo"):
             refuse_unused_world(given(world=str(tmp_path), sim=sim))
         refuse_unused_world(given(sim=sim))
     refuse_unused_world(given(world=str(tmp_path), sim="gazebo"))
     write(tmp_path, "home", "", 3, True)
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    assert world_folder("home", given(world=f"~/{tmp_path.name}", sim="gazebo")) == tmp_path
     value = given(world=str(tmp_path), sim="gazebo")
     assert world_folder("home", value) == tmp_path
     with pytest.raises(UserError, match="a world of the home: start home.launch.py"):
@@ -327,14 +369,50 @@ def test_time_comes_from_gazebo_and_from_nowhere_else_unless_told() -> None:
 def test_instruction_and_recording_become_commands(tmp_path: Path) -> None:
     value = given(instruction="open the door", time_limit="20", record=str(tmp_path / "bag"))
     specs = system("home", value)
-    command = instruct_command(value, specs)
+    command = instruct_command("home", value, specs)
     assert command[:len(wm("instruct"))] == wm("instruct") and "open the door" in command
     assert command[command.index("--time-limit") + 1] == "20.0"
     assert set(command[command.index("--nodes") + 1:]) == {s.name for s in specs if s.safety}
     assert record_command(value) == wm("record", "--out", str(tmp_path / "bag"))
     assert record_command(given(record="true")) == wm("record")
-    assert "--time-limit" not in instruct_command(given(instruction="open the door"), specs)
-    assert not instruct_command(given(), specs) and not record_command(given())
+    unlimited = given(instruction="open the door", once="true")
+    assert "--time-limit" not in instruct_command("home", unlimited, specs)
+    assert not instruct_command("home", given(), specs) and not record_command(given())
+
+
+def words_of(room: str | None, arguments: Any = ROOM, **values: str) -> str:
+    """The instruction that a launch with these arguments gives, "" for none."""
+    command = instruct_command(room, given(arguments, **values), [])
+    return command[len(wm("instruct"))] if command else ""
+
+
+def test_a_simulated_room_without_windows_does_what_it_is_laid_out_for(tmp_path: Path) -> None:
+    for room, words in DEFAULTS.items():
+        assert words_of(room, headless="true") == words == words_of(
+            room, headless="true", sim="gazebo", moveit="move_group", once="true")
+        assert words in next(a for a in ROOM if a.name == "instruction").text
+    assert words_of("home", headless="true", instruction="wipe it") == "wipe it"
+    own = tmp_path / "mine.yaml"
+    own.write_text(OWN)
+    assert words_of("home", headless="true", config=str(own)) == "close the cabinet"
+    own.write_text("simulation: {ros__parameters: {task: ''}}")
+    assert words_of("home", headless="true", config=str(own)) == DEFAULTS["home"]
+    for nobody in (words_of("home"), words_of("home", view="false"),
+                   words_of("home", headless="true", sim="none"),
+                   words_of(None, ROBOT, headless="true")):
+        assert nobody == ""
+
+
+@pytest.mark.parametrize(("values", "part"), [
+    ({"once": "true"}, "once:=true is not possible without an instruction; add instruction:="),
+    ({"time_limit": "20"}, "time_limit:=20 is not possible without an instruction"),
+    ({"time_limit": "soon"}, "time_limit:=soon is not possible; give seconds"),
+    ({"time_limit": "0", "instruction": "open the door"}, "time_limit:=0 is not possible; give"),
+])
+def test_what_is_said_of_no_instruction_is_refused(values: dict[str, str], part: str) -> None:
+    for room, arguments in (("home", ROOM), (None, ROBOT)):
+        with pytest.raises(UserError, match=part):
+            words_of(room, arguments, **values)
 
 
 def test_recording_never_overwrites(tmp_path: Path) -> None:

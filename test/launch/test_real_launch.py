@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -32,7 +33,7 @@ from wm_ros.launching.arguments import FILES, ROBOT, ROOM, checked  # noqa: E402
 from wm_ros.launching.gazebo import GAZEBO  # noqa: E402
 from wm_ros.launching.lifecycle import BringUp  # noqa: E402
 from wm_ros.launching.system import installed, system  # noqa: E402
-from wm_ros.nodes.node_list import NodeSpec  # noqa: E402
+from wm_ros.nodes.node_list import DEFAULTS, NodeSpec  # noqa: E402
 from wm_ros.robot import load_robot  # noqa: E402
 from wm_ros.sim.world_command import write  # noqa: E402
 
@@ -63,10 +64,16 @@ def processes(entities: Any, context: LaunchContext) -> Iterator[ExecuteProcess]
             yield from processes(entity.execute(context) or [], context)
 
 
+def free_port() -> str:
+    """A port on which no page is served."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return str(free.getsockname()[1])
+
+
 def started(root: Path, name: str, **values: str) -> list[ExecuteProcess]:
     """The processes of a launch file with these arguments."""
     context = LaunchContext()
-    context.launch_configurations.update(values)
+    context.launch_configurations.update({"port": free_port(), **values})
     path = root / "launch" / f"{name}.launch.py"
     description = get_launch_description_from_python_launch_file(str(path))
     found = list(processes([description], context))
@@ -111,8 +118,9 @@ def test_launch_file_starts_the_list_with_its_parameters(root: Path, name: str,
                                                          values: dict[str, str]) -> None:
     arguments = ROBOT if name == "robot" else ROOM
     room = None if name == "robot" else name
+    values = {"port": free_port(), **values}
     specs = system(room, checked(arguments, values))
-    found = started(root, name, **values)
+    found = [p for p in started(root, name, **values) if hasattr(p, "node_name")]
     assert len(found) == len(specs)
     for process, spec in zip(found, specs, strict=True):
         same(process, spec)
@@ -141,6 +149,21 @@ def test_show_args_lists_exactly_this_files_arguments(root: Path, name: str) -> 
 def test_view_starts_the_page_only(root: Path) -> None:
     assert [p.node_name for p in started(root, "view")] == ["/view"]
     assert not started(root, "view", view="false")
+
+
+@pytest.mark.parametrize("name", ["home", "robot", "view"])
+def test_page_that_cannot_be_served_is_refused_before_anything_starts(
+        root: Path, name: str, tmp_path: Path) -> None:
+    own = tmp_path / "mine.yaml"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        own.write_text(f"view: {{ros__parameters: {{port: {port}, host: 127.0.0.1}}}}")
+        given = {"moveit": "embedded"} if name == "robot" else {}
+        for values in ({"port": str(port)}, {"port": "", "config": str(own)}):
+            with pytest.raises(UserError, match=rf"served on 127.0.0.1:{port} .*; choose"):
+                started(root, name, **given, **values)
+        assert started(root, "home", port=str(port), headless="true")
+        assert not started(root, "view", port=str(port), view="false")
 
 
 @pytest.fixture
@@ -302,6 +325,10 @@ def test_instruction_and_recorder_are_started_beside_the_nodes(root: Path, tmp_p
     found = started(root, "home", instruction="open the door", record=str(tmp_path / "bag"))
     commands = [p.words for p in found if not hasattr(p, "node_package")]
     assert [c[2] for c in commands] == ["record", "instruct"]
+    # the requirement's own words do a task
+    found = started(root, "home", sim="mujoco", moveit="embedded", rviz="false", headless="true")
+    (command,) = (p.words for p in found if not hasattr(p, "node_package"))
+    assert command[2:4] == ["instruct", DEFAULTS["home"]]
 
 
 # --- with real processes
@@ -440,6 +467,7 @@ def test_nodes_do_not_outlive_a_killed_launch(scripted: Launched) -> None:
 @pytest.mark.parametrize(("words", "sentence"), [
     (["sim:=gazeebo"], "sim:=gazeebo is not possible; choose one of mujoco, gazebo, none."),
     (["rvis:=true"], "There is no argument rvis:= here; did you mean rviz:=?"),
+    (["sim:=none", "once:=true"], "once:=true is not possible without an instruction; add "),
     (["seed:=many"], "seed:=many is not possible; give a whole number from 0 on."),
     (["config:=/nowhere.yaml"], "config:=/nowhere.yaml is not possible; the file cannot be read"),
 ])

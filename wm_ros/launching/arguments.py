@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from wm_ros.errors import UserError
+from wm_ros.nodes.node_list import DEFAULTS
 
 BOOL = ("true", "false")
 
@@ -28,7 +30,7 @@ class Argument:
         return self.description + choices
 
     def read(self, value: str) -> str:
-        """The value as it is meant.
+        """The value as it is meant; a shell leaves the ``~`` of a folder after ``:=`` as it is.
 
         :raises UserError: when it is none of the choices
         """
@@ -37,7 +39,7 @@ class Argument:
         if self.choices and value not in self.choices:
             raise UserError(f"{self.name}:={value} is not possible; choose one of "
                             f"{', '.join(self.choices)}.")
-        return value
+        return os.path.expanduser(value)
 
 
 def _switch(name: str, default: str, description: str) -> Argument:
@@ -53,7 +55,9 @@ MOVEIT = Argument("moveit", "embedded", "who plans motions: this package's own p
 MODEL = Argument("model", "", "name or folder of the trained world model; empty: the one that "
                  "ships")
 INSTRUCTION = Argument("instruction", "", "what to do as soon as everything is ready, in plain "
-                       "words; empty: wait for goals on /wm/execute_instruction")
+                       "words; empty: wait for goals on /wm/execute_instruction, but in a "
+                       "simulated room with headless:=true do what the room is laid out for ("
+                       + ", ".join(f"{room}: {words}" for room, words in DEFAULTS.items()) + ")")
 TIME_LIMIT = Argument("time_limit", "", "seconds for the instruction; empty: the planning node's "
                       "time_limit, which config:= may set")
 ONCE = _switch("once", "false", "end everything when the instruction has ended")

@@ -22,7 +22,8 @@ MODULES = {spec.executable.removesuffix("_node"): spec.name
 
 
 def misspelt(groups: Mapping[str, Any]) -> str:
-    """The first name that no node of this suite would read, with the one that is meant.
+    """The first name that no node of this suite would read, with the one that is meant, or the
+    first group of ours that is none.
 
     Nodes of others may stand in the file too, so a group is wrong only where its name is nearly
     one of ours. In the groups of our nodes every unknown parameter is wrong; in ``/**`` and in
@@ -40,12 +41,20 @@ def misspelt(groups: Mapping[str, Any]) -> str:
             if meant:
                 return f"there is no node {name}, did you mean {meant}?"
             continue
-        tree = group.get("ros__parameters") if isinstance(group, dict) else None
-        for key in _keys(tree or {}):
+        if not _is_group(group):
+            return (f"below {name} there must be `ros__parameters:`, and below that names with "
+                    "values (a name such as 3 or on in quotes).")
+        for key in _keys(group.get("ros__parameters", {})):
             wrong = _wrong(node, key)
             if wrong:
                 return f"{name} has no parameter {key}{wrong}"
     return ""
+
+
+def _is_group(group: Any) -> bool:
+    """Whether there are mappings alone above the parameters, and no names but text."""
+    return (isinstance(group, dict) and all(isinstance(part, dict) for part in group.values())
+            and all(isinstance(key, str) for part in (group, *group.values()) for key in part))
 
 
 def _wrong(node: str, key: str) -> str:

@@ -149,13 +149,14 @@ def real_time(value: Mapping[str, str]) -> bool:
     return wish == "false" or (wish == "auto" and value.get("sim") != "gazebo")
 
 
-def page_port(value: Mapping[str, str]) -> int:
-    """The page's port: the launch argument, else as the user's parameter file has it.
+def page_address(value: Mapping[str, str]) -> tuple[str, int]:
+    """Host and port of the page: the launch argument, else as the user's parameter file has them.
 
-    :raises UserError: when it is none
+    :raises UserError: when the port is none
     """
-    own = own_parameters(value["config"], "view").get("port", PORT)
-    return whole_number("port", value["port"] or str(own), 1, 65535)
+    own = own_parameters(value["config"], "view")
+    port = whole_number("port", value["port"] or str(own.get("port", PORT)), 1, 65535)
+    return str(own.get("host", "127.0.0.1")), port
 
 
 def system(room: str | None, value: Mapping[str, str]) -> list[NodeSpec]:
@@ -175,7 +176,7 @@ def system(room: str | None, value: Mapping[str, str]) -> list[NodeSpec]:
                   moveit=value["moveit"] == "move_group", **simulation)
     if room is not None and value["sim"] == "gazebo":
         specs.insert(0, GAZEBO)
-    more: dict[str, dict[str, Any]] = {"view": {"port": page_port(value)}}
+    more: dict[str, dict[str, Any]] = {"view": {"port": page_address(value)[1]}}
     folder = checkpoint(value["model"])
     if folder:
         more["imagination"] = {"checkpoint": folder}
@@ -224,14 +225,37 @@ def record_command(value: Mapping[str, str]) -> list[str]:
     return [*command, "--out", str(Path(wish).resolve())]
 
 
-def instruct_command(value: Mapping[str, str], specs: list[NodeSpec]) -> list[str]:
-    """The command that has the instruction done once all nodes work; [] without."""
+def instruction(room: str | None, value: Mapping[str, str]) -> str:
+    """What is to be done: the launch argument; without one, in a simulated room that nobody looks
+    at, what the room is laid out for, and "" elsewhere.
+    """
+    from wm_ros.sim.tasks import task_class
     words = value["instruction"].strip()
+    if words or room is None or value["sim"] == "none" or value["headless"] == "false":
+        return words
+    chosen = wanted_layout(room, value)
+    if not chosen.task:
+        return DEFAULTS[room]
+    split = "held_out" if chosen.held_out else "train"
+    return task_class(chosen.task)(chosen.seed, split).instruction()
+
+
+def instruct_command(room: str | None, value: Mapping[str, str],
+                     specs: list[NodeSpec]) -> list[str]:
+    """The command that has the instruction done once all nodes work; [] without.
+
+    :raises UserError: when the time limit is none, or something is said of an instruction that
+        there is not
+    """
+    words, limit = instruction(room, value), value["time_limit"]
+    own = ["--time-limit", str(seconds("time_limit", limit))] if limit else []
     if not words:
+        for name in ("time_limit", "once"):
+            if value[name] not in ("", "false"):
+                raise UserError(f"{name}:={value[name]} is not possible without an instruction; "
+                                "add instruction:=\"what to do\", or leave it out.")
         return []
     required = [spec.name for spec in specs if spec.safety]
-    limit = value["time_limit"]
-    own = ["--time-limit", str(seconds("time_limit", limit))] if limit else []
     return wm("instruct", words, *own, "--nodes", *required)
 
 
