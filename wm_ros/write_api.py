@@ -26,7 +26,11 @@ MODULES = {
     "Robot": ("wm_ros.robot", "wm_ros.moveit_config"),
     "Simulation": ("wm_ros.sim.env", "wm_ros.sim.simulator", "wm_ros.sim.rooms",
                    "wm_ros.sim.randomize", "wm_ros.sim.tasks.base"),
+    "Data": ("wm_ros.data.episode", "wm_ros.data.lerobot", "wm_ros.data.any_bag"),
+    "Errors": ("wm_ros.errors",),
 }
+FIELD = re.compile(r":(param|return|raises)s?\b ?(\S*?):(?=\s)")
+ROLE = re.compile(r":\w+:`~?([^`]+)`")
 HEADER = """# Python API
 
 What a notebook or another program uses, without ROS. Written from the code by
@@ -82,7 +86,19 @@ def signature(name: str, thing: Any) -> str:
 
 def sentence(thing: Any) -> str:
     """The first paragraph of a docstring, as one line."""
-    return " ".join(inspect.cleandoc(thing.__doc__ or "").split("\n\n")[0].split())
+    return _line(FIELD.split(inspect.cleandoc(thing.__doc__ or ""))[0].split("\n\n")[0])
+
+
+def fields(thing: Any) -> Iterator[str]:
+    """What a docstring says of parameters, result and errors, a line each."""
+    _, *found = FIELD.split(inspect.cleandoc(thing.__doc__ or ""))
+    for kind, name, text in zip(found[::3], found[1::3], found[2::3], strict=True):
+        what = {"param": "", "return": "returns", "raises": "raises "}[kind]
+        yield f"{what}{f'`{name}`' if name else ''}: {_line(text)}"
+
+
+def _line(text: str) -> str:
+    return ROLE.sub(r"`\1`", " ".join(text.split()))
 
 
 def page() -> str:
@@ -95,16 +111,22 @@ def page() -> str:
             parts.append(f"### `{name}`\n\n{sentence(module)}\n")
             for label, thing in public(module):
                 parts.append(f"- `{signature(label, thing)}`: {sentence(thing)}")
+                parts += [f"  - {line}" for line in fields(thing)]
                 if inspect.isclass(thing):
-                    parts += [_member(*member) for member in methods(thing)]
+                    for member in methods(thing):
+                        parts += _member(*member)
             parts.append("")
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _member(name: str, member: Any) -> str:
+def _member(name: str, member: Any) -> Iterator[str]:
     if isinstance(member, property):
-        return f"  - `.{name}`: {sentence(member.fget)}"
-    return f"  - `.{signature(name, getattr(member, '__func__', member))}`: {sentence(member)}"
+        call, written = member.fget, name
+    else:
+        call = getattr(member, "__func__", member)
+        written = signature(name, call)
+    yield f"  - `.{written}`: {sentence(call)}"
+    yield from (f"    - {line}" for line in fields(call))
 
 
 def main(path: Path | None = None) -> None:

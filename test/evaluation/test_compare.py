@@ -71,7 +71,7 @@ def test_an_ensemble_is_run_anew_when_a_member_was_trained_anew(tmp_path):
 def test_what_training_keeps_to_resume_is_no_part_of_the_checkpoint(tmp_path):
     args = arguments(tmp_path / "out", checkpoint(tmp_path / "video"))
     (before,) = read_entries(args)
-    for name in ("state.safetensors", "renderer-state.safetensors", "foresight-7.safetensors"):
+    for name in ("state.safetensors", "renderer-7-0-state.safetensors", "foresight-7.safetensors"):
         (tmp_path / "video" / name).write_bytes(b"resumes")
     (after,) = read_entries(args)
     assert before.mark == after.mark

@@ -231,6 +231,6 @@ def test_pushes_tell_how_heavy_a_thing_is(model):
     assert holds([told, replace(told)]) and not holds([told])  # one push is no proof
     found = identified(guess.thing("box"), [told])
     assert found.misfit <= found.misfit_before
-    assert found.weight_of_friction == pytest.approx(0.375 * 0.6 * 9.81, rel=0.4)
+    assert found.friction * found.mass * 9.81 == pytest.approx(0.375 * 0.6 * 9.81, rel=0.4)
     learned = updated(guess, "box", found).thing("box")
     assert learned.pushed and learned.mass == found.mass and learned.friction == found.friction

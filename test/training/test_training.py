@@ -6,6 +6,7 @@ import argparse
 import csv
 import dataclasses
 import errno
+import os
 import shutil
 import sys
 from contextlib import nullcontext
@@ -195,6 +196,26 @@ def test_foresight_alone_leaves_what_acts_as_it_was(data, tmp_path):
     assert (tmp_path / "b" / "renderer.safetensors").read_bytes() != drawing[1]
 
 
+def test_ways_that_nobody_is_to_imitate_teach_foresight(data, tmp_path):
+    """As `wm collect --explore 1` makes them."""
+    writer = DatasetWriter(tmp_path / "explored")
+    for seed in range(3):
+        strolled = episode("open_drawer", seed)
+        strolled.deliberate_failure = True
+        writer.commit(strolled)
+    with writer.lock():
+        writer.merge()
+    tiny = yaml.safe_load(config("models", "video_tiny.yaml").read_text())
+    tiny["training"] |= {"steps": 0, "locator_steps": 0, "foresight_steps": 1}
+    (tmp_path / "foresight.yaml").write_text(yaml.safe_dump(tiny))
+    train.run(arguments(data, tmp_path / "a", processes=1, steps=1))
+    train.run(arguments(tmp_path / "explored", tmp_path / "b", processes=1,
+                        config=str(tmp_path / "foresight.yaml"), init=str(tmp_path / "a")))
+    before, after = (read_config(tmp_path / x) for x in "ab")
+    assert after["scales"] == before["scales"]
+    assert "imagined_db" in after["validation"] and "action_mm" not in after["validation"]
+
+
 def test_the_renderer_goes_on_where_it_was_stopped(data, tmp_path):
     tiny = yaml.safe_load(config("models", "video_tiny.yaml").read_text())
     tiny["training"]["renderer_steps"] = 20
@@ -202,11 +223,13 @@ def test_the_renderer_goes_on_where_it_was_stopped(data, tmp_path):
     file.write_text(yaml.safe_dump(tiny))
     run = {"processes": 1, "steps": 1, "config": str(file)}
     train.run(arguments(data, tmp_path / "a", minutes=0, **run))
-    state = tmp_path / "a" / "renderer-state.safetensors"
+    state, = (tmp_path / "a").glob("renderer-*-state.safetensors")
     assert int(read_tensors(state)["step"]) == 10
     assert not (tmp_path / "a" / "config.yaml").exists()
+    os.utime(state, (0, 0))  # as after a copy: times say nothing
     train.run(arguments(data, tmp_path / "a", **run))
-    assert not state.exists() and load_model(tmp_path / "a").renderer is not None
+    assert int(read_tensors(state)["step"]) == 20
+    assert load_model(tmp_path / "a").renderer is not None
     rows = csv.DictReader((tmp_path / "a" / "log.csv").read_text().splitlines())
     assert [int(r["step"]) for r in rows if r["stage"] == "renderer"] == [20]
 

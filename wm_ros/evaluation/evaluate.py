@@ -180,13 +180,14 @@ def summarise(outcomes: list[Outcome], tasks: list[str]) -> dict[str, Any]:
 
 
 def table(summary: dict[str, Any]) -> str:
-    """The rates as Markdown."""
-    lines = ["| task | success | 95 % interval | time |", "|---|---|---|---|"]
+    """The rates as Markdown; touches: control steps with the arm at the furniture."""
+    lines = ["| task | success | 95 % interval | time | touches |", "|---|---|---|---|---|"]
     for task, row in summary["tasks"].items():
         low, high = row["interval"]
         seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f} s"
         lines.append(f"| {task} | {row['successes']}/{row['trials']} | "
-                     f"{100 * low:.0f}-{100 * high:.0f} % | {seconds} |")
+                     f"{100 * low:.0f}-{100 * high:.0f} % | {seconds} | "
+                     f"{row['furniture_contacts']} |")
     return "\n".join([*lines, f"\nmean {100 * summary['mean']:.1f} %, "
                               f"act p50 {summary['act_ms_p50']:.0f} ms"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,14 @@ def write_page(summary: dict[str, Any], folder: Path, films: Iterable[Path]) -> 
         f"<tr><td>{html.escape(task)}</td><td class=n>{row['successes']}/{row['trials']}</td>"
         f"<td class=n>{100 * row['interval'][0]:.0f}-{100 * row['interval'][1]:.0f} %</td>"
         f"<td class=n>{'' if row['seconds'] is None else row['seconds']}</td>"
+        f"<td class=n>{row['furniture_contacts']}</td>"
         f"<td>{', '.join(map(str, row['failed_seeds']))}</td></tr>"
         for task, row in tasks.items())
+    told = "".join(f"<tr><td>{html.escape(name)}</td><td class=n>{html.escape(value)}</td></tr>"
+                   for name, value in open_loop(summary["open_loop"]))
+    if told:
+        cards.append('<section class="card"><h2>Open loop, on moments of expert episodes</h2>'
+                     f'<table>{told}</table></section>')
     text = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -49,7 +55,8 @@ def write_page(summary: dict[str, Any], folder: Path, films: Iterable[Path]) -> 
         f"{summary['candidates']} candidate(s) · act p50 {summary['act_ms_p50']:.0f} ms</p>"
         f'<div class="grid">{"".join(cards)}</div>'
         '<section class="card" style="margin-top:18px"><div class="scroll"><table><tr><th>task'
-        "</th><th class=n>success</th><th class=n>95 %</th><th class=n>seconds</th><th>failed "
+        "</th><th class=n>success</th><th class=n>95 %</th><th class=n>seconds</th><th class=n>"
+        "steps in touch with furniture</th><th>failed "
         f'seeds</th></tr>{rows}</table></div></section><div class="grid">{shown}</div>'
         "<footer>Every number stands in eval.json. Written by <code>wm eval</code>.</footer>"
         "</main></body></html>\n")
@@ -82,6 +89,20 @@ def foresight(axes: Axes, scores: dict[str, Any]) -> bool:
     axes.set(xlabel="seconds ahead", ylabel="PSNR (dB)")
     axes.legend()
     return True
+
+
+def open_loop(scores: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is measured there, in words; nothing where nothing was."""
+    if not scores:
+        return
+    for seconds, row in scores["horizons"].items():
+        for which in ("imagined", "copied"):
+            yield (f"{which}, {seconds} s ahead: PSNR (where it changes), SSIM, GMSD",
+                   "{psnr:.1f} dB ({changed:.1f} dB), {ssim:.3f}, {gmsd:.3f}".format(**row[which]))
+    for kind, (right, asked) in scores["other"].items():
+        yield f"other ways, other futures: {kind} right", f"{right}/{asked}"
+    for who, mm in scores["action_mm"].items():
+        yield f"chunk's distance from the expert's: {who}", f"{mm:.1f} mm"
 
 
 def reliability(axes: Axes, scores: dict[str, Any]) -> bool:

@@ -49,17 +49,18 @@ def tables(scores: dict[str, Any]) -> dict[str, str]:
 
 def _successes(scores: dict[str, Any]) -> str:
     new, novel = scores["held_out"], scores.get("novel", {"tasks": {}})
-    lines = ["| task | new layouts | 95 % interval | time to success | new layouts, looks and "
-             "words |", "|---|---|---|---|---|"]
+    lines = ["| task | new layouts | 95 % interval | time to success | touches | new layouts, "
+             "looks and words | touches |", "|---|---|---|---|---|---|---|"]
     for task, row in new["tasks"].items():
         other = novel["tasks"].get(task)
         seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f} s"
         lines.append(f"| {task} | {row['successes']}/{row['trials']} | "
                      f"{100 * row['interval'][0]:.0f}-{100 * row['interval'][1]:.0f} % | "
-                     f"{seconds} | " + (f"{other['successes']}/{other['trials']} |" if other
-                                        else "|"))
+                     f"{seconds} | {row['furniture_contacts']} | "
+                     + (f"{other['successes']}/{other['trials']} | {other['furniture_contacts']} |"
+                        if other else "| |"))
     last = f"**{100 * novel['mean']:.0f} %**" if "mean" in novel else ""
-    return "\n".join([*lines, f"| **mean** | **{100 * new['mean']:.0f} %** | | | {last} |"])
+    return "\n".join([*lines, f"| **mean** | **{100 * new['mean']:.0f} %** | | | | {last} | |"])
 
 
 def _foresight(scores: dict[str, Any]) -> str:

@@ -35,10 +35,10 @@ def log(out: Path, stage: str, step: int, losses: Mapping[str, float | Tensor],
     return " ".join(f"{k} {v:.3f}" for k, v in numbers.items())
 
 
-def telling(bar: Progress, out: Path) -> Callable[[int, float], None]:
-    """What tells of a stage with a single loss."""
+def telling(bar: Progress, out: Path, batch: int) -> Callable[[int, float], None]:
+    """What tells of a stage with a single loss, of ``batch`` samples a step."""
     def tell(step: int, loss: float) -> None:
-        bar.update(step, note=f"loss {loss:.4f}")
+        bar.update(step, note=f"loss {loss:.4f}", rate=batch)
         if step % EVERY == 0 or step == bar.total:
             log(out, bar.name, step, {"loss": loss})
     return tell

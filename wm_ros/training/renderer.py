@@ -14,7 +14,7 @@ from wm_ros.training.batches import Batch, Sampler
 from wm_ros.training.config import TrainingConfig
 from wm_ros.training.log import telling
 from wm_ros.training.precision import autocast
-from wm_ros.training.state import RENDERING, Pace, draw_anew, load_state, save_state
+from wm_ros.training.state import Pace, draw_anew, load_state, save_state
 from wm_ros.world_model.video.renderer import Renderer, noisy
 from wm_ros.world_model.video.tokeniser import Tokeniser, to_unit
 
@@ -26,14 +26,13 @@ Imagine = Callable[[Batch], tuple[torch.Tensor, torch.Tensor]]
 
 
 def train(renderer: Renderer, tokeniser: Tokeniser, sampler: Sampler, rows: np.ndarray,
-          settings: TrainingConfig, device: torch.device, imagine: Imagine, out: Path,
+          settings: TrainingConfig, device: torch.device, imagine: Imagine, state: Path,
           until: float) -> bool:
     """Fit to the frames that follow those at ``rows``; the tokeniser stays as it is.
 
     :param imagine: what the network foresees of every second sample, for the other half is drawn
         from true latents with noise; and the tool's way of all of them
-    :param out: folder with what resuming needs;  ``until`` s of the monotonic clock when to save
-        and stop
+    :param state: file for resuming;  ``until`` s of the monotonic clock when to save and stop
     :returns: whether it came to its last step
     """
     steps, share = settings.renderer_steps, parallel.share(settings.tokeniser_batch)
@@ -42,7 +41,6 @@ def train(renderer: Renderer, tokeniser: Tokeniser, sampler: Sampler, rows: np.n
     held = round(HOLDING * share) if len(closed) else 0
     parallel.alike(renderer)
     optimizer = torch.optim.AdamW(renderer.parameters(), RATE, weight_decay=0.0, fused=True)
-    state = out / RENDERING
     first = load_state(state, renderer, None, optimizer) if state.exists() else 0
     draw_anew(sampler, settings.seed, "renderer", first)
     random, pace = sampler.random, Pace(steps, until)
@@ -57,7 +55,7 @@ def train(renderer: Renderer, tokeniser: Tokeniser, sampler: Sampler, rows: np.n
                 torch.from_numpy(cache.scene[then]))
 
     with Progress("renderer", steps, quiet=parallel.rank() > 0, start=first) as bar:
-        tell = telling(bar, out)
+        tell = telling(bar, state.parent, share * parallel.size())
         for step, (frame, batch, place, *pair) in enumerate(
                 ahead.batches(make, steps - first, device), first):
             for group in optimizer.param_groups:

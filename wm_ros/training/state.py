@@ -21,7 +21,7 @@ RUN = "run.json"  # what a run is of, beside its state
 HELD_BACK = "choice of held-back layouts"  # of a run
 STATE = "state.safetensors"  # what resuming needs, beside the checkpoint
 FORESIGHT = "foresight-*.safetensors"  # likewise, of that stage: with the network's own steps
-RENDERING = "renderer-state.safetensors"  # likewise, of the renderer, until it is done
+RENDERING = "renderer-*-state.safetensors"  # likewise, of the renderer
 
 
 def check_folder(out: Path) -> None:

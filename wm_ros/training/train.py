@@ -41,7 +41,6 @@ from wm_ros.training.sides import (
     taught,
 )
 from wm_ros.training.state import (
-    FORESIGHT,
     HELD_BACK,
     RENDERING,
     STATE,
@@ -201,8 +200,8 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     model.eval().requires_grad_(False)
     if family == "twin" and parallel.rank() == 0:  # it draws nothing, but a checkpoint is whole
         save_tensors(dict(Renderer(network).state_dict()), out / RENDERER, torch.float16)
-    renderer = prepare_renderer(out, sampler, settings, training_rows, tokeniser, device,
-                                foresight.imagining(model, device), until)
+    renderer = prepare_renderer(out, f"{step}-{foresaw}", sampler, settings, training_rows,
+                                tokeniser, device, foresight.imagining(model, device), until)
     if renderer is None:
         stopped()
         return
@@ -276,7 +275,7 @@ def prepare_tokeniser(out: Path, cache_folder: Path, cache: EpisodeCache, networ
         with Progress("tokeniser", settings.tokeniser_steps, quiet=parallel.rank() > 0) as bar:
             tokenising.train(tokeniser, cache, rows, settings.tokeniser_steps,
                              settings.tokeniser_batch, settings.seed, device,
-                             telling(bar, out))
+                             telling(bar, out, settings.tokeniser_batch))
         if parallel.rank() == 0:
             tokenising.save(tokeniser, out)
     parallel.barrier()
@@ -290,31 +289,28 @@ def prepare_tokeniser(out: Path, cache_folder: Path, cache: EpisodeCache, networ
     return tokeniser.eval(), np.load(latents, mmap_mode="r", allow_pickle=False)
 
 
-def prepare_renderer(out: Path, sampler: Sampler, settings: TrainingConfig, rows: np.ndarray,
-                     tokeniser: Tokeniser, device: torch.device, imagine: rendering.Imagine,
-                     until: float) -> Renderer | None:
-    """Load or train what draws the imagined frames, anew where the network has learnt since; it
-    begins as the one of the checkpoint that the run began from. None where the time is over
-    before."""
-    path, renderer = out / RENDERER, Renderer(sampler.config).to(device)
-    learnt = max((state.stat().st_mtime for state in (out / STATE, *out.glob(FORESIGHT))
-                  if state.exists()), default=0.0)
+def prepare_renderer(out: Path, of: str, sampler: Sampler, settings: TrainingConfig,
+                     rows: np.ndarray, tokeniser: Tokeniser, device: torch.device,
+                     imagine: rendering.Imagine, until: float) -> Renderer | None:
+    """Train what draws the imagined frames, as far as it is not done; it begins as the one of the
+    checkpoint that the run began from. None where the time is over before.
+
+    :param of: steps of the network that it belongs to: the work for another one goes
+    """
+    renderer, state = Renderer(sampler.config).to(device), out / RENDERING.replace("*", of)
     if parallel.rank() == 0:
-        for old in (path, out / RENDERING):
-            if old.exists() and old.stat().st_mtime < learnt:
-                old.unlink()
+        for other in set(out.glob(RENDERING)) - {state}:
+            other.unlink()
     parallel.barrier()
-    if not path.exists():
-        if (start := out / INITIAL / RENDERER).exists():
-            load_weights(renderer, start)
-        if not rendering.train(renderer, tokeniser, sampler, rows, settings, device, imagine, out,
-                               until):
-            return None
-        if parallel.rank() == 0:
-            save_tensors(dict(renderer.state_dict()), path, torch.float16)
-            (out / RENDERING).unlink(missing_ok=True)
+    if (start := out / INITIAL / RENDERER).exists():
+        load_weights(renderer, start)
+    if not rendering.train(renderer, tokeniser, sampler, rows, settings, device, imagine, state,
+                           until):
+        return None
+    if parallel.rank() == 0:
+        save_tensors(dict(renderer.state_dict()), out / RENDERER, torch.float16)
     parallel.barrier()
-    load_weights(renderer, path)
+    load_weights(renderer, out / RENDERER)
     return renderer.eval()
 
 
@@ -329,12 +325,14 @@ def export(out: Path, family: str, network: VideoConfig, settings: TrainingConfi
     learnt nothing since the last time, what `wm calibrate` has fitted since.
     """
     save_tensors(dict(model.state_dict()), out / WEIGHTS, torch.bfloat16)
+    # where nothing held back tells of them they stay as they were
+    foreseen = {name: scores[score] for name, score in
+                (("surprise", "surprise_95"), ("doubt", "doubt_99")) if score in scores}
     if settings.steps == 0:
         card = read_config(out / INITIAL)
         card.pop("format")
         copy(out / INITIAL / TEXT, out)
-        card["scales"] |= {"surprise": scores["surprise_95"], "doubt": scores["doubt_99"],
-                           **fitted(out, card["training"]["step"])}
+        card["scales"] |= foreseen | fitted(out, card["training"]["step"])
         card["training"] |= {name: steps[name] for name in ("foresight_step", "samples")}
         save_config(card | {"validation": scores}, out)
         return
@@ -347,8 +345,8 @@ def export(out: Path, family: str, network: VideoConfig, settings: TrainingConfi
         "tasks": [cache.tasks[i] for i in chosen],
         "phrases": [normalise(cache.instructions[i]) for i in words],
         "scales": {"position": codec.position_scale.tolist(),
-                   "rotation": codec.rotation_scale.tolist(), "surprise": scores["surprise_95"],
-                   "doubt": scores["doubt_99"], **fitted(out, steps["step"])},
+                   "rotation": codec.rotation_scale.tolist(),
+                   **foreseen, **fitted(out, steps["step"])},
         "training": asdict(settings) | steps | {"episodes": len(episodes), "frames": len(rows),
                                                 "data": cache.fingerprint},
         "validation": scores}, out)

@@ -75,11 +75,6 @@ class Estimate:
     misfit: float
     misfit_before: float
 
-    @property
-    def weight_of_friction(self) -> float:
-        """Force (N) that it takes to push the thing along: what pushes tell best."""
-        return self.friction * self.mass * 9.81
-
 
 def mean_push(force: Array, direction: Array) -> float:
     """Mean from the first to the last contact of the hand's force along the push, N; the given
