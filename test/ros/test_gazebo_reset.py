@@ -10,14 +10,17 @@ from typing import Any
 
 import pytest
 from moveit_msgs.msg import PlanningScene
+from std_msgs.msg import String
 
 from wm_ros.errors import UserError
-from wm_ros.nodes import qos
+from wm_ros.nodes import gazebo_node, qos
 from wm_ros.nodes.demo_client import DemoClient
+from wm_ros.nodes.laid_out import laid_out
 from wm_ros.nodes.node_list import GAZEBO
 from wm_ros.nodes.supervisor import Supervisor
 from wm_ros.robot import load_robot
 from wm_ros.sim import gazebo_swap, world_command
+from wm_ros.srv import ResetSimulation
 
 # the program `gz` as far as it is called here: it notes down what it is asked and answers
 GZ = '''#!/bin/sh
@@ -107,15 +110,20 @@ def test_reset_service_changes_gazebos_room_and_tells_the_new_furniture(
     spec = GAZEBO.with_parameters(room="home", world=str(worlds[0]),
                                   robot=str(worlds[0] / "robot.yaml"))
     heard: list[Any] = []
+    events: list[Any] = []
     with Supervisor([spec], tmp_path / "logs"):
         client = DemoClient(load_robot())
         try:
             client.create_subscription(PlanningScene, "/wm/furniture", heard.append, qos.LATCHED)
+            client.create_subscription(String, "/trajectory_execution_event", events.append,
+                                       qos.EVENT)
             assert client.reset("home", "open_door", 5, True) == "open the cabinet"
             limit = time.monotonic() + 30.0
             while len(heard) < 2 and time.monotonic() < limit:
                 time.sleep(0.05)
             assert len(heard) >= 2, "the new furniture was not told"
+            assert [laid_out(m) > 0.0 for m in (heard[0], heard[-1])] == [False, True]
+            assert [m.data for m in events] == ["stop"], "the motion in the old room went on"
             with pytest.raises(UserError, match="Gazebo runs the home"):
                 client.reset("office", "", 5, True)
         finally:
@@ -127,3 +135,24 @@ def test_reset_service_changes_gazebos_room_and_tells_the_new_furniture(
     places = [{o.id: [round(p.position.x, 4) for p in o.primitive_poses]
                for o in m.world.collision_objects} for m in (heard[0], heard[-1])]
     assert places[0]["cabinet"] != places[1]["cabinet"]
+
+
+def test_what_moves_is_stopped_before_the_room_changes(
+        ros: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setenv("ROS_HOME", str(tmp_path / "ros"))
+    monkeypatch.setattr(gazebo_node, "write", lambda *_: None)
+    monkeypatch.setattr(gazebo_node, "swap", lambda *_: done.append("swap"))
+    node = gazebo_node.GazeboNode()
+    try:
+        node.configure()
+        node.text = {"room": "home", "world": "first", "robot": ""}.get  # type: ignore
+        node._event_out.publish = lambda message: done.append(message.data)
+        with pytest.raises(UserError, match="Gazebo runs the home"):
+            node._change(ResetSimulation.Request(room="office"))
+        assert not done, "nothing changed, so nothing is to end"
+        node._change(ResetSimulation.Request(room="home"))
+        assert done == ["stop", "swap"]
+    finally:
+        node.stop()
+        node.destroy_node()

@@ -12,16 +12,18 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from moveit_msgs.msg import CollisionObject, PlanningScene
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from wm_ros.action import Imagine
-from wm_ros.bridge import chunks
+from wm_ros.bridge import chunks, times
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose
 from wm_ros.msg import Observation as ObservationMsg
 from wm_ros.nodes.imagination import ImaginationNode
+from wm_ros.nodes.laid_out import stamped
 from wm_ros.robot import load_robot
 from wm_ros.srv import Propose
 
@@ -80,6 +82,42 @@ def test_a_callers_chunks_are_imagined_and_nothing_is_proposed(
     (asked,) = {len(call.args[1].gripper) for call in imagine.call_args_list}
     assert asked == 1
     np.testing.assert_allclose(imagine.call_args.args[1].gripper, gripper[0] if gripper else 0.05)
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("words", ["", PHRASES[1]])
+def test_without_words_the_instruction_in_force_is_meant(
+        node: Any, tmp_path: Path, given: bool, words: str) -> None:
+    assert node.try_with(checkpoint=str(make_checkpoint(tmp_path / "video"))) == SUCCESS
+    seen = observation()
+    node._observation = Mock(return_value=ObservationMsg(instruction=PHRASES[0]))
+    node._model_input = lambda _: seen
+    imagine = node._model.imagine = Mock(wraps=node._model.imagine)
+    way = [Pose(seen.tcp_position, seen.tcp_quaternion)] * 16
+    mine = chunks.to_message(chunks.Chunk("mine", 1.1, 1.0, 0.1, way, np.empty(0), 1.0, np.nan,
+                                          np.nan), node.robot.base_link, node.robot.tcp_link)
+    assert node._imagine_body(Mock(request=Imagine.Goal(
+        instruction=words, chunks=[mine] * given))).success
+    assert {call.args[2] for call in imagine.call_args_list} == {words or PHRASES[0]}
+
+
+def test_in_another_room_the_model_begins_anew(node: Any) -> None:
+    assert node.try_with(checkpoint="scene3d") == SUCCESS, node.told
+    (heard,) = [s.callback for s in node.subscriptions if s.topic_name == "/wm/furniture"]
+    rooms: list[str] = []
+    node._model.forget = lambda: rooms.append(threading.current_thread().name)
+
+    def told(when: float) -> int:
+        scene = PlanningScene()
+        scene.world.collision_objects = [CollisionObject(id="table")]
+        node._latest, node._foretold = ObservationMsg(), Mock()
+        heard(stamped(scene, times.stamp(when)))
+        node._with_model(lambda: None)  # what was to be done is done
+        assert (node._latest is None) == (node._foretold is None)
+        return len(rooms) if node._latest is None else -1
+    assert told(0.0) == -1, "who does not say when it was laid out tells of no other one"
+    assert [told(5.0), told(5.0), told(6.0), told(4.0)] == [1, -1, 2, 3]
+    assert all(name.startswith("model") for name in rooms)
 
 
 @pytest.mark.parametrize("family", ["scene3d", "video"])

@@ -256,6 +256,20 @@ def test_a_gripper_that_somebody_stopped_ends_the_instruction(
         body.grip(0.0, StopFlag())
 
 
+def test_who_ended_the_grippers_motion_may_say_why_a_moment_later(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    answer, stop = Future(), StopFlag()
+    answer.set_result(SimpleNamespace(status=GoalStatus.STATUS_ABORTED, result=SimpleNamespace(
+        stalled=False, reached_goal=False)))
+    monkeypatch.setattr(moveit_body, "send", lambda *_: Goal(None, answer))
+    body = resting(lambda _: None)
+    body.robot, body._gripper, body._seen = ROBOT, None, None
+    body.node = SimpleNamespace(number=lambda _: 3.0, now=time.monotonic)  # type: ignore
+    threading.Timer(0.1, stop.set, args=("The room was laid out anew.",)).start()
+    with pytest.raises(Stopped, match="laid out anew"):
+        body.grip(0.0, stop)
+
+
 @pytest.mark.parametrize(("width", "told"), [
     (0.5, ROBOT.gripper.open_width), (-0.1, ROBOT.gripper.closed_width), (0.03, 0.03)])
 def test_a_grip_beyond_the_grippers_range_is_told_as_its_end(

@@ -12,11 +12,14 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from moveit_msgs.msg import CollisionObject, PlanningScene
 from std_msgs.msg import Bool
 
 from wm_ros.action import ExecuteInstruction
+from wm_ros.bridge import times
 from wm_ros.errors import UserError
 from wm_ros.nodes.clients import StopFlag
+from wm_ros.nodes.laid_out import stamped
 from wm_ros.nodes.parameters import PLANNING, SAFETY
 from wm_ros.nodes.planning_node import PlanningNode
 from wm_ros.nodes.planning_run import Report
@@ -48,6 +51,7 @@ class Planning(PlanningNode):
         self._run_lock, self._order = threading.Lock(), threading.Lock()
         self._stop = self._newest = None
         self._stopped = self._has_monitor = False
+        self._began = math.inf
         self.body: Any = Mock()
         self._words_out = SimpleNamespace(publish=lambda _: None)
         self.monitor = "active"  # its state, and whether it is heard
@@ -67,6 +71,7 @@ class Planning(PlanningNode):
     def _prepared_run(self, handle: Handle, stop: StopFlag) -> Any:  # type: ignore[override]
         def execute() -> str:
             self.body.touched = self.moves
+            self._began = self.now()
             handle.begun = self._has_monitor = True
             stop.sleep(handle.seconds)
             return "Done."
@@ -187,6 +192,37 @@ def test_the_arm_is_stopped_at_once_and_the_instruction_ends(
     assert words in result().message and not result().success
 
 
+def hear_room(planning: Planning, when: float) -> None:
+    """The room's furniture comes, laid out then (s; 0: it does not say)."""
+    scene = PlanningScene()
+    scene.world.collision_objects = [CollisionObject(id="table")]
+    planning._hear_room(stamped(scene, times.stamp(when)))
+
+
+def test_a_room_that_is_laid_out_anew_ends_the_instruction(planning: Planning) -> None:
+    result = running(planning)
+    waiting = planning._newest = StopFlag()
+    hear_room(planning, planning.now() + 1e-3)
+    planning.body.cancel_motion.assert_called_once_with()
+    ended = result()
+    assert "room was laid out anew" in ended.message and not ended.success
+    assert not waiting, "it was given for the new room"
+
+
+@pytest.mark.parametrize("ago", [0.01, 60.0, None], ids=["just before", "long ago", "unknown"])
+def test_the_room_in_which_an_instruction_began_may_be_told_late(
+        planning: Planning, ago: float | None) -> None:
+    when = 0.0 if ago is None else planning.now() - ago
+    result = running(planning)
+    hear_room(planning, when)
+    planning.body.cancel_motion.assert_not_called()
+    planning._halt("The test ends.")
+    assert "The test ends" in result().message
+    planning._stop = StopFlag()  # of the next one, which looks for its room yet
+    hear_room(planning, planning.now())
+    assert not planning._stop
+
+
 @pytest.mark.parametrize("loses", [
     monitor_hangs, lambda planning: planning._monitor_lost(["monitor"])], ids=["hangs", "died"])
 def test_who_needs_no_monitor_goes_on_without_it(
@@ -218,6 +254,7 @@ def test_without_a_monitor_nothing_begins_unless_none_is_needed(
     if not required:
         assert PlanningNode._prepared_run(planning, handle, StopFlag()).instruction == "go"
         assert planning._has_monitor
+        assert planning._began <= planning.now(), "a room laid out from now on is another one"
         return
     with pytest.raises(UserError, match="monitor node is missing"):
         PlanningNode._prepared_run(planning, handle, StopFlag())

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -116,6 +117,22 @@ def test_a_service_whose_body_fails_answers_that_it_failed(running: Running) -> 
     assert running.change(Transition.TRANSITION_CONFIGURE)
     answer = running.ask(Trigger, "/fail", Trigger.Request())
     assert not answer.success and "/fail failed; see the worker node's log." in answer.message
+
+
+def test_the_rate_is_told_while_other_threads_work() -> None:
+    node = object.__new__(WmNode)
+    node._ticks = deque(maxlen=50)
+
+    class Moment(float):
+        """While it is looked at, another thread ticks."""
+
+        def __gt__(self, other: float) -> bool:
+            node.tick()
+            return float(self) > other
+    now = time.monotonic()
+    node._ticks.extend(Moment(now - 0.1 * i) for i in range(10, 0, -1))
+    assert node._rate() == pytest.approx(10.0)
+    assert len(node._ticks) == 20
 
 
 @pytest.mark.parametrize("end", [

@@ -147,6 +147,22 @@ def test_what_was_imagined_is_shown_as_one_film_strip(node: VisualizationNode) -
     assert node._strip_out[-1].header.frame_id == "camera"
 
 
+@pytest.mark.parametrize(("topic", "words"), [
+    ("/wm/action_chunk", "."), ("/wm/planned_trajectory", "does not name the arm's joints")])
+def test_what_cannot_be_drawn_is_told_in_the_log(
+        node: VisualizationNode, topic: str, words: str) -> None:
+    complaints: list[str] = []
+    node.complain = complaints.append  # type: ignore[method-assign]
+    (heard,) = [s for s in node.subscriptions if s.topic_name == topic]
+    message = heard.msg_type()
+    if topic == "/wm/planned_trajectory":
+        message = joints.to_trajectory(joints.JointPath(
+            ("elbow",), np.array([0.0, 1.0]), np.zeros((2, 1)), None, None))
+    heard.callback(message)
+    (sentence,) = complaints
+    assert words in sentence
+
+
 def test_the_chosen_plan_is_the_way_of_the_tool(node: VisualizationNode) -> None:
     robot = node.robot
     start = np.array(robot.home)

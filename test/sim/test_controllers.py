@@ -64,6 +64,15 @@ def test_blocked_arm_gives_up_instead_of_pushing_on() -> None:
     assert drive(arm, 3.0, blocked=True) is Outcome.GOAL_VIOLATED
 
 
+def test_an_arm_that_is_held_up_at_speed_holds_where_it_is() -> None:
+    arm = ArmController(ROBOT, HOME)
+    arm.start(swing(0.9, 0.7), tolerances(), 0.0)
+    assert drive(arm, 1.5, blocked=True) is Outcome.PATH_VIOLATED
+    assert drive(arm, 1.5) is None
+    np.testing.assert_array_equal(arm.command, HOME)
+    assert arm.at_rest and not arm.velocity.any()
+
+
 def test_stop_brakes_within_the_limits_and_soon() -> None:
     arm = ArmController(ROBOT, HOME)
     arm.start(swing(0.9, 0.7), tolerances(), 0.0)

@@ -231,23 +231,6 @@ def _checked(position: np.ndarray, quaternion: np.ndarray) -> Pose:
 # ---- collision objects ----------------------------------------------------------------------
 
 
-def operation(message: CollisionObject) -> int:
-    """The operation as a number (rclpy gives a `byte` as one-element bytes)."""
-    value = message.operation
-    return value[0] if isinstance(value, bytes) else int(value)
-
-
-ADD, REMOVE, APPEND, MOVE = (
-    v[0] if isinstance(v, bytes) else int(v)
-    for v in (
-        CollisionObject.ADD,
-        CollisionObject.REMOVE,
-        CollisionObject.APPEND,
-        CollisionObject.MOVE,
-    )
-)
-
-
 def has_shapes(message: CollisionObject) -> bool:
     return bool(message.primitives or message.meshes or message.planes)
 

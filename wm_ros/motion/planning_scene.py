@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import threading
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -58,6 +59,12 @@ class PlanningScene:
         self._still = set(link_poses(urdf, robot.base_link))
         self._lock = threading.RLock()
         self.set_gripper(robot.gripper.open_width)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Nobody plans, or asks about the scene, between the changes that are made within."""
+        with self._lock:
+            yield
 
     @property
     def links(self) -> list[str]:

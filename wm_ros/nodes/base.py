@@ -73,7 +73,8 @@ class WmNode(LifecycleNode):
         self._service_change_state.callback = self._change_wanted
         self._beat_message = NodeStatus(node=f"/{name}", host=machine(),
                                         pid=os.getpid())
-        self._beats = self._heartbeat_publisher()
+        self._beats = self.create_publisher(NodeStatus, "/wm/heartbeat",
+                                            qos.heartbeat(self.number("heartbeat.lease")))
         # Liveliness alone tells of a dead process; the message also tells of a hanging one.
         self.steady = rclpy.clock.Clock(clock_type=rclpy.clock.ClockType.STEADY_TIME)
         self._beat_timer = self.create_timer(1.0 / self.number("heartbeat.rate"), self._beat,
@@ -276,11 +277,6 @@ class WmNode(LifecycleNode):
         self._workers.shutdown(wait=False, cancel_futures=True)
 
     # --- heartbeat
-    def _heartbeat_publisher(self) -> Any:
-        # A plain publisher: a life-cycle publisher would be silent while the node is inactive.
-        return rclpy.node.Node.create_publisher(
-            self, NodeStatus, "/wm/heartbeat", qos.heartbeat(self.number("heartbeat.lease")))
-
     def _beat(self) -> None:
         self._beat_message.header.stamp = times.stamp(self.now())
         self._beat_message.state = self._life
@@ -292,7 +288,8 @@ class WmNode(LifecycleNode):
                 raise
 
     def _rate(self) -> float:
-        recent = [t for t in self._ticks if t > time.monotonic() - 3.0]
+        # a copy: other threads tick meanwhile
+        recent = [t for t in list(self._ticks) if t > time.monotonic() - 3.0]
         if len(recent) < 2:
             return float("nan")
         return (len(recent) - 1) / max(recent[-1] - recent[0], 1e-6)

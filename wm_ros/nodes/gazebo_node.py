@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from builtin_interfaces.msg import Time
 from moveit_msgs.msg import PlanningScene
+from std_msgs.msg import String
 
-from wm_ros.bridge import furniture
+from wm_ros.bridge import furniture, times
 from wm_ros.errors import UserError
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
+from wm_ros.nodes.laid_out import stamped
 from wm_ros.sim.gazebo_swap import swap
 from wm_ros.sim.tasks import task_class
 from wm_ros.sim.world_command import folder_of, write
@@ -29,10 +32,11 @@ class GazeboNode(WmNode):
         """Tell the furniture; begin to serve."""
         self._folder = Path(self.text("world"))
         self._out = self.create_publisher(PlanningScene, "/wm/furniture", qos.LATCHED)
-        self._tell()
+        self._event_out = self.create_publisher(String, "/trajectory_execution_event", qos.EVENT)
+        self._tell(Time())  # nobody knows since when it stands there
         self.create_service(ResetSimulation, "/wm/reset_simulation", self._reset)
 
-    def _tell(self) -> None:
+    def _tell(self, since: Time) -> None:
         if not self.text("world"):
             return
         file = self._folder / "furniture.yaml"
@@ -41,7 +45,8 @@ class GazeboNode(WmNode):
         except (OSError, yaml.YAMLError) as error:
             raise UserError(f"{file} cannot be read ({error}); make the world with `wm world` "
                             "and name its folder in the parameter world.") from error
-        self._out.publish(furniture.from_yaml(data or {}, self.robot.base_link))
+        scene = furniture.from_yaml(data or {}, self.robot.base_link)
+        self._out.publish(stamped(scene, since))
 
     async def _reset(self, request: Any, response: Any) -> Any:
         try:
@@ -49,7 +54,7 @@ class GazeboNode(WmNode):
         except UserError as error:
             response.success, response.message = False, str(error)
             return response
-        self._tell()
+        self._tell(times.stamp(self.now()))
         response.success = True
         return response
 
@@ -65,6 +70,7 @@ class GazeboNode(WmNode):
         layout = (room, str(request.task), int(request.seed), bool(request.held_out))
         folder = folder_of(*layout)
         write(folder, *layout, self.text("robot"))
+        self._event_out.publish(String(data="stop"))  # what moves was not meant for another room
         swap(room, self._folder, folder)
         self._folder = folder
         if not request.task:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from geometry_msgs.msg import PoseArray
+from moveit_msgs.msg import PlanningScene
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.task import Future
 
@@ -24,10 +25,11 @@ from wm_ros.msg import ActionChunk, ImaginedRollout, ModelStatus, Observation, S
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
 from wm_ros.nodes.goal_end import end
+from wm_ros.nodes.laid_out import laid_out
 from wm_ros.nodes.parameters import MOST_CANDIDATES
 from wm_ros.srv import Propose
 from wm_ros.world_model.deciding import Decider
-from wm_ros.world_model.interface import Finder
+from wm_ros.world_model.interface import Finder, new_room
 
 DEFAULT_CHECKPOINT = "video"
 SCENE = "scene"  # camera whose images are imagined
@@ -66,6 +68,7 @@ class ImaginationNode(WmNode):
         self._foretold: _Foretold | None = None
         self._shown = self._compared = -math.inf
         self._pointed = math.inf
+        self._laid_out = 0.0  # when the room was (s)
         self._with_model(self._load, checkpoint)
         self._chunk_out = self.create_publisher(ActionChunk, "/wm/action_chunk", qos.EVENT)
         self._rollout_out = self.create_publisher(ImaginedRollout, "/wm/imagined_rollout",
@@ -74,6 +77,7 @@ class ImaginationNode(WmNode):
         self.create_timer(1.0, self._forget_key_poses, clock=self.steady)
         self._surprise_out = self.create_publisher(Surprise, "/wm/surprise", qos.EVENT)
         self.create_subscription(Observation, "/wm/observation", self._observe, qos.SENSOR)
+        self.create_subscription(PlanningScene, "/wm/furniture", self._hear_room, qos.LATCHED)
         self.create_service(Propose, "/wm/propose", self._propose_wanted)
         self._imagine_server = ActionServer(
             self, Imagine, "/wm/imagine", execute_callback=self._imagine_wanted,
@@ -163,6 +167,15 @@ class ImaginationNode(WmNode):
             self._foretold = None
             if due and late < 0.2:
                 self.worker(self._judge, told, message)
+
+    def _hear_room(self, message: PlanningScene) -> None:
+        """In another room nothing counts that was seen or imagined before."""
+        if laid_out(message) == self._laid_out:  # told again
+            return
+        self._laid_out = laid_out(message)
+        with self._news:
+            self._latest = self._foretold = None
+        self.worker(new_room, self._model, pool=self._model_thread)
 
     def _observation(self, newer_than: int) -> Observation:
         """The newest observation, at least as new as a stamp (ns); waits for it."""
@@ -325,14 +338,15 @@ class ImaginationNode(WmNode):
         request = handle.request
         message = self._observation(0)
         seen = self._model_input(message)
+        instruction = str(request.instruction) or message.instruction
         given = [chunks.from_message(m, self.robot.base_link, self.robot.tcp_link)
                  for m in request.chunks]
         handle.publish_feedback(Imagine.Feedback(progress=0.0))
         if given:
-            futures = self._with_model(self._futures, seen, given, request.instruction)
+            futures = self._with_model(self._futures, seen, given, instruction)
             made, order = given, list(range(len(given)))
         else:
-            decision = self._with_model(self._decider.decide, seen, request.instruction,
+            decision = self._with_model(self._decider.decide, seen, instruction,
                                         self._candidates(request), True)
             futures, order = decision.futures, decision.order
             made = [self._chunk(decision.chunks, i, seen.stamp) for i in order]

@@ -17,13 +17,15 @@ TOPICS = {
     "topics.wrench": "What the environment exerts on the hand, its weight compensated: N, N m, in "
                      "the frame of the header.",
     "/clock": "Simulated time: s, ns.",
-    "/tf": "Moving links of the robot: m, quaternion x y z w.",
+    "/tf": "Moving links of the robot: m, quaternion x y z w. Perception hears it, too, where the "
+           "scene camera moves.",
     "/tf_static": "Fixed links and cameras: m, quaternion x y z w.",
     "/robot_description": "URDF: m, kg, rad.",
     "/robot_description_semantic": "SRDF: groups, end effector, pairs that need no check.",
     "/diagnostics": "State of sensors, nodes, loop and model, one sentence each; once a second.",
     "/trajectory_execution_event": "`stop` ends what MoveIt executes.",
-    "/display_planned_path": "What was planned last: rad, s.",
+    "/display_planned_path": "What was planned last: rad, s. Planning itself publishes it with "
+                             "moveit_py.",
     "/monitored_planning_scene": "Obstacles and held objects: m, in the base frame.",
     "/planning_scene": "Changes of the planning scene: m.",
     "/collision_object": "One obstacle to add, move or remove: m.",
@@ -32,7 +34,8 @@ TOPICS = {
     "/wm/action_chunk": "Proposed actions, best first: m, in the base frame; gripper opening m.",
     "/wm/chosen_path": "Tool positions along the motion that is driven now: m, in the base frame.",
     "/wm/film_strip": "Imagined frames side by side, oldest left: pixels, rgb8.",
-    "/wm/furniture": "The simulated room's furniture as obstacles: m, in the base frame.",
+    "/wm/furniture": "The simulated room's furniture as obstacles: m, in the base frame; its "
+                     "stamp says when it was laid out (s), 0 where that is not known.",
     "/wm/furniture_contacts": "Touches of arm and furniture since the reset: count.",
     "/wm/heartbeat": "Sign of life of each node; rate of its work: Hz.",
     "/wm/imagined_paths": "Imagined paths of the tool, red (will fail) to green (will succeed): "
@@ -44,7 +47,8 @@ TOPICS = {
     "/wm/model_status": "Which model is loaded, where it runs and how fast: ms.",
     "/wm/move_object": "Simulation only: where an unseen hand puts the thing that child_frame_id "
                        "names, for tests of surprise: m, in the base frame.",
-    "/wm/observation": "What the robot perceives at one moment: m, rad, N, in the base frame.",
+    "/wm/observation": "What the robot perceives at one moment: m, rad, N, in the base frame. "
+                       "Planning hears it with `see_objects`.",
     "/wm/planned_trajectory": "The motion that is sent to the arm: rad, rad/s, rad/s^2, s.",
     "/wm/scene_markers": "The planning scene's obstacles as shapes: m, in the base frame.",
     "/wm/status_text": "Instruction, success, surprise and what /diagnostics complains of, as "

@@ -119,16 +119,11 @@ class TrajectoryExecution:
         goal = send(self._arm, request, self._arm_name, flag, CONNECT)
         settings = self._settings()
         limit = duration * settings.duration_scaling + settings.duration_margin
-        try:
-            if not self._wait(goal, self._arm, limit, flag):
-                self._end(goal)
-                return (
-                    ErrorCode.TIMED_OUT,
-                    f"The controller took longer than {limit:.1f} s and was stopped.",
-                )
-        except (Stopped, UserError):
-            self._end(goal)
-            raise
+        if not self._ended(goal, self._arm, limit, flag):
+            return (
+                ErrorCode.TIMED_OUT,
+                f"The controller took longer than {limit:.1f} s and was stopped.",
+            )
         status, result = goal.result(StopFlag(), 1.0, "The controller gave no result.")
         if status == SUCCEEDED:
             return ErrorCode.SUCCESS, ""
@@ -139,6 +134,20 @@ class TrajectoryExecution:
             ErrorCode.CONTROL_FAILED,
             f"The controller gave up: {result.error_string or result.error_code}.",
         )
+
+    def _ended(self, goal: Goal, client: ActionClient, limit: float, flag: StopFlag) -> bool:
+        """Whether the goal ended within `limit` s; where it did not, it is ended now.
+
+        :raises Stopped: if it is told to stop.
+        :raises UserError: if the controller is gone.
+        """
+        ended = False
+        try:
+            ended = self._wait(goal, client, limit, flag)
+        finally:
+            if not ended:
+                self._end(goal)
+        return ended
 
     def _wait(self, goal: Goal, client: ActionClient, limit: float, flag: StopFlag) -> bool:
         """Whether the goal ended within `limit` s of the node's clock.
@@ -182,13 +191,7 @@ class TrajectoryExecution:
         request.command.position = width * gripper.command_scale
         request.command.max_effort = gripper.max_effort
         goal = send(self._gripper, request, self._gripper_name, flag, CONNECT)
-        try:
-            ended = self._wait(goal, self._gripper, 5.0, flag)
-        except (Stopped, UserError):
-            self._end(goal)
-            raise
-        if not ended:
-            self._end(goal)
+        if not self._ended(goal, self._gripper, 5.0, flag):
             return ErrorCode.TIMED_OUT, "The gripper did not answer within 5 s."
         status, result = goal.result(StopFlag(), 1.0, "The gripper gave no result.")
         if status == GoalStatus.STATUS_CANCELED:

@@ -45,15 +45,15 @@ class SceneKeeper:
 
         :raises UserError: if it cannot be done; the scene is as before.
         """
-        operation = moveit.operation(message)
-        if operation == moveit.REMOVE:
+        operation = message.operation
+        if operation == CollisionObject.REMOVE:
             self._remove(message.id)
-        elif operation in (moveit.ADD, moveit.APPEND):
-            self._add(message, append=operation == moveit.APPEND)
-        elif operation == moveit.MOVE:
+        elif operation in (CollisionObject.ADD, CollisionObject.APPEND):
+            self._add(message, append=operation == CollisionObject.APPEND)
+        elif operation == CollisionObject.MOVE:
             self._move(message)
         else:
-            raise UserError(f"Collision object {message.id}: unknown operation {operation}.")
+            raise UserError(f"Collision object {message.id}: unknown operation {operation[0]}.")
 
     def _known(self, id: str) -> None:
         if id not in self.planner.scene.objects:
@@ -100,8 +100,7 @@ class SceneKeeper:
         :raises UserError: if it cannot be done; the scene is as before.
         """
         obj, planner = message.object, self.planner
-        operation = moveit.operation(obj)
-        if operation == moveit.REMOVE:
+        if obj.operation == CollisionObject.REMOVE:
             for id in [obj.id] if obj.id else list(planner.scene.attached):
                 if id not in planner.scene.attached:
                     raise UserError(f"No object {id!r} is attached to the robot.")
@@ -120,7 +119,12 @@ class SceneKeeper:
         planner.attach(obj.id, self.present(), link, list(message.touch_links), shaped)
 
     def apply(self, message: PlanningScene) -> list[str]:
-        """Applies a planning scene; what could not be done, one sentence each."""
+        """Applies a planning scene, whole for whoever plans meanwhile; what could not be done, one
+        sentence each."""
+        with self.planner.at_once():
+            return self._apply(message)
+
+    def _apply(self, message: PlanningScene) -> list[str]:
         problems: list[str] = []
 
         def attempt(change: Callable[..., None], item: object) -> None:

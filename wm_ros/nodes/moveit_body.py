@@ -31,7 +31,6 @@ from moveit_msgs.srv import (
     GetPlanningScene,
     GetPositionFK,
 )
-from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
@@ -46,7 +45,7 @@ from wm_ros.nodes import qos
 from wm_ros.nodes.action_client import ActionClient
 from wm_ros.nodes.base import WmNode
 from wm_ros.nodes.clients import SUCCEEDED, Goal, StopFlag, Stopped, call, cancel_all, send
-from wm_ros.nodes.planning_run import stopped_elsewhere
+from wm_ros.nodes.planning_run import WHY, stopped_elsewhere
 from wm_ros.nodes.seen_objects import SeenObjects
 from wm_ros.srv import Propose
 
@@ -104,9 +103,7 @@ class MoveItBody:
         self._cancel = node.create_client(
             CancelGoal, f"/{arm}/follow_joint_trajectory/_action/cancel_goal")
         self._gripper = ActionClient(node, GripperCommand, robot.controllers.gripping)
-        # A plain publisher: a life-cycle publisher would be silent while the node is inactive.
-        self._event_out = Node.create_publisher(node, String, "/trajectory_execution_event",
-                                                qos.EVENT)
+        self._event_out = node.create_publisher(String, "/trajectory_execution_event", qos.EVENT)
         self._plan_out = node.create_publisher(JointTrajectory, "/wm/planned_trajectory",
                                                qos.EVENT)
         self._trace_out = node.create_publisher(String, "/wm/trace", qos.EVENT)
@@ -379,7 +376,7 @@ class MoveItBody:
         if status == GoalStatus.STATUS_CANCELED:
             stopped_elsewhere(stop, "the gripper")
         if status != SUCCEEDED and not (result.stalled or result.reached_goal):
-            stop.check()
+            stop.sleep(WHY)
             raise UserError("The gripper did not do what it was told; check its driver.")
         if self._seen is not None:
             self._seen.gripped(width, self.width_now(), self.tool(self.joints_now()), stop)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from moveit_msgs.msg import PlanningScene
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from std_msgs.msg import Bool, String
 
@@ -19,6 +20,7 @@ from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
 from wm_ros.nodes.clients import StopFlag, Stopped
 from wm_ros.nodes.goal_end import end
+from wm_ros.nodes.laid_out import laid_out
 from wm_ros.nodes.moveit_body import MoveItBody, make_body
 from wm_ros.nodes.planning_run import Report, Run, Settings
 from wm_ros.nodes.watch import HeartbeatWatch
@@ -33,6 +35,7 @@ class PlanningNode(WmNode):
         self._stop: StopFlag | None = None  # of the run that moves the arm
         self._newest: StopFlag | None = None  # of the instruction that came last
         self._has_monitor = False  # the run has found it, and must not lose it any more
+        self._began = math.inf  # when the run took the room for its own (s); inf without one
         self._order = threading.Lock()
 
     # --- life cycle
@@ -45,6 +48,7 @@ class PlanningNode(WmNode):
         self._words_out = self.create_publisher(String, "/wm/instruction", qos.LATCHED)
         self.create_subscription(Bool, "/wm/stopped", self._hear_stopped, qos.LATCHED)
         self.create_subscription(Surprise, "/wm/surprise", self._hear_surprise, qos.EVENT)
+        self.create_subscription(PlanningScene, "/wm/furniture", self._hear_room, qos.LATCHED)
         self._server = ActionServer(
             self, ExecuteInstruction, "/wm/execute_instruction", execute_callback=self._wanted,
             goal_callback=lambda _: GoalResponse.ACCEPT if self.is_active else GoalResponse.REJECT,
@@ -73,6 +77,11 @@ class PlanningNode(WmNode):
     def _hear_surprise(self, message: Surprise) -> None:
         self._surprise = float(message.value)
 
+    def _hear_room(self, message: PlanningScene) -> None:
+        """The words were not meant for another room; that of before the run may be told late."""
+        if laid_out(message) > self._began:
+            self._end_run("The room was laid out anew: give the instruction again.")
+
     def _look(self) -> None:
         """Without its monitor the arm must not move; a run that still waits for it moves none."""
         if (self._stop is not None and self._has_monitor and self.value("safety.require_monitor")
@@ -86,9 +95,13 @@ class PlanningNode(WmNode):
 
     def _halt(self, reason: str) -> None:
         """Stop whatever moves, at the controller itself, and end the run and what waits for it."""
-        running, waiting = self._stop, self._newest
+        waiting = self._newest
         if waiting is not None:
             waiting.set(reason)
+        self._end_run(reason)
+
+    def _end_run(self, reason: str) -> None:
+        running = self._stop
         if running is not None:
             running.set(reason)
             self.body.cancel_motion()
@@ -124,7 +137,7 @@ class PlanningNode(WmNode):
                 stop.set("ended")
                 if not success and self.body.touched:  # what others drive is not this run's
                     self.body.rest()
-                self._stop, self._has_monitor = None, False
+                self._stop, self._has_monitor, self._began = None, False, math.inf
                 self._words_out.publish(String(data=""))
         result = ExecuteInstruction.Result(
             success=success, message=message, stage=report.stage,
@@ -155,6 +168,7 @@ class PlanningNode(WmNode):
                        "move.")
         self._has_monitor = True
         self.body.wait_for_joints(stop)
+        self._began = self.now()
         self.body.apply_furniture(stop)
         self.body.look_around(stop)
         self._words_out.publish(String(data=str(request.instruction)))

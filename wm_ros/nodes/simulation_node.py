@@ -20,6 +20,7 @@ from wm_ros.errors import UserError
 from wm_ros.motion.urdf import root_in_base
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
+from wm_ros.nodes.laid_out import stamped
 from wm_ros.nodes.simulation_controllers import ArmServer, Follow, GripperServer
 from wm_ros.nodes.simulation_hand import UnseenHand
 from wm_ros.nodes.simulation_loop import Episode, Loop, Rates, Senses, build
@@ -179,8 +180,8 @@ class SimulationNode(WmNode):
     def _announce(self, loop: Loop) -> None:
         """A new room: its furniture, and where the cameras are mounted."""
         sim, stamp = loop.sim, times.stamp(loop.now)
-        self._furniture_out.publish(furniture.from_scene(
-            sim.scene, self.robot.base_link, self.number("furniture_margin")))
+        self._furniture_out.publish(stamped(furniture.from_scene(
+            sim.scene, self.robot.base_link, self.number("furniture_margin")), stamp))
         hand = sim.tcp_pose().compose(self.robot.tcp_offset.inverse())
         fixed = [*self._tree.fixed(),
                  LinkPose(self.robot.base_link, self.text("frames.scene_camera"),

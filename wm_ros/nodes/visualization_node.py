@@ -2,7 +2,8 @@
 """What RViz shows of the suite on standard topics: imagination, plan, obstacles, words."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
@@ -42,10 +43,10 @@ class VisualizationNode(WmNode):
         self._path_out = publish(Path, "/wm/chosen_path", qos.LATCHED)
         self._scene_out = publish(MarkerArray, "/wm/scene_markers", qos.LATCHED)
         self._text_out = publish(MarkerArray, "/wm/status_text", qos.LATCHED)
-        listen = self.create_subscription
-        listen(ActionChunk, "/wm/action_chunk", self._hear_chunk, qos.EVENT)
-        listen(ImaginedRollout, "/wm/imagined_rollout", self._hear_rollout, qos.EVENT)
-        listen(JointTrajectory, "/wm/planned_trajectory", self._hear_plan, qos.EVENT)
+        listen, told = self.create_subscription, self._told
+        listen(ActionChunk, "/wm/action_chunk", told(self._hear_chunk), qos.EVENT)
+        listen(ImaginedRollout, "/wm/imagined_rollout", told(self._hear_rollout), qos.EVENT)
+        listen(JointTrajectory, "/wm/planned_trajectory", told(self._hear_plan), qos.EVENT)
         listen(PlanningScene, "/wm/furniture", self._hear_scene, qos.LATCHED)
         listen(PlanningScene, "/monitored_planning_scene", self._hear_scene, qos.EVENT)
         listen(String, "/wm/instruction", self._hear_words, qos.LATCHED)
@@ -66,21 +67,22 @@ class VisualizationNode(WmNode):
     def _header(self) -> Header:
         return markers.header(self.robot.base_link, times.stamp(self.now()))
 
+    def _told(self, hear: Callable[[Any], None]) -> Callable[[Any], None]:
+        """The same callback; a message that cannot be drawn is told in the log."""
+        def callback(message: Any) -> None:
+            try:
+                hear(message)
+            except UserError as error:
+                self.complain(str(error))
+        return callback
+
     # --- imagination
     def _hear_chunk(self, message: ActionChunk) -> None:
-        try:
-            self._candidates.hear_chunk(message)
-        except UserError as error:
-            self.complain(str(error))
-            return
+        self._candidates.hear_chunk(message)
         self._changed = True
 
     def _hear_rollout(self, message: ImaginedRollout) -> None:
-        try:
-            rollout = rollouts.from_message(message)
-        except UserError as error:
-            self.complain(str(error))
-            return
+        rollout = rollouts.from_message(message)
         self._candidates.hear_rollout(rollout)
         self._changed = True
         if len(rollout.frames):
@@ -101,11 +103,7 @@ class VisualizationNode(WmNode):
     # --- plan and obstacles
     def _hear_plan(self, message: JointTrajectory) -> None:
         """The tool's way along the joints that are driven."""
-        try:
-            way = tool_way(message, self._kinematics, int(self.value("path_points")))
-        except UserError as error:
-            self.complain(str(error))
-            return
+        way = tool_way(message, self._kinematics, int(self.value("path_points")))
         self._path_out.publish(markers.path(way, self._header()))
 
     def _hear_scene(self, message: PlanningScene) -> None:

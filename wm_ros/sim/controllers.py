@@ -193,6 +193,7 @@ class ArmController:
         elif outcome is not None:
             # hold where the arm is, not where it should be: what blocks it is not pushed on
             self.command = np.array(position, dtype=float)
+            self.velocity = np.zeros_like(self.command)
             self.stop(now)
         return outcome
 

@@ -55,3 +55,14 @@ def test_a_room_is_laid_out_for_a_task_and_what_moves_is_ended(system: Any, room
     assert running.result(system.client.stop_flag, 5.0, "it goes on")[0] != SUCCEEDED
     system.ready()
     assert system.do("go middle").success
+
+
+def test_an_instruction_does_not_go_on_in_another_room(system: Any, room: Any) -> None:
+    goal = system.moving("wander")
+    system.client.reset("", "put_mug_on_tray", 101, True)
+    _, answer = goal.result(system.client.stop_flag, 5.0, "it goes on")
+    assert "room was laid out anew" in answer.message and not answer.success
+    for seed in (102, 103, 104):  # what is told of a reset before it ends no instruction
+        system.client.reset("", "put_mug_on_tray", seed, True)
+        result = system.do("go middle")
+        assert result.success, result.message
