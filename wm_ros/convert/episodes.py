@@ -37,6 +37,7 @@ from wm_ros.motion.pose import Pose
 LATE = 0.15  # s of commands that must have been read before a row is made
 LONGEST = 3000  # rows; what is longer becomes several episodes
 MOST = 1_000_000_000  # bytes of images that an episode may hold: it is made in memory
+SEEDS = 2**63  # a data set's column holds no greater ones
 PIXEL = 3 + 3 + 2  # bytes of both cameras' colours and of depth
 OPENING = STATE_NAMES.index("gripper")  # column of `state`
 WIDTH = 7  # column of `action`
@@ -277,9 +278,10 @@ def _about(text: str) -> dict[str, Any]:
         given = json.loads(text) if text else {}
         kinds = {"task": str, "room": str, "seed": int, "success": bool, "perturbed": bool,
                  "deliberate_failure": bool}
-        return {name: kind(given[name]) for name, kind in kinds.items() if name in given}
-    except (ValueError, TypeError):
+        about = {name: kind(given[name]) for name, kind in kinds.items() if name in given}
+    except (ValueError, TypeError, OverflowError):
         return {}
+    return about if 0 <= about.get("seed", 0) < SEEDS else {}
 
 
 def _raw_pose(message: Any) -> Pose:
