@@ -20,7 +20,8 @@ def test_no_page_quotes_other_scores_than_the_file(root: Path, folder: str) -> N
 
 
 def test_a_second_split_stands_beside_the_first(tmp_path: Path) -> None:
-    row = {"successes": 1, "trials": 2, "interval": [0.1, 0.9], "seconds": None}
+    row = {"successes": 1, "trials": 2, "interval": [0.1, 0.9], "seconds": None,
+           "furniture_contacts": 7}
     summary = {"tasks": {"a": row}, "mean": 0.5, "candidates": 1, "first_seed": 100,
                "act_ms_p50": 1.0, "act_ms_p95": 2.0, "precision": "float32",
                "open_loop": {"horizons": {}, "moments": 1,
@@ -33,7 +34,7 @@ def test_a_second_split_stands_beside_the_first(tmp_path: Path) -> None:
     kept = json.loads(path.read_text())
     assert set(kept) == {"held_out", "novel"} and "bins" not in kept["novel"]["calibration"]
     assert kept["novel"]["precision"] == "float32"
-    assert "| a | 1/2 | 10-90 % |  | 1/2 |" in scores.tables(kept)["table"]
+    assert "| a | 1/2 | 10-90 % |  | 7 | 1/2 | 7 |" in scores.tables(kept)["table"]
 
 
 def test_what_was_not_measured_is_called_so_and_no_page_keeps_old_numbers() -> None:
