@@ -12,10 +12,10 @@ import pytest
 from moveit_msgs.msg import PlanningScene
 from std_msgs.msg import String
 
+from wm_ros.bridge.furniture import laid_out
 from wm_ros.errors import UserError
 from wm_ros.nodes import gazebo_node, qos
 from wm_ros.nodes.demo_client import DemoClient
-from wm_ros.nodes.laid_out import laid_out
 from wm_ros.nodes.node_list import GAZEBO
 from wm_ros.nodes.supervisor import Supervisor
 from wm_ros.robot import load_robot

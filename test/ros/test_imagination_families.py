@@ -19,11 +19,11 @@ from rclpy.parameter import Parameter
 
 from wm_ros.action import Imagine
 from wm_ros.bridge import chunks, times
+from wm_ros.bridge.furniture import stamped
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose
 from wm_ros.msg import Observation as ObservationMsg
 from wm_ros.nodes.imagination import ImaginationNode
-from wm_ros.nodes.laid_out import stamped
 from wm_ros.robot import load_robot
 from wm_ros.srv import Propose
 

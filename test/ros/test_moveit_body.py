@@ -243,28 +243,35 @@ def test_a_move_group_that_was_away_ends_the_instruction_and_gets_its_obstacles_
     assert service.asked == (2 if service.ready else 1), "another one would answer"
 
 
-def test_a_gripper_that_somebody_stopped_ends_the_instruction(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+def gripping(monkeypatch: pytest.MonkeyPatch, status: int,
+             stalled: bool = False) -> tuple[MoveItBody, list[Any]]:
+    """A body whose gripper ends every goal at once, and the goals that it was sent."""
+    goals: list[Any] = []
     answer = Future()
-    answer.set_result(SimpleNamespace(status=GoalStatus.STATUS_CANCELED, result=SimpleNamespace(
-        stalled=True, reached_goal=False)))
-    monkeypatch.setattr(moveit_body, "send", lambda *_: Goal(None, answer))
+    answer.set_result(SimpleNamespace(status=status, result=SimpleNamespace(
+        stalled=stalled, reached_goal=False)))
+
+    def send(_client: Any, goal: Any, *_: Any) -> Goal:
+        goals.append(goal)
+        return Goal(None, answer)
+    monkeypatch.setattr(moveit_body, "send", send)
     body = resting(lambda _: None)
     body.robot, body._gripper, body._seen = ROBOT, None, None
     body.node = SimpleNamespace(number=lambda _: 3.0, now=time.monotonic)  # type: ignore
+    return body, goals
+
+
+def test_a_gripper_that_somebody_stopped_ends_the_instruction(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    body, _ = gripping(monkeypatch, GoalStatus.STATUS_CANCELED, stalled=True)
     with pytest.raises(Stopped, match="Somebody stopped the gripper"):
         body.grip(0.0, StopFlag())
 
 
 def test_who_ended_the_grippers_motion_may_say_why_a_moment_later(
         monkeypatch: pytest.MonkeyPatch) -> None:
-    answer, stop = Future(), StopFlag()
-    answer.set_result(SimpleNamespace(status=GoalStatus.STATUS_ABORTED, result=SimpleNamespace(
-        stalled=False, reached_goal=False)))
-    monkeypatch.setattr(moveit_body, "send", lambda *_: Goal(None, answer))
-    body = resting(lambda _: None)
-    body.robot, body._gripper, body._seen = ROBOT, None, None
-    body.node = SimpleNamespace(number=lambda _: 3.0, now=time.monotonic)  # type: ignore
+    body, _ = gripping(monkeypatch, GoalStatus.STATUS_ABORTED)
+    stop = StopFlag()
     threading.Timer(0.1, stop.set, args=("The room was laid out anew.",)).start()
     with pytest.raises(Stopped, match="laid out anew"):
         body.grip(0.0, stop)
@@ -274,16 +281,7 @@ def test_who_ended_the_grippers_motion_may_say_why_a_moment_later(
     (0.5, ROBOT.gripper.open_width), (-0.1, ROBOT.gripper.closed_width), (0.03, 0.03)])
 def test_a_grip_beyond_the_grippers_range_is_told_as_its_end(
         monkeypatch: pytest.MonkeyPatch, width: float, told: float) -> None:
-    goals, answer = [], Future()
-    answer.set_result(SimpleNamespace(status=SUCCEEDED, result=None))
-
-    def send(_client: Any, goal: Any, *_: Any) -> Goal:
-        goals.append(goal)
-        return Goal(None, answer)
-    monkeypatch.setattr(moveit_body, "send", send)
-    body = resting(lambda _: None)
-    body.robot, body._gripper, body._seen = ROBOT, None, None
-    body.node = SimpleNamespace(number=lambda _: 3.0, now=time.monotonic)  # type: ignore
+    body, goals = gripping(monkeypatch, SUCCEEDED)
     body.grip(width, StopFlag())
     (goal,) = goals
     assert goal.command.position == pytest.approx(told * ROBOT.gripper.command_scale)

@@ -17,9 +17,9 @@ from std_msgs.msg import Bool
 
 from wm_ros.action import ExecuteInstruction
 from wm_ros.bridge import times
+from wm_ros.bridge.furniture import stamped
 from wm_ros.errors import UserError
 from wm_ros.nodes.clients import StopFlag
-from wm_ros.nodes.laid_out import stamped
 from wm_ros.nodes.parameters import PLANNING, SAFETY
 from wm_ros.nodes.planning_node import PlanningNode
 from wm_ros.nodes.planning_run import Report

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from moveit_msgs.msg import CollisionObject, PlanningScene
 from shape_msgs.msg import SolidPrimitive
 
+from wm_ros.bridge import times
 from wm_ros.bridge.poses import to_pose
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose
@@ -102,3 +104,16 @@ def _numbers(entry: Mapping[str, Any], key: str, names: str, which: str) -> tupl
         raise UserError(f"{which} needs {key}: [{', '.join(names.split())}] (m, rad), not "
                         f"{entry[key]}.")
     return numbers
+
+
+def stamped(scene: PlanningScene, stamp: Time) -> PlanningScene:
+    """The same scene, its objects stamped with when the room was laid out."""
+    for item in scene.world.collision_objects:
+        item.header.stamp = stamp
+    return scene
+
+
+def laid_out(scene: PlanningScene) -> float:
+    """When a scene was laid out (s, ROS clock); 0 where it does not say."""
+    return max((times.seconds(item.header.stamp) for item in scene.world.collision_objects),
+               default=0.0)

@@ -12,10 +12,10 @@ from moveit_msgs.msg import PlanningScene
 from std_msgs.msg import String
 
 from wm_ros.bridge import furniture, times
+from wm_ros.bridge.furniture import stamped
 from wm_ros.errors import UserError
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
-from wm_ros.nodes.laid_out import stamped
 from wm_ros.sim.gazebo_swap import swap
 from wm_ros.sim.tasks import task_class
 from wm_ros.sim.world_command import folder_of, write

@@ -20,12 +20,12 @@ from rclpy.task import Future
 from wm_ros import paths
 from wm_ros.action import Imagine
 from wm_ros.bridge import chunks, observations, poses, proposals, rollouts, times
+from wm_ros.bridge.furniture import laid_out
 from wm_ros.errors import UserError
 from wm_ros.msg import ActionChunk, ImaginedRollout, ModelStatus, Observation, Surprise
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
 from wm_ros.nodes.goal_end import end
-from wm_ros.nodes.laid_out import laid_out
 from wm_ros.nodes.parameters import MOST_CANDIDATES
 from wm_ros.srv import Propose
 from wm_ros.world_model.deciding import Decider

@@ -14,13 +14,13 @@ from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from std_msgs.msg import Bool, String
 
 from wm_ros.action import ExecuteInstruction
+from wm_ros.bridge.furniture import laid_out
 from wm_ros.errors import UserError
 from wm_ros.msg import Surprise
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
 from wm_ros.nodes.clients import StopFlag, Stopped
 from wm_ros.nodes.goal_end import end
-from wm_ros.nodes.laid_out import laid_out
 from wm_ros.nodes.moveit_body import MoveItBody, make_body
 from wm_ros.nodes.planning_run import Report, Run, Settings
 from wm_ros.nodes.watch import HeartbeatWatch

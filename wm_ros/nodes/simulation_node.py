@@ -16,11 +16,11 @@ from std_msgs.msg import String, UInt32
 from tf2_msgs.msg import TFMessage
 
 from wm_ros.bridge import furniture, images, joints, poses, times
+from wm_ros.bridge.furniture import stamped
 from wm_ros.errors import UserError
 from wm_ros.motion.urdf import root_in_base
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode, run_node
-from wm_ros.nodes.laid_out import stamped
 from wm_ros.nodes.simulation_controllers import ArmServer, Follow, GripperServer
 from wm_ros.nodes.simulation_hand import UnseenHand
 from wm_ros.nodes.simulation_loop import Episode, Loop, Rates, Senses, build

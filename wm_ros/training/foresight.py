@@ -9,14 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from wm_ros.training import parallel
 from wm_ros.training.batches import Batch, Sampler, part
 from wm_ros.training.config import TrainingConfig
 from wm_ros.training.loop import optimise
 from wm_ros.training.losses import foresight_losses
 from wm_ros.training.precision import autocast
 from wm_ros.training.renderer import Imagine
-from wm_ros.training.state import FORESIGHT
+from wm_ros.training.state import FORESIGHT, state_of
 from wm_ros.world_model.video.model import foresee
 from wm_ros.world_model.video.network import VideoNetwork
 
@@ -29,16 +28,13 @@ def train(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, out: 
     :param until: s of the monotonic clock when to save and stop
     :returns: the last step
     """
-    state = out / FORESIGHT.replace("*", str(step))
-    if parallel.rank() == 0:
-        for other in set(out.glob(FORESIGHT)) - {state}:
-            other.unlink()
     free = [parameter for parameter in model.video_expert() if parameter.requires_grad]
     model.requires_grad_(False)
     for parameter in free:
         parameter.requires_grad_(True)
-    return optimise(model, sampler, replace(settings, steps=settings.foresight_steps), state,
-                    device, until, "foresight", lambda batch: foresight_losses(model, batch))
+    return optimise(model, sampler, replace(settings, steps=settings.foresight_steps),
+                    state_of(out, FORESIGHT, str(step)), device, until, "foresight",
+                    lambda batch: foresight_losses(model, batch))
 
 
 def imagining(model: VideoNetwork, device: torch.device) -> Imagine:

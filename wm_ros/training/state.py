@@ -70,6 +70,18 @@ def draw_anew(sampler: Draws, seed: int, stage: str, step: int) -> None:
     torch.manual_seed(number)
 
 
+def state_of(out: Path, stage: str, of: str) -> Path:
+    """The file in ``out`` with what a stage needs to resume; that of another network goes.
+
+    :param stage: ``FORESIGHT`` or ``RENDERING``;  ``of`` the steps that its network has learnt
+    """
+    state = out / stage.replace("*", of)
+    if parallel.rank() == 0:
+        for other in set(out.glob(stage)) - {state}:
+            other.unlink()
+    return state
+
+
 def stopped() -> None:
     """Tell that the time is over before the last step."""
     if parallel.rank() == 0:

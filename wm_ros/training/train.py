@@ -47,6 +47,7 @@ from wm_ros.training.state import (
     check_folder,
     check_run,
     note_run,
+    state_of,
     stopped,
 )
 from wm_ros.training.validation import validate
@@ -297,15 +298,11 @@ def prepare_renderer(out: Path, of: str, sampler: Sampler, settings: TrainingCon
 
     :param of: steps of the network that it belongs to: the work for another one goes
     """
-    renderer, state = Renderer(sampler.config).to(device), out / RENDERING.replace("*", of)
-    if parallel.rank() == 0:
-        for other in set(out.glob(RENDERING)) - {state}:
-            other.unlink()
-    parallel.barrier()
+    renderer = Renderer(sampler.config).to(device)
     if (start := out / INITIAL / RENDERER).exists():
         load_weights(renderer, start)
-    if not rendering.train(renderer, tokeniser, sampler, rows, settings, device, imagine, state,
-                           until):
+    if not rendering.train(renderer, tokeniser, sampler, rows, settings, device, imagine,
+                           state_of(out, RENDERING, of), until):
         return None
     if parallel.rank() == 0:
         save_tensors(dict(renderer.state_dict()), out / RENDERER, torch.float16)
