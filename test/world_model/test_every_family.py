@@ -56,6 +56,16 @@ def test_futures_come_at_the_promised_times(model):
     assert imagined.latents.shape[:2] == (2, len(imagined.times))
 
 
+def test_what_chunks_lead_to_is_told_without_words(model):
+    state = model.observe(observation())
+    imagined = model.imagine(state, model.act(state, WORDS, 2), "")
+    assert np.isfinite(imagined.latents).all() and imagined.latents.shape[0] == 2
+    if model.spec.family in ("video", "twin"):  # no task, no success at it
+        assert np.isnan(imagined.success).all() and np.isnan(imagined.progress).all()
+        with pytest.raises(UserError, match="is empty"):
+            model.act(state, " ")
+
+
 def test_surprise_is_a_number_at_least_zero(model):
     state = model.observe(observation())
     model.imagine(state, model.act(state, WORDS), WORDS)

@@ -103,6 +103,14 @@ def test_inverse_dynamics_reads_the_actions_off_the_frames(model):
     assert np.abs(answers[0] - answers[1]).max() > 1e-6
 
 
+def test_actions_are_read_off_the_frames_without_words_too(model):
+    state = model.observe(observation())
+    latents = model.encode_frames(np.stack([observation(s).scene_rgb for s in (1, 2)])[None])
+    free, asked = (model.infer_actions(state, latents, words) for words in ("", WORDS))
+    assert np.isnan(free.success).all() and np.isfinite(asked.success).all()
+    assert np.isfinite(free.position).all() and not np.array_equal(free.position, asked.position)
+
+
 def test_the_best_guess_at_the_actions_does_not_hang_on_chance(model):
     state = model.observe(observation())
     latents = model.encode_frames(np.stack([observation(s).scene_rgb for s in (1, 2)])[None])

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Open loop: what the model foresees of an expert's episode, against what then was seen.
 
-World-model mode is scored on frames (PSNR, also of the pixels that change alone; SSIM, GMSD)
-beside *copying the present frame*, and on whether other actions make the right difference;
+World-model mode is scored on frames (PSNR, also of the pixels that change alone; SSIM, GMSD),
+with the task's words and without any, beside *copying the present frame*, and on whether other
+actions make the right difference;
 inverse dynamics and policy are scored on actions, beside *staying where one is*.
 """
 from __future__ import annotations
@@ -44,14 +45,16 @@ def _moment(model: VideoWorldModel, env: TaskEnv, episode: Recorded, t: int) -> 
     """The scores of one start."""
     now, words, true = episode.seen[t], env.instruction, episode.chunk(t, model.spec)
     state = model.observe(now)
+    free = model.imagine(model.observe(now), true, "").frames
     imagined = model.imagine(state, true, words)
-    assert imagined.frames is not None
+    assert imagined.frames is not None and free is not None
     real = np.stack([episode.seen[t + k].scene_rgb for k in model.spec.frame_steps])
     frames = {}
-    for time, image, truth in zip(imagined.times, imagined.frames[0], real, strict=True):
+    for time, image, wordless, truth in zip(imagined.times, imagined.frames[0], free[0], real,
+                                            strict=True):
         changed = (np.abs(truth.astype(int) - now.scene_rgb) > CHANGED).any(-1)
-        frames[f"{time:.1f}"] = {"imagined": image_scores(image, truth, changed),
-                                 "copied": image_scores(now.scene_rgb, truth, changed)}
+        frames[f"{time:.1f}"] = {which: image_scores(x, truth, changed) for which, x in (
+            ("imagined", image), ("task_free", wordless), ("copied", now.scene_rgb))}
     policy = model.act(model.observe(now), words)
     inverse = model.infer_actions(state, model.encode_frames(real)[None], words)
     stay = np.broadcast_to(now.tcp_position, true.position[0].shape)
@@ -97,7 +100,7 @@ def summarise(moments: list[dict[str, Any]]) -> dict[str, Any]:
         out["horizons"][horizon] = {
             which: {key: round(float(np.nanmean([r[which][key] for r in rows])), 4)
                     for key in ("psnr", "changed", "ssim", "gmsd")}
-            for which in ("imagined", "copied")}
+            for which in rows[0]}
         out["horizons"][horizon]["gain_db"] = [round(float(np.mean(gain)), 2),
                                                round(float(np.std(gain)), 2)]
     out["other"] = counterfactual.summarise([m["other"] for m in moments])

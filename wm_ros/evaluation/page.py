@@ -96,8 +96,9 @@ def open_loop(scores: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if not scores:
         return
     for seconds, row in scores["horizons"].items():
-        for which in ("imagined", "copied"):
-            yield (f"{which}, {seconds} s ahead: PSNR (where it changes), SSIM, GMSD",
+        for which, name in (("imagined", "imagined"), ("task_free", "imagined without words"),
+                            ("copied", "copied")):
+            yield (f"{name}, {seconds} s ahead: PSNR (where it changes), SSIM, GMSD",
                    "{psnr:.1f} dB ({changed:.1f} dB), {ssim:.3f}, {gmsd:.3f}".format(**row[which]))
     for kind, (right, asked) in scores["other"].items():
         yield f"other ways, other futures: {kind} right", f"{right}/{asked}"

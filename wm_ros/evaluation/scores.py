@@ -75,6 +75,10 @@ def _foresight(scores: dict[str, Any]) -> str:
         there = row["imagined"]["changed"], row["copied"]["changed"]
         lines.append(f"| {seconds} | {imagined} | {copied} | {gain:+.1f} ± {spread:.1f} dB | "
                      f"{there[0]:.1f} dB, copied {there[1]:.1f} dB |")
+    free = [f"{row['task_free']['psnr']:.1f} dB after {seconds} s"
+            for seconds, row in scores["horizons"].items() if "task_free" in row]
+    if free:
+        lines += ["", f"Without words (an empty instruction): {' and '.join(free)}."]
     return "\n".join(lines)
 
 

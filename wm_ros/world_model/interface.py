@@ -130,7 +130,8 @@ class WorldModel(Protocol):
 
     def imagine(self, state: State, chunks: ActionChunks, instruction: str,
                 render: bool = True) -> Imagination:
-        """Predict the future of each chunk."""
+        """Predict the future of each chunk; without words too, then of no task (success NaN, but
+        where it comes of a goal image or of geometry)."""
 
     def surprise(self, state: State, observation: Observation) -> float:
         """How far reality left the last imagined future; 1 is the calibrated limit."""

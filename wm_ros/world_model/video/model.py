@@ -25,7 +25,8 @@ from wm_ros.world_model.interface import (
     State,
 )
 from wm_ros.world_model.precision import NAMES, lower, resolve, weight_bytes
-from wm_ros.world_model.text import TextEncoder
+from wm_ros.world_model.text import DIM as TEXT_DIM
+from wm_ros.world_model.text import TextEncoder, normalise
 from wm_ros.world_model.video import flow
 from wm_ros.world_model.video.config import VideoConfig
 from wm_ros.world_model.video.exported import ExportedNetwork, prepare, ready
@@ -47,7 +48,8 @@ class VideoWorldModel:
 
     The same weights answer in five modes, by the noise levels of action and video:
     :meth:`act` (policy), :meth:`imagine` (world model), :meth:`infer_actions` (inverse
-    dynamics), :meth:`generate` (video generator) and :meth:`dream` (joint).
+    dynamics), :meth:`generate` (video generator) and :meth:`dream` (joint). World model and
+    inverse dynamics need no task: they take an empty instruction too.
 
     :param folder: checkpoint folder
     :param device: ``cpu`` or a torch device
@@ -151,9 +153,12 @@ class VideoWorldModel:
     @torch.inference_mode()
     def imagine(self, state: State, chunks: ActionChunks, instruction: str,
                 render: bool = True) -> Imagination:
-        """World-model mode: future frames under given actions (their noise level is 0)."""
+        """World-model mode: future frames under given actions (their noise level is 0).
+
+        :param instruction: empty: task-free; success and progress are then NaN
+        """
         check_chunks(chunks, self.config.horizon, self.spec.dt)
-        context, words = self._context(state, instruction)
+        context, words = self._context(state, instruction, task_free=True)
         o, n = state.observation, len(chunks)
         actions = self._encode(o, chunks)
         many, text = context.repeat(n), words.expand(n, -1)
@@ -190,8 +195,9 @@ class VideoWorldModel:
         As in :meth:`act` the first starts without noise.
 
         :param latents: (n, F, T, C) of the future frames, see :meth:`encode_frames`
+        :param instruction: empty: task-free; success and progress are then NaN
         """
-        context, words = self._context(state, instruction)
+        context, words = self._context(state, instruction, task_free=True)
         video, n = self._tensor(latents), len(latents)
         many, text = context.repeat(n), words.expand(n, -1)
         zero, present = torch.zeros(n, device=self.device), self._present(state.observation)
@@ -322,8 +328,10 @@ class VideoWorldModel:
 
     def _outcome(self, o: Observation, context: Context, text: Tensor,
                  x: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """(n,) success and progress at the end of chunks (n, H, 7)."""
+        """(n,) success and progress at the end of chunks (n, H, 7); NaN without words: no task."""
         n = len(x)
+        if not text.any():
+            return np.full(n, np.nan, np.float32), np.full(n, np.nan, np.float32)
         value = self.network(context, text, x, torch.zeros(n, device=self.device)).value.float()
         progress = value[:, 1].clamp(0, 1)
         success = value[:, 0].sigmoid() * progress  # it goes well, and this is its end
@@ -348,8 +356,12 @@ class VideoWorldModel:
         return (((position - tcp).norm(dim=-1).amax(1) < REST)
                 & ((gripper - o.gripper).abs().amax(1) < REST))
 
-    def _context(self, state: State, instruction: str) -> tuple[Context, Tensor]:
-        words = self.text.understand(instruction)[None].to(self.device)
+    def _context(self, state: State, instruction: str,
+                 task_free: bool = False) -> tuple[Context, Tensor]:
+        """What is seen under an instruction, and its embedding (1, TEXT_DIM), zero where it is
+        empty and ``task_free`` allows that."""
+        words = (torch.zeros(TEXT_DIM) if task_free and not normalise(instruction)
+                 else self.text.understand(instruction))[None].to(self.device)
         key = f"context of {instruction}"
         if key not in state.memory:
             o = state.observation

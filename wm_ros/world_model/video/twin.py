@@ -28,7 +28,7 @@ class ActionOnlyTwin(VideoWorldModel):
                 render: bool = True) -> Imagination:
         """Value of each chunk; the frames are copies of the present one."""
         check_chunks(chunks, self.config.horizon, self.spec.dt)
-        context, words = self._context(state, instruction)
+        context, words = self._context(state, instruction, task_free=True)
         o, n, frames = state.observation, len(chunks), len(self.config.frame_steps)
         success, progress = self._outcome(o, context.repeat(n), words.expand(n, -1),
                                           self._encode(o, chunks))
