@@ -175,7 +175,7 @@ def check_cpu() -> Finding:
         return Finding("processor", "missing", found, "the closed loop needs two cores")
     if not {"amx_bf16", "avx512_bf16"} & flags:
         return Finding("processor", "note", found,
-                       "without AMX or AVX512-BF16 the model runs in float32, slower")
+                       "without AMX or AVX512-BF16 models are trained in float32, slower")
     return Finding("processor", "ok", found)
 
 

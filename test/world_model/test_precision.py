@@ -46,12 +46,18 @@ def test_a_lower_precision_takes_less_memory(folder):
 @pytest.mark.parametrize(("native", "dtype"), [((False, False), torch.float32),
                                                ((True, False), torch.bfloat16),
                                                ((False, True), torch.bfloat16)])
-def test_auto_takes_bf16_only_where_the_cpu_multiplies_it(monkeypatch, native, dtype):
+def test_training_takes_bf16_only_where_the_cpu_multiplies_it(monkeypatch, native, dtype):
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     for name, has in zip(names, native, strict=True):
         monkeypatch.setattr(torch.cpu, name, lambda has=has: has, raising=False)
     assert precision.best_dtype("cpu") is dtype
-    assert precision.resolve("auto", "cpu") == ("bf16" if dtype is torch.bfloat16 else "fp32")
+    assert precision.resolve("auto", "cpu") == "fp32", "one candidate is faster so"
+
+
+@pytest.mark.parametrize(("able", "told"), [(True, "bf16"), (False, "fp32")])
+def test_auto_takes_bf16_only_on_a_gpu_that_multiplies_it(monkeypatch, able, told):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda emulated: able)
+    assert precision.resolve("auto", "cuda") == told
 
 
 def test_a_torch_that_cannot_say_what_the_cpu_has_gets_float32(monkeypatch):

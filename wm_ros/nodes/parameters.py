@@ -113,7 +113,7 @@ IMAGINATION = (
     P("dreamer", "", "For jepa: the video model that turns words into goal images; empty: none."),
     P("device", "auto", "cpu, cuda or auto."),
     P("threads", 0, "Threads of the model on the CPU; 0: half of the cores.", 0, 256),
-    P("precision", "auto", "fp32, bf16, int8, or auto: bf16 where the device is made for it."),
+    P("precision", "auto", "fp32, bf16, int8, or auto: bf16 on a GPU that is made for it."),
     P("backend", "auto", "torch; onnx: the network run by ONNX Runtime on the CPU; or auto: onnx "
       "where `wm export` has made it ready."),
     P("action_steps", 0, "Sampler steps of actions; 0: the model's own number.", 0, 64),

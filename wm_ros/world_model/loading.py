@@ -29,7 +29,7 @@ def load_model(folder: str | Path, device: str = "cpu", precision: str = "auto",
                **options: Any) -> WorldModel:
     """Load a checkpoint of any family.
 
-    :param precision: ``auto`` (bf16 where the device is made for it, else fp32), ``fp32``,
+    :param precision: ``auto`` (bf16 on a GPU that is made for it, else fp32), ``fp32``,
         ``bf16`` or ``int8``; families without a network know ``auto`` alone
     :param options: of the family, for example ``action_steps`` of ``video``
     :raises UserError: if the folder is no checkpoint, is damaged, or names an unknown family, the
