@@ -124,10 +124,3 @@ def test_the_others_end_with_a_run_that_is_stopped(tmp_path):
     for child in tmp_path.iterdir():
         with pytest.raises(ProcessLookupError):
             os.kill(int(child.name), 0)
-
-
-def test_what_the_user_told_the_allocator_stays():
-    told = parallel.tunables("glibc.malloc.hugetlb=0:glibc.malloc.arena_max=2").split(":")
-    assert {"glibc.malloc.hugetlb=0", "glibc.malloc.arena_max=2"} < set(told)
-    assert f"glibc.malloc.trim_threshold={2**32}" in told
-    assert len(parallel.tunables("").split(":")) == len(parallel.MALLOC)

@@ -30,9 +30,6 @@ from wm_ros.errors import UserError, explain
 
 LONG = timedelta(days=1)  # the others may wait so for the first one, which prepares the data
 Failure = tuple[str | None, str]  # of a process: a sentence for the user, the traceback
-#: else glibc gives large blocks back to the kernel and gets them again, zeroed, at every step
-MALLOC = {"glibc.malloc.hugetlb": "1", "glibc.malloc.trim_threshold": str(2**32),
-          "glibc.malloc.mmap_threshold": str(2**30)}
 FEW = 6  # samples of a batch that a process should have, for shares of them are drawn
 
 
@@ -53,12 +50,6 @@ def enough(batch: int) -> int:
     return max(1, min(os.cpu_count() or 1, batch // FEW))
 
 
-def tunables(told: str) -> str:
-    """``GLIBC_TUNABLES`` as they were told, and of :data:`MALLOC` what they leave open."""
-    return ":".join(f"{name}={value}" for name, value in (
-        MALLOC | dict(pair.split("=", 1) for pair in told.split(":") if "=" in pair)).items())
-
-
 def launch(work: Callable[..., None], processes: int, *args: Any) -> None:
     """Run ``work(*args)`` in ``processes`` processes; here itself if it is one, or if
     torchrun started us.
@@ -73,7 +64,9 @@ def launch(work: Callable[..., None], processes: int, *args: Any) -> None:
                 raise UserError(told) from error
             raise
         return
-    os.environ["GLIBC_TUNABLES"] = tunables(os.environ.get("GLIBC_TUNABLES", ""))
+    # glibc gives large blocks back to the kernel and gets them again, zeroed, at every step
+    os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1:glibc.malloc.trim_threshold="
+                          "4294967296:glibc.malloc.mmap_threshold=1073741824")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
