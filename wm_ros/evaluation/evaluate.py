@@ -59,7 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--candidates", action=AtLeast, least=1, default=CANDIDATES,
                         help="chunks proposed at a time, the best is followed (default 1)")
     parser.add_argument("--precision", default="auto", choices=CHOICES,
-                        help="number format of the network (default auto: what the CPU has)")
+                        help="number format of the network (default auto: bf16 on a GPU, "
+                        "else fp32)")
     parser.add_argument("--backend", default="torch", choices=("torch", "onnx"),
                         help="who runs the network (default torch)")
     parser.add_argument("--device", action=Device)
