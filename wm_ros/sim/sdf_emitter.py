@@ -138,7 +138,8 @@ def _link(model: ET.Element, body: Body, pose: Pose, weighty: bool) -> None:
         tensor = _add(element, "inertia")
         for i, j, name in ((0, 0, "ixx"), (0, 1, "ixy"), (0, 2, "ixz"), (1, 1, "iyy"),
                            (1, 2, "iyz"), (2, 2, "izz")):
-            _add(tensor, name, f"{inertia[i, j] + 0.0:.6g}")
+            # what is left of zero by rounding differs from processor to processor
+            _add(tensor, name, f"{round(float(inertia[i, j]), 13) + 0.0:.6g}")
     for number, geom in enumerate(body.geoms):
         if geom.collide:
             for i, shape in enumerate(collision_shapes(geom)):
