@@ -17,7 +17,8 @@ from wm_ros.paths import share
 
 FILE = "scores.json"
 UNMEASURED = "Not measured."
-PAGES = {"checkpoints/video": ("README.md", "checkpoints/video/README.md")}
+PAGES = {"checkpoints/video": ("README.md", "checkpoints/video/README.md"),
+         "checkpoints/video_fifty": ("checkpoints/video_fifty/README.md",)}
 
 
 def record(summary: dict[str, Any], folder: Path, commit: str, machine: dict[str, Any]) -> Path:

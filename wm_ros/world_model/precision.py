@@ -33,8 +33,8 @@ def best_dtype(device: str | torch.device) -> torch.dtype:
 def resolve(precision: str, device: str | torch.device) -> str:
     """``fp32``, ``bf16`` or ``int8`` for what was asked.
 
-    ``auto`` is bf16 on a GPU that multiplies it, else fp32: a decision of one candidate is a
-    thousand small operators, which take longer in bf16 even where the CPU has AMX.
+    ``auto`` is bf16 on a GPU that multiplies it, else fp32: a decision of one candidate is some
+    2,000 small operators, which take longer in bf16 even where the CPU has AMX.
 
     :raises UserError: if there is no such precision, or not on this device
     """
