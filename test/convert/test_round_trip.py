@@ -206,7 +206,7 @@ def collected(root: Path) -> list[Episode]:
     """A data set as `wm collect` writes it; one episode has a camera that moves."""
     writer = DatasetWriter(root)
     for seed, about in ((0, {}), (1, {"success": False, "deliberate_failure": True}),
-                        (2, {"perturbed": True})):
+                        (2, {"perturbed": True}), (3, {"practised": True})):
         episode = synthetic_episode(seed=seed, rows=14, **about)
         camera = episode.camera if seed == 2 else episode.camera[:1].repeat(14, 0)
         camera[:, 12:] /= np.linalg.norm(camera[:, 12:], axis=1, keepdims=True)
@@ -228,7 +228,8 @@ def test_a_data_set_comes_back_from_bags_value_by_value(tmp_path: Path) -> None:
     assert set(after) == {e.key for e in before}
     for episode in before:
         other = after[episode.key]
-        for name in ("instruction", "success", "perturbed", "deliberate_failure", "room"):
+        for name in ("instruction", "success", "perturbed", "deliberate_failure", "practised",
+                     "room"):
             assert getattr(other, name) == getattr(episode, name)
         for camera in episode.images:  # converted sets keep every bit of an image
             np.testing.assert_array_equal(other.images[camera], episode.images[camera])

@@ -31,7 +31,8 @@ def sets(tmp_path_factory) -> list[Path]:
         for task in tasks:
             for seed in range(3):
                 writer.commit(synthetic_episode(task, seed, rows=6 + 2 * seed, success=seed != 1,
-                                                deliberate_failure=seed == 2))
+                                                deliberate_failure=seed == 2,
+                                                practised=seed == 1))
         with writer.lock():
             writer.merge()
     return [root / "a", root / "b"]
@@ -79,6 +80,7 @@ def test_the_cache_equals_the_data_sets(sets, tmp_path: Path, workers: int, monk
                 episode.instruction}
             assert (cache.success[rows] == episode.success).all()
             assert (cache.failure[rows] == episode.deliberate_failure).all()
+            assert (cache.episode_practised[cache.episode_index[rows]] == episode.practised).all()
             assert np.array_equal(cache.frame_index[rows], np.arange(len(episode)))
             row += len(episode)
     assert row == len(cache) and cache.episodes == 9
@@ -143,7 +145,7 @@ def test_episodes_that_another_recorder_told_less_of_are_read(sets, tmp_path: Pa
     root = tmp_path / "set"
     shutil.copytree(sets[1], root)
     [file] = (root / "meta/episodes").glob("*/*.parquet")
-    ours = ["task_name", "room", "seed", "success", "perturbed", "deliberate_failure",
+    ours = ["task_name", "room", "seed", "success", "perturbed", "deliberate_failure", "practised",
             "image_height", "image_width"]
     pq.write_table(pq.read_table(file).drop_columns(ours), file)
     data = Dataset(root)

@@ -85,11 +85,26 @@ def test_a_hand_that_explores_takes_turns_with_the_expert(tmp_path: Path) -> Non
     assert not np.allclose(*ways)
 
 
-def test_corrections_without_a_model_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="belong together"):
-        Settings(perturb=0.2, corrected=0.5)
-    with pytest.raises(UserError, match="belong together"):
-        Settings(model="video")
+def test_a_model_that_practises_drives_alone_and_shows_nothing(tmp_path: Path) -> None:
+    settings = Settings(perturb=0.0, failures=0.0, practice=1.0, model="some model")
+    summary = collect(tmp_path / "set", ["a"], 2, settings, 1, env="fake_env:FakeEnv",
+                      driver="fake_env:FakeDriver")
+    data = Dataset(tmp_path / "set")
+    for i in range(2):
+        e = data.episode(i)
+        assert e.practised and not e.perturbed and not e.deliberate_failure
+        assert np.array_equal(e.action, e.executed)
+        assert np.allclose(e.action[:, 7], 0.02, atol=1e-5)  # the model's, never the expert's
+    assert summary["tasks"]["a"]["practised"] == 2
+    assert summary["tasks"]["a"]["demonstrations"] == 0
+    assert summary["tasks"]["a"]["practised_successful"] == sum(
+        data.episode(i).success for i in range(2))
+
+
+def test_a_share_for_a_model_without_one_is_refused(tmp_path: Path) -> None:
+    for other in ({"corrected": 0.5}, {"practice": 0.5}, {"model": "video"}):
+        with pytest.raises(UserError, match="belongs together"):
+            Settings(perturb=0.2, **other)
 
 
 def test_the_kind_of_an_episode_follows_from_its_seed() -> None:

@@ -256,7 +256,8 @@ class Maker:
         about: dict[str, Any] = {
             "task": self.labels.task or slug(row.instruction) or "task",
             "room": self.labels.room, "seed": _seed(self.index.fingerprint, self._number),
-            "success": self.labels.success, "perturbed": False, "deliberate_failure": False}
+            "success": self.labels.success, "perturbed": False, "deliberate_failure": False,
+            "practised": False}
         if "success" not in self._about:
             self.made.assumed.add(f"outcome: {'success' if self.labels.success else 'failure'}")
         about |= self._about
@@ -277,7 +278,7 @@ def _about(text: str) -> dict[str, Any]:
     try:
         given = json.loads(text) if text else {}
         kinds = {"task": str, "room": str, "seed": int, "success": bool, "perturbed": bool,
-                 "deliberate_failure": bool}
+                 "deliberate_failure": bool, "practised": bool}
         about = {name: kind(given[name]) for name, kind in kinds.items() if name in given}
     except (ValueError, TypeError, OverflowError):
         return {}

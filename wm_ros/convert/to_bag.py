@@ -99,7 +99,8 @@ class _Writer:
         """What holds for the whole episode."""
         stamp = times.stamp(START)
         about = {name: getattr(episode, name) for name in
-                 ("task", "room", "seed", "success", "perturbed", "deliberate_failure")}
+                 ("task", "room", "seed", "success", "perturbed", "deliberate_failure",
+                  "practised")}
         self.put("episode", String(data=json.dumps(about)), latched=True)
         self.put("instruction", String(data=episode.instruction), latched=True)
         identity = poses.to_transform(Pose.identity(), self.robot.hand_link,

@@ -9,7 +9,8 @@ A cache is a folder with `meta.json` and one .npy file per array. Row i is one f
     progress       float32 (N,)              episode_index, frame_index  int32 (N,)
 
 and per episode: episode_start int64 (E + 1,), episode_task, episode_instruction int32 (E,),
-episode_seed int64 (E,), episode_success, episode_perturbed, episode_failure bool (E,).
+episode_seed int64 (E,), episode_success, episode_perturbed, episode_failure, episode_practised
+bool (E,).
 See `wm_ros.data.episode` for units and frames.
 """
 
@@ -39,7 +40,7 @@ from wm_ros.environment import begin_worker
 from wm_ros.errors import UserError
 from wm_ros.files import write_json
 
-VERSION = 1
+VERSION = 2
 META = "meta.json"
 
 
@@ -148,8 +149,9 @@ def fingerprint(sources: Sequence[Path | str], depth: bool = False) -> str:
     digest = hashlib.sha256(f"{VERSION} {depth}".encode())
     for data in _of_one_robot(sources):
         for row in data.rows:
-            digest.update(json.dumps([row[k] for k in ("task_name", "seed", "length", "success",
-                                                       "perturbed", "tasks")]).encode())
+            digest.update(json.dumps([row[k] for k in (
+                "task_name", "seed", "length", "success", "perturbed", "practised",
+                "tasks")]).encode())
         for path in _files(data):
             with whole_file(path):
                 digest.update(str(path.stat().st_size).encode())
@@ -315,6 +317,7 @@ def _episode_arrays(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "episode_success": np.array([r["success"] for r in rows], bool),
         "episode_perturbed": np.array([r["perturbed"] for r in rows], bool),
         "episode_failure": np.array([r["deliberate_failure"] for r in rows], bool),
+        "episode_practised": np.array([r["practised"] for r in rows], bool),
         "episode_index": episode.astype(np.int32),
         "frame_index": (np.arange(len(episode)) - start[episode]).astype(np.int32),
     }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``wm collect``: let the experts do tasks and keep what they saw and did as a data set."""
+"""``wm collect``: let experts, or a model, do tasks; keep what they saw and did as a data set."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from typing import Any
 
 from wm_ros.data import layout
 from wm_ros.data.lerobot import DatasetWriter, disk_errors, read_episode_rows
-from wm_ros.data.rollout import SPOILED, kind_of, rollout
+from wm_ros.data.rollout import DRIVEN, SPOILED, kind_of, rollout
 from wm_ros.environment import begin_worker
 from wm_ros.errors import UserError
 from wm_ros.files import write_json
 from wm_ros.progress import Progress
 from wm_ros.sim.schema import TALLEST
 
-HELP = "Collect demonstrations of simulated tasks into a data set in LeRobot's layout."
+HELP = ("Collect demonstrations of simulated tasks, or a model's own tries, into a data set in "
+        "LeRobot's layout.")
 SUMMARY = layout.COLLECTED
 MAX_ERRORS = 10  # episodes in a row that may go wrong before the collection stops
 
@@ -42,16 +43,18 @@ class Settings:
     corrected: float = 0.0
     model: str = ""
     explore: float = 0.0
+    practice: float = 0.0
 
     def __post_init__(self) -> None:
-        shares = (self.perturb, self.failures, self.corrected, self.explore)
+        shares = (self.perturb, self.failures, self.corrected, self.explore, self.practice)
         if not (all(0 <= share <= 1 for share in shares) and sum(shares) <= 1 + 1e-9):
             raise UserError(f"--perturb {self.perturb:g}, --failures {self.failures:g}, "
-                            f"--corrected {self.corrected:g} and --explore {self.explore:g} are "
-                            "shares: 0 to 1, and 1 at most together.")
-        if bool(self.model) != (self.corrected > 0):
-            raise UserError("--corrected and --model belong together: the share of episodes in "
-                            "which the model drives in turns with the expert, and which model.")
+                            f"--corrected {self.corrected:g}, --explore {self.explore:g} and "
+                            f"--practice {self.practice:g} are shares: 0 to 1, and 1 at most "
+                            "together.")
+        if bool(self.model) != (self.corrected + self.practice > 0):
+            raise UserError("--model belongs together with --corrected or --practice: the share "
+                            "of episodes in which it drives in turns with the expert, or alone.")
         if not 16 <= self.image_size <= TALLEST or self.image_size % 2:
             raise UserError(f"--image-size must be an even number from 16 to {TALLEST}.")
 
@@ -77,6 +80,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corrected", type=float, default=0.0, metavar="SHARE",
                         help="share of episodes in which a model drives in turns with the "
                         "expert, who corrects it (default 0)")
+    parser.add_argument("--practice", type=float, default=0.0, metavar="SHARE",
+                        help="share of episodes in which a model drives alone; those in which it "
+                        "succeeds can be learnt from beside the demonstrations, and do not count "
+                        "as such (default 0; --perturb 0 --failures 0 --practice 1 for nothing "
+                        "else)")
     parser.add_argument("--model", default="", help="checkpoint that drives in those")
     parser.add_argument("--seed0", type=int, default=0, help="first seed (default 0)")
     parser.add_argument("--image-size", type=int, default=96, help="pixels (default 96)")
@@ -85,7 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     settings = Settings(args.perturb, args.failures, args.image_size, corrected=args.corrected,
-                        model=args.model, explore=args.explore)
+                        model=args.model, explore=args.explore, practice=args.practice)
     if args.episodes < 1 or args.workers < 1 or args.seed0 < 0:
         raise UserError("--episodes and --workers must be at least 1 and --seed0 at least 0.")
     from wm_ros.sim.tasks import task_names
@@ -111,7 +119,7 @@ def collect(
     same call goes on where the last one ended, whatever ended it.
 
     :param env: module:class of the environment
-    :param driver: module:class of what drives in corrected episodes
+    :param driver: module:class of what drives in corrected and practised episodes
     :return: the summary, which is also written to collect.json in the data set
     :raises UserError: the set was made with other settings, the disk is full
     """
@@ -174,7 +182,7 @@ def _work(
                                begin_worker)
     jobs: Iterator[tuple[str, int]] = iter(todo)
     running: set[Future[dict[str, Any]]] = set()
-    in_a_row = good = demonstrations = 0
+    in_a_row = good = tries = 0
     try:
         while True:
             for task, seed in islice(jobs, 3 * workers - len(running)):
@@ -198,9 +206,9 @@ def _work(
                     result["episodes"] += 1
                     result["frames"] += done["frames"]
                     if done["kind"] not in SPOILED:
-                        demonstrations += 1
+                        tries += 1
                         good += done["success"]
-                bar.advance(f"experts {good}/{demonstrations}")
+                bar.advance(f"succeeded {good}/{tries}")
     except KeyboardInterrupt:
         result["stopped"] = True
         bar.say("stopping after the running episodes")
@@ -224,9 +232,9 @@ def _episode(root: Path, task: str, seed: int, settings: Settings, env: str,
     """One episode, in a worker."""
     about = {"task": task, "seed": seed}
     kind = kind_of(task, seed, settings.perturb, settings.failures, settings.corrected,
-                   settings.explore)
+                   settings.explore, settings.practice)
     try:
-        model = _class(driver)(settings.model) if kind == "corrected" else None
+        model = _class(driver)(settings.model) if kind in DRIVEN else None
         made = _class(env)(
             task, seed, split="train", robot=settings.robot, image_size=settings.image_size
         )
@@ -246,19 +254,25 @@ def _episode(root: Path, task: str, seed: int, settings: Settings, env: str,
 def _summary(
     root: Path, settings: Settings, result: dict[str, Any], seconds: float
 ) -> dict[str, Any]:
-    columns = ["task_name", "seed", "length", "success", "perturbed", "deliberate_failure"]
+    columns = ["task_name", "seed", "length", "success", "perturbed", "deliberate_failure",
+               "practised"]
     table: dict[str, dict[str, int]] = {}
     rows = read_episode_rows(root, columns)
     for row in rows:
         entry = table.setdefault(row["task_name"], dict.fromkeys(
             ("episodes", "frames", "demonstrations", "demonstrations_successful", "perturbed",
-             "deliberate_failures", "seed_min", "seed_max"), 0))
+             "deliberate_failures", "practised", "practised_successful", "seed_min", "seed_max"),
+            0))
+        practised = row.get("practised", False)
+        shown = not row["deliberate_failure"] and not practised
         entry["episodes"] += 1
         entry["frames"] += row["length"]
         entry["perturbed"] += row["perturbed"]
         entry["deliberate_failures"] += row["deliberate_failure"]
-        entry["demonstrations"] += not row["deliberate_failure"]
-        entry["demonstrations_successful"] += row["success"] and not row["deliberate_failure"]
+        entry["practised"] += practised
+        entry["practised_successful"] += practised and row["success"]
+        entry["demonstrations"] += shown
+        entry["demonstrations_successful"] += shown and row["success"]
         first = entry["episodes"] == 1
         entry["seed_min"] = row["seed"] if first else min(entry["seed_min"], row["seed"])
         entry["seed_max"] = max(entry["seed_max"], row["seed"])

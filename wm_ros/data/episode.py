@@ -51,6 +51,8 @@ class Episode:
     :param perturbed: the executed actions had noise in some segments (the recorded ones have not)
     :param deliberate_failure: the actions were spoiled on purpose, or a hand strolled about in
         turns with the expert: never imitate them, whatever came of it
+    :param practised: a model did it alone, so it is no demonstration; where it succeeded it may be
+        imitated all the same
     """
 
     task: str
@@ -67,6 +69,7 @@ class Episode:
     progress: np.ndarray
     perturbed: bool = False
     deliberate_failure: bool = False
+    practised: bool = False
     room: str = ""
 
     def __len__(self) -> int:

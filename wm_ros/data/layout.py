@@ -177,11 +177,13 @@ def card(info: dict[str, Any], rows: list[dict[str, Any]], converted: bool = Fal
     """README.md of a data set: what it is and what is in it."""
     table: dict[str, list[int]] = {}
     for row in rows:
-        entry = table.setdefault(row["task_name"], [0, 0, 0, 0])
+        entry = table.setdefault(row["task_name"], [0, 0, 0, 0, 0])
         entry[0] += 1
-        entry[1] += row["success"] and not row["deliberate_failure"]
+        practised = row.get("practised", False)
+        entry[1] += row["success"] and not row["deliberate_failure"] and not practised
         entry[2] += row["perturbed"]
         entry[3] += row["deliberate_failure"]
+        entry[4] += practised and row["success"]
     lines = [f"| {task} | " + " | ".join(map(str, n)) + " |" for task, n in sorted(table.items())]
     return "\n".join([
         "---",
@@ -197,10 +199,12 @@ def card(info: dict[str, Any], rows: list[dict[str, Any]], converted: bool = Fal
         + f", in LeRobot's layout {CODEBASE_VERSION}. `action` is what the expert wanted; "
         "`executed_action` is what the arm was told, which differs while an episode is perturbed. "
         "Deliberate failures, strolls among them, are there to learn how things move, not to be "
-        "imitated.",
+        "imitated. What a model practised alone is no demonstration; of it the table counts what "
+        "succeeded.",
         "",
-        "| task | episodes | successful demonstrations | perturbed | deliberate failures |",
-        "|---|---|---|---|---|",
+        "| task | episodes | successful demonstrations | perturbed | deliberate failures "
+        "| practised |",
+        "|---|---|---|---|---|---|",
         *lines,
         "",
         "Vectors: metres, radians, newtons; quaternions x y z w; poses in the robot's base frame. "

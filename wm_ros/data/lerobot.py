@@ -41,7 +41,8 @@ from wm_ros.files import alone, whole, write_json, write_text
 MAX_FRAMES_PER_FILE = 9_000
 MAX_DATA_BYTES = 100 << 20
 PENDING = ".pending"
-_ABOUT = ("task", "instruction", "seed", "success", "perturbed", "deliberate_failure", "room")
+_ABOUT = ("task", "instruction", "seed", "success", "perturbed", "deliberate_failure", "practised",
+          "room")
 
 
 @contextmanager
@@ -220,6 +221,7 @@ class DatasetWriter:
             "success": about["success"],
             "perturbed": about["perturbed"],
             "deliberate_failure": about["deliberate_failure"],
+            "practised": about["practised"],
             "image_height": about["height"],
             "image_width": about["width"],
         }
@@ -381,6 +383,7 @@ class Dataset:
             success=row["success"],
             perturbed=row["perturbed"],
             deliberate_failure=row["deliberate_failure"],
+            practised=row["practised"],
             room=row["room"],
             images=images,
             depth=depth,
@@ -392,7 +395,7 @@ class Dataset:
 _EPISODE_COLUMNS = (
     "episode_index", "tasks", "length", "data/chunk_index", "data/file_index",
     "dataset_from_index", "dataset_to_index", "task_name", "room", "seed", "success", "perturbed",
-    "deliberate_failure", "image_height", "image_width",
+    "deliberate_failure", "practised", "image_height", "image_width",
     *(f"videos/{key}/{name}" for key in VIDEO_KEYS
       for name in ("chunk_index", "file_index", "from_timestamp", "to_timestamp")),
 )
@@ -400,7 +403,7 @@ _EPISODE_COLUMNS = (
 
 # what LeRobot's own recorder does not tell of an episode
 _UNTOLD: dict[str, Any] = {"room": "", "success": True, "perturbed": False,
-                           "deliberate_failure": False}
+                           "deliberate_failure": False, "practised": False}
 
 
 def _fits(name: str, feature: dict[str, Any]) -> bool:

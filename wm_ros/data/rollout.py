@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One episode of an expert: as it is, pushed off its way, spoiled on purpose, or taking turns with
-a model that it corrects or with a hand that explores."""
+a model that it corrects or with a hand that explores; or of a model that practises alone."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from wm_ros.data.episode import Episode, EpisodeBuilder
 
 TURN = {"driver": (8, 40), "expert": (16, 32)}  # control steps that each drives before the other
 TAKEN_IN_TURNS = ("corrected", "explored")
+DRIVEN = ("corrected", "practised")  # by a model
 SPOILED = ("failure", "explored")  # never to be imitated
 TAIL = 10  # control steps recorded after success: the expert retreats and rests
 LOW = 0.08  # m: a hand that strolls goes no further down from here
@@ -21,11 +22,11 @@ Change = Callable[[Any, Any, float], tuple[Any, float]]  # (obs, action's pose, 
 
 
 def kind_of(task: str, seed: int, perturb: float, failures: float,
-            corrected: float = 0.0, explore: float = 0.0) -> str:
+            corrected: float = 0.0, explore: float = 0.0, practice: float = 0.0) -> str:
     """Which kind of episode a seed gives; the same for every run of a collection."""
     u = np.random.default_rng([seed, *task.encode()]).random()
     for kind, share in (("failure", failures), ("perturbed", perturb), ("corrected", corrected),
-                        ("explored", explore)):
+                        ("explored", explore), ("practised", practice)):
         if u < share:
             return kind
         u -= share
@@ -41,17 +42,24 @@ def rollout(env: Any, task: str, seed: int, kind: str, driver: Any = None) -> Ep
     arXiv 1011.0686; in turns as in HG-DAgger, arXiv 1810.02890). In explored ones it takes turns
     with a hand that strolls about: what a model that predicts must know of places and touches
     where no expert goes. Such an episode has twice the time, and nothing in it is to be imitated:
-    where a stroll led says nothing of where the expert would have gone. In failures both actions
-    are the spoiled ones.
+    where a stroll led says nothing of where the expert would have gone. In practised ones the
+    model drives alone, and both actions are its own: where it succeeded, on a layout that nobody
+    showed it, it can learn from itself (filtered behaviour cloning, as in RoboCat, arXiv
+    2306.11706). In failures both actions are the spoiled ones.
 
-    :param driver: see `wm_ros.evaluation.driver.ModelDriver`; needed for corrected episodes
+    :param driver: see `wm_ros.evaluation.driver.ModelDriver`; needed in corrected and practised
+        episodes
     """
     rng = np.random.default_rng([seed, 31, *task.encode()])
     expert = env.expert()
     if kind == "explored":
         driver = Stroll(rng)
-    change = (_turns(rng, driver, env.instruction) if kind in TAKEN_IN_TURNS
-              else _change(kind, rng))
+    if kind in TAKEN_IN_TURNS:
+        change = _turns(rng, driver, env.instruction)
+    elif kind == "practised":
+        change = _alone(driver, env.instruction)
+    else:
+        change = _change(kind, rng)
     limit = env.max_steps * (2 if kind == "explored" else 1)
     if kind == "failure":
         limit = min(limit, int(rng.integers(40, 90)))
@@ -61,7 +69,7 @@ def rollout(env: Any, task: str, seed: int, kind: str, driver: Any = None) -> Ep
         obs = env.observe()
         wanted = expert.act()
         executed = change(obs, *wanted)
-        recorded = executed if kind == "failure" else wanted
+        recorded = executed if kind in ("failure", "practised") else wanted
         rows.add(obs, recorded, executed, env.progress())
         env.step(executed)
         if env.success():
@@ -73,6 +81,7 @@ def rollout(env: Any, task: str, seed: int, kind: str, driver: Any = None) -> Ep
         success=bool(env.success()),
         perturbed=kind in ("perturbed", *TAKEN_IN_TURNS),
         deliberate_failure=kind in SPOILED,
+        practised=kind == "practised",
         room=getattr(getattr(env, "task", None), "room", ""),
     )
 
@@ -108,6 +117,18 @@ def _turns(rng: np.random.Generator, driver: Any, instruction: str) -> Change:
             pose, width = driver(obs, instruction, told)
         told = width
         return pose, width
+
+    return change
+
+
+def _alone(driver: Any, instruction: str) -> Change:
+    """The driver drives, whatever the expert wants."""
+    told = 0.08
+
+    def change(obs: Any, pose: Any, width: float) -> tuple[Any, float]:
+        nonlocal told
+        pose, told = driver(obs, instruction, told)
+        return pose, told
 
     return change
 

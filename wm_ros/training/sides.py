@@ -70,9 +70,10 @@ def demonstrations(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
 
 def beyond(cache: EpisodeCache, rows: np.ndarray, most: int) -> np.ndarray:
     """(E,) True for the demonstrations of each task in ``rows`` after the first ``most``; none
-    where ``most`` is 0."""
+    where ``most`` is 0. What a model has practised counts as none."""
     out = np.zeros(cache.episodes, bool)
     shown = np.unique(cache.episode_index[demonstrations(cache, rows)])
+    shown = shown[~cache.arrays["episode_practised"][shown]]
     task = cache.arrays["episode_task"][shown]
     for t in np.unique(task) if most else ():
         out[shown[task == t][most:]] = True
