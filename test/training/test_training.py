@@ -608,6 +608,22 @@ def test_a_batch_holds_what_was_recorded(cache):
     np.testing.assert_allclose(width[0, :6], [0.08] * 5 + [0.0], atol=1e-6)
 
 
+def test_a_configuration_says_what_differs_from_another(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "like: video_small\nnetwork: {depth: 2}\ntraining: {steps: 7, task_weights: {a: 2}}\n")
+    (tmp_path / "more.yaml").write_text("like: mine.yaml\ntraining: {batch: 3}\n")
+    family, network, settings = load(str(tmp_path / "more.yaml"))
+    _, as_shipped, usual = load("video_small")
+    assert family == "video" and network == dataclasses.replace(as_shipped, depth=2)
+    assert settings == dataclasses.replace(usual, steps=7, task_weights={"a": 2}, batch=3)
+    (tmp_path / "mine.yaml").write_text("like: more.yaml\n")
+    with pytest.raises(UserError, match="like itself"):
+        load(str(tmp_path / "more.yaml"))
+    (tmp_path / "mine.yaml").write_text("like: video_smal\n")
+    with pytest.raises(UserError, match="video_smal.*known are.*video_small"):
+        load(str(tmp_path / "mine.yaml"))
+
+
 def test_mistyped_settings_get_one_sentence(tmp_path):
     with pytest.raises(UserError, match="no model configuration"):
         load("video_smal")

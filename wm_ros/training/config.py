@@ -106,9 +106,10 @@ def find(name: str) -> Path:
     return path
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path, after: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The ``family``, ``network`` and ``training`` of a configuration file.
 
+    :param after: files that name it in their ``like``: what they do not say is as it is here
     :raises UserError: it is none
     """
     try:
@@ -116,11 +117,20 @@ def read(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError):
         values = None
     values = {"training": {}} | (values if isinstance(values, dict) else {})
+    if like := str(values.pop("like", "")):
+        beside = path.parent / like
+        model = (beside if beside.is_file() else find(like)).resolve()
+        if model in (*after, path.resolve()):
+            raise UserError(f"{path} is to be like itself: take out its `like`.")
+        was = read(model, (*after, path.resolve()))
+        values = was | {k: was[k] | v if isinstance(v, dict) and k in was else v
+                        for k, v in values.items()}
     if values.get("family") not in FAMILIES or not all(
             isinstance(values.get(block), dict) for block in ("network", "training")):
         raise UserError(f"{path} is no model configuration: it needs a family "
                         f"({', '.join(FAMILIES)}) and the settings of its network, as "
-                        "config/models/video_small.yaml has them.")
+                        "config/models/video_small.yaml has them, or the name of one that it is "
+                        "`like`.")
     return values
 
 
