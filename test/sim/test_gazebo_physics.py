@@ -67,6 +67,25 @@ def test_everything_rests_where_the_scene_put_it(world):
         assert turn < np.radians(6.0), f"{body.getName()} turned {np.degrees(turn):.2f} degrees"
 
 
+@pytest.mark.parametrize("things", [("pear", "bottle", "can", "salt_shaker"),
+                                    ("cup", "carton", "mug", "bowl")])
+def test_what_stands_is_not_upset_by_a_touch(things, tmp_path: Path):
+    file = tmp_path / "world.sdf"
+    file.write_text(world_xml(randomize(load_room("home"), 3, "train",
+                                        Requirements(objects=things, clutter=(0, 0)))))
+    world = dart_world.load(file)
+    _advance(world, 0.5)
+    standing = [b for b in _bodies(world) if b.getName() in things]
+    assert {b.getName() for b in standing} == set(things)
+    for body in standing:
+        free = body.getParentJoint()
+        free.setVelocities([0.1, 0.0, 0.0, *[0.0] * 3])  # rad/s, m/s
+    _advance(world, 5.0)
+    for body in standing:
+        upright = body.getWorldTransform().rotation()[2, 2]
+        assert upright > np.cos(np.radians(3.0)), f"{body.getName()} has fallen over"
+
+
 def test_drawers_doors_and_buttons_move_within_their_limits_and_stop(world):
     joints = [s.getJoint(j) for i in range(world.getNumSkeletons())
               for s in [world.getSkeleton(i)] for j in range(s.getNumJoints())
