@@ -21,13 +21,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data"))
 
 from synthetic import synthetic_episode  # noqa: E402
 
-from wm_ros.data.cache import EpisodeCache, build_cache  # noqa: E402
+from wm_ros.data.cache import build_cache  # noqa: E402
 from wm_ros.data.lerobot import DatasetWriter  # noqa: E402
 from wm_ros.errors import UserError  # noqa: E402
 from wm_ros.files import alone  # noqa: E402
 from wm_ros.paths import config  # noqa: E402
 from wm_ros.training import locating, losses, parallel, sides, train  # noqa: E402
-from wm_ros.training.batches import Sampler, disturbed, key_rows, next_key, next_switch  # noqa: E402
+from wm_ros.training.batches import Sampler, disturbed, key_rows, next_switch  # noqa: E402
 from wm_ros.training.config import load  # noqa: E402
 from wm_ros.training.samples import samples  # noqa: E402
 from wm_ros.training.sides import RULE, of_tasks, split  # noqa: E402
@@ -529,34 +529,6 @@ def test_the_end_is_a_key_pose_only_where_the_gripper_never_moves(cache):
     action[:, 7] = 0.04
     still = dataclasses.replace(cache, arrays=cache.arrays | {"action": action})
     assert np.flatnonzero(key_rows(still)[first:first + 14]).tolist() == [13]
-
-
-def test_a_stroke_has_key_poses_where_it_begins_and_along_it(cache):
-    """A sponge is picked at row 6, carried, set down at 19, moved to and fro and let go at 56."""
-    rows = 60
-    t = np.arange(rows)
-    width = np.where((t < 6) | (t >= 56), 0.08, 0.0)
-    tool = np.stack([np.interp(t, [0, 6, 20], [0.2, 0.4, 0.6]), np.zeros(rows),
-                     np.interp(t, [0, 6, 12, 20], [0.3, 0.03, 0.15, 0.02])], 1)
-    tool[20:56, 1] = 0.05 * np.sin(np.arange(36) * 2 * np.pi / 12)
-
-    def recorded(tool: np.ndarray) -> EpisodeCache:
-        state = np.zeros((rows, 15), np.float32)
-        state[:, 7], state[:, 8:11] = np.where((t < 7) | (t >= 57), 0.08, 0.05), tool
-        action = np.concatenate([tool, np.tile([1.0, 0, 0, 0], (rows, 1)), width[:, None]], 1)
-        episodes = {f"episode_{k}": np.zeros(1, int) for k in ("task", "instruction", "success",
-                                                               "failure")}
-        return dataclasses.replace(cache, arrays=episodes | {
-            "state": state, "action": action, "episode_index": np.zeros(rows, np.int32),
-            "episode_start": np.array([0, rows])})
-
-    wiped = recorded(tool)
-    key = next_key(wiped)
-    assert key[0] == 6 and (key[6:19] == 19).all(), "the thing, then where it is set down"
-    assert key[19:50].tolist() == [*range(29, 56), 56, 56, 56, 56], "a second ahead, or the end"
-    assert np.flatnonzero(key_rows(wiped)).tolist() == [6, *range(19, 57)]
-    tool[20:56, 1] = 0  # set down and held still
-    assert (next_key(recorded(tool))[6:56] == 56).all()
 
 
 def test_moments_at_which_the_hand_has_yet_to_turn_are_drawn_often(cache, monkeypatch):

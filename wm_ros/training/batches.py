@@ -26,10 +26,6 @@ from wm_ros.world_model.video.way import tool_way
 SHIFT = 4  # px
 SIGHT = 0.2 / POINT_SCALE  # from the tool: within it the wrist camera shows how a thing lies
 WRONG = 0.25  # rad of turn that is left
-HELD = (0.005, 0.07)  # m of opening with a thing between the fingers
-STROKE = 10  # rows ahead that a stroke's key pose lies
-TO_AND_FRO, LONG = 2.0, 0.15  # a stroke is so many times longer than straight, and so long (m)
-LIFTED = 0.03  # m above where it is let go
 GRIPPER, POSITION, QUATERNION = 7, slice(8, 11), slice(11, 15)  # columns of `state`
 
 
@@ -103,39 +99,12 @@ def next_switch(cache: EpisodeCache) -> np.ndarray:
     return np.minimum(np.append(following[1:], last[-1]), last)
 
 
-def next_stroke(cache: EpisodeCache) -> np.ndarray:
-    """(N,) row from which on a held thing goes to and fro, as a sponge that wipes does, before the
-    next change of the gripper command; N where it does not. Seen from above it has far more way
-    before it than straight to where it is let go; it is set down for it."""
-    rows, changes, end = np.arange(len(cache)), switches(cache), next_switch(cache)
-    tool, width = np.asarray(cache.state)[:, POSITION], np.asarray(cache.state)[:, GRIPPER]
-    way = np.append(0, np.cumsum(np.linalg.norm(np.diff(tool[:, :2], axis=0), axis=1)))
-    left, straight = way[end] - way, np.linalg.norm((tool[end] - tool)[:, :2], axis=1)
-    held = (width > HELD[0]) & (width < HELD[1]) & changes[end]
-    begun = rows[held & (left > LONG) & (left > TO_AND_FRO * straight)]
-    lifted = rows[held & (tool[:, 2] > tool[end, 2] + LIFTED)]
-    first, down = np.full((2, len(cache)), len(cache))
-    np.minimum.at(first, end[begun], begun)
-    down[end[begun]] = 0
-    np.maximum.at(down, end[lifted], lifted + 1)
-    return np.maximum(first, down)[end]
-
-
-def next_key(cache: EpisodeCache) -> np.ndarray:
-    """(N,) row of the next key pose: where the gripper command changes or the episode ends, where
-    a stroke begins and, within it, a little further on: where it will end shows in no image."""
-    rows, end, stroke = np.arange(len(cache)), next_switch(cache), next_stroke(cache)
-    return np.minimum(end, np.where(rows < stroke, stroke, rows + STROKE))
-
-
 def key_rows(cache: EpisodeCache) -> np.ndarray:
-    """(N,) True where a key pose is: the gripper command changes, within strokes, or at the end of
-    an episode in which it never changes. Where a hand that has let go comes to rest says nothing
-    of any thing."""
+    """(N,) True where a key pose is: the gripper command changes, or the end of an episode in
+    which it never does. Where a hand that has let go comes to rest says nothing of any thing."""
     rows, changes = np.arange(len(cache)), switches(cache)
     pushes = np.bincount(cache.episode_index, changes, cache.episodes) == 0
-    ends = (rows == cache.future(rows, 10**6)) & pushes[cache.episode_index]
-    return changes | (rows >= next_stroke(cache)) | ends
+    return changes | ((rows == cache.future(rows, 10**6)) & pushes[cache.episode_index])
 
 
 def lies_wrong(position: Tensor, turn: Tensor) -> Tensor:
@@ -172,7 +141,7 @@ class Sampler:
         known = cache.among(rows, self._labelled)
         self._any, self._known = (self._tasks(some, task_weights or {}) for some in (rows, known))
         self._unknown = unknown
-        self._disturbed, self._next = disturbed(cache), next_key(cache)
+        self._disturbed, self._switch = disturbed(cache), next_switch(cache)
         self._key = key_rows(cache)
         self._turning = self._unturned(known) if turning else rows[:0]
         self._turning_share = turning if len(self._turning) else 0.0
@@ -266,9 +235,9 @@ class Sampler:
         """``key_position``, ``key_turn`` and ``key_valid`` of ``rows``: see :class:`Batch`."""
         state = self._floats(self.cache.state[rows])
         position, quaternion = state[:, POSITION], state[:, QUATERNION]
-        following = [self._next[rows]]
+        following = [self._switch[rows]]
         while len(following) < Locator.COUNT:
-            following.append(self._next[following[-1]])
+            following.append(self._switch[following[-1]])
         target = self._floats(self.cache.action[np.stack(following, 1)])  # (B, K, 8)
         turn = rotvec_from_quaternion(quaternion_multiply(
             target[..., 3:7], quaternion_conjugate(quaternion)[:, None]))[..., 2]
