@@ -113,18 +113,19 @@ def read(path: Path, after: tuple[Path, ...] = ()) -> dict[str, Any]:
     :raises UserError: it is none
     """
     try:
-        values = yaml.safe_load(path.read_text())
+        said = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError):
-        values = None
-    values = {"training": {}} | (values if isinstance(values, dict) else {})
+        said = None
+    values: dict[str, Any] = {"training": {}} | (said if isinstance(said, dict) else {})
     if like := str(values.pop("like", "")):
         beside = path.parent / like
         model = (beside if beside.is_file() else find(like)).resolve()
         if model in (*after, path.resolve()):
             raise UserError(f"{path} is to be like itself: take out its `like`.")
         was = read(model, (*after, path.resolve()))
-        values = was | {k: was[k] | v if isinstance(v, dict) and k in was else v
-                        for k, v in values.items()}
+        values = was | {name: was[name] | block if isinstance(block, dict)
+                        and isinstance(was.get(name), dict) else block
+                        for name, block in values.items()}
     if values.get("family") not in FAMILIES or not all(
             isinstance(values.get(block), dict) for block in ("network", "training")):
         raise UserError(f"{path} is no model configuration: it needs a family "
