@@ -251,3 +251,15 @@ def test_a_damaged_episode_that_is_not_in_the_files_yet_is_named(tmp_path: Path)
     shutil.rmtree(bad)
     with writer.lock():
         assert writer.merge() == 1
+
+
+def test_episodes_that_an_older_version_left_to_be_merged_are_taken(tmp_path: Path) -> None:
+    writer = DatasetWriter(tmp_path)
+    writer.commit(synthetic_episode())
+    [file] = writer.pending.glob("*/episode.json")
+    about = json.loads(file.read_text())
+    assert about.pop("practised") is False
+    file.write_text(json.dumps(about))
+    with writer.lock():
+        assert writer.merge() == 1
+    assert not Dataset(tmp_path).episode(0).practised

@@ -263,14 +263,13 @@ def _summary(
             ("episodes", "frames", "demonstrations", "demonstrations_successful", "perturbed",
              "deliberate_failures", "practised", "practised_successful", "seed_min", "seed_max"),
             0))
-        practised = row.get("practised", False)
-        shown = not row["deliberate_failure"] and not practised
+        shown = not (row["deliberate_failure"] or row["practised"])
         entry["episodes"] += 1
         entry["frames"] += row["length"]
         entry["perturbed"] += row["perturbed"]
         entry["deliberate_failures"] += row["deliberate_failure"]
-        entry["practised"] += practised
-        entry["practised_successful"] += practised and row["success"]
+        entry["practised"] += row["practised"]
+        entry["practised_successful"] += row["practised"] and row["success"]
         entry["demonstrations"] += shown
         entry["demonstrations_successful"] += shown and row["success"]
         first = entry["episodes"] == 1

@@ -179,11 +179,10 @@ def card(info: dict[str, Any], rows: list[dict[str, Any]], converted: bool = Fal
     for row in rows:
         entry = table.setdefault(row["task_name"], [0, 0, 0, 0, 0])
         entry[0] += 1
-        practised = row.get("practised", False)
-        entry[1] += row["success"] and not row["deliberate_failure"] and not practised
+        entry[1] += row["success"] and not (row["deliberate_failure"] or row["practised"])
         entry[2] += row["perturbed"]
         entry[3] += row["deliberate_failure"]
-        entry[4] += practised and row["success"]
+        entry[4] += row["practised"] and row["success"]
     lines = [f"| {task} | " + " | ".join(map(str, n)) + " |" for task, n in sorted(table.items())]
     return "\n".join([
         "---",

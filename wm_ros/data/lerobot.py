@@ -138,7 +138,7 @@ class DatasetWriter:
         for path in sorted(self.pending.iterdir()):
             if path.is_dir() and not path.name.startswith("part-"):
                 with whole_file(path, video.ANEW):
-                    about = json.loads((path / "episode.json").read_text())
+                    about = _UNTOLD | json.loads((path / "episode.json").read_text())
                 yield path, about
 
     def _merged(self) -> set[tuple[str, int]]:
@@ -321,8 +321,8 @@ class Dataset:
                             "depth to one.")
         height, width = shapes.pop()
         self.rows: list[dict[str, Any]] = [
-            _UNTOLD | {"task_name": row["tasks"][0], "seed": row["episode_index"],
-                       "image_height": height, "image_width": width} | row
+            {"task_name": row["tasks"][0], "seed": row["episode_index"],
+             "image_height": height, "image_width": width} | row
             for row in read_episode_rows(self.root, list(_EPISODE_COLUMNS))]
         self.instructions = read_tasks(self.root)
 
@@ -401,7 +401,7 @@ _EPISODE_COLUMNS = (
 )
 
 
-# what LeRobot's own recorder does not tell of an episode
+# what LeRobot's own recorder, or wm_ros before it knew of it, does not tell of an episode
 _UNTOLD: dict[str, Any] = {"room": "", "success": True, "perturbed": False,
                            "deliberate_failure": False, "practised": False}
 
@@ -425,14 +425,14 @@ def episode_files(root: Path) -> Iterator[Path]:
 
 def read_episode_rows(root: Path, columns: list[str] | None = None) -> list[dict[str, Any]]:
     """Every row of the episode tables, in order of the episodes, with those of ``columns`` that
-    there are."""
+    there are; what a recorder does not tell is filled in."""
     rows: list[dict[str, Any]] = []
     for path in episode_files(root):
         with whole_file(path):
             file = pq.ParquetFile(path)
             names = file.schema_arrow.names
             there = None if columns is None else [c for c in columns if c in names]
-            rows += file.read(there).to_pylist()
+            rows += [_UNTOLD | row for row in file.read(there).to_pylist()]
     return rows
 
 
