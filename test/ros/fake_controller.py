@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import signal
 import threading
 import time
 
@@ -11,8 +11,9 @@ import numpy as np
 import rclpy
 from control_msgs.action import FollowJointTrajectory, GripperCommand
 from rclpy.action import ActionServer, CancelResponse
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
 
@@ -81,12 +82,16 @@ class FakeController(Node):
 
 def main() -> None:
     environment.prepare()
-    rclpy.init()
-    node = FakeController()
+    # rclpy's own handler would end the context under a callback or a wait for one.
+    ending = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ending.set())
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
-        executor.spin()
+    executor.add_node(FakeController())
+    while not ending.is_set():
+        executor.spin_once()  # its timer ends the wait
+    rclpy.try_shutdown()
 
 
 if __name__ == "__main__":
