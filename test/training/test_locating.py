@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures may be moved and mirrored; what they say about key poses must stay true."""
+"""What the locator is taught."""
 from __future__ import annotations
 
-from types import SimpleNamespace
-
-import numpy as np
 import pytest
 import torch
 
@@ -33,32 +30,6 @@ def looks() -> Looks:
                  torch.ones(n, 2), torch.ones(n))
 
 
-def test_a_moved_picture_keeps_its_points(looks: Looks):
-    moved = locating.vary(looks, np.random.default_rng(0), torch.ones(6, dtype=torch.bool))
-    assert not torch.allclose(moved.inputs.points, looks.inputs.points, atol=0.02)
-    off = moved.inputs.scene - moved.inputs.points.permute(0, 3, 1, 2)
-    assert off.abs().max() < 1.5 / 31  # one is interpolated, the other the nearest pixel's
-    assert torch.equal(moved.key_position, looks.key_position)
-    assert torch.equal(moved.inputs.wrist, looks.inputs.wrist)
-
-
-def test_a_mirrored_room_is_a_room(looks: Looks):
-    which = torch.tensor([True, False] * 3)
-    other = locating.mirror(looks, which)
-    y = torch.tensor([1.0, -1.0, 1.0])
-    assert torch.allclose(other.key_position[0], looks.key_position[0] * y)
-    assert torch.equal(other.key_position[1], looks.key_position[1])
-    # the same pixel column shows the mirrored point
-    assert torch.allclose(other.inputs.points[0, :, 0], looks.inputs.points[0, :, -1] * y)
-    m = torch.diag(y)
-    before, after = hand_rotation(looks.inputs.proprio), hand_rotation(other.inputs.proprio)
-    assert torch.allclose(after[0], m @ before[0] @ m, atol=1e-6)
-    assert torch.allclose(torch.linalg.det(after), torch.ones(6), atol=1e-5)
-    again = locating.mirror(other, which)
-    for a, b in zip(again.inputs, looks.inputs, strict=True):
-        assert torch.equal(a, b)
-
-
 def test_right_votes_cost_nothing_and_heat_wants_the_nearest_cells(looks: Looks):
     found = locating.find(Locator(8, 32), looks)
     target = looks.key_position
@@ -78,11 +49,3 @@ def test_failures_and_what_comes_after_the_last_release_are_not_learnt(looks: Lo
     found: KeyPoses = locating.find(Locator(8, 32), looks)
     without = looks._replace(**{field: torch.zeros_like(getattr(looks, field))})
     assert locating.losses(found, without).total().item() == 0
-
-
-def test_tasks_whose_words_name_a_side_are_told(looks: Looks):
-    cache = SimpleNamespace(
-        tasks=["stack_bowls", "open_drawer"],
-        instructions=["stack the bowls", "put the right bowl in the left bowl", "open it"],
-        arrays={"episode_task": np.array([0, 0, 1]), "episode_instruction": np.array([0, 1, 2])})
-    assert locating.sided(cache).tolist() == [True, False]

@@ -26,7 +26,7 @@ from wm_ros.data.lerobot import DatasetWriter  # noqa: E402
 from wm_ros.errors import UserError  # noqa: E402
 from wm_ros.files import alone  # noqa: E402
 from wm_ros.paths import config  # noqa: E402
-from wm_ros.training import locating, losses, parallel, sides, train  # noqa: E402
+from wm_ros.training import locating, losses, parallel, sides, train, variety  # noqa: E402
 from wm_ros.training.batches import Sampler, disturbed, key_rows, next_switch  # noqa: E402
 from wm_ros.training.config import load  # noqa: E402
 from wm_ros.training.samples import samples  # noqa: E402
@@ -447,7 +447,7 @@ def test_samples_are_made_where_the_network_is(cache, monkeypatch):
     there = with_latents(cache, device="meta")
     model, rows = VideoNetwork(there.config).to("meta"), there.draw(6)
     batch, looks = there.batch(rows), there.looks(rows)
-    varied = locating.vary(looks, there.random, torch.ones(6, dtype=torch.bool))
+    varied = variety.vary(looks, there.random, torch.ones(6, dtype=torch.bool))
     assert {x.device.type for x in leaves((batch, looks, varied))} == {"meta"}
     parts = losses.losses(model, batch, 2, 3)
     sum(parts.values()).backward()

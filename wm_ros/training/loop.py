@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,11 +24,13 @@ from wm_ros.world_model.video.network import VideoNetwork
 
 def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, state: Path,
              device: torch.device, until: float, title: str,
-             losses: Callable[[Batch], dict[str, Tensor]]) -> int:
+             losses: Callable[[Batch], dict[str, Tensor]],
+             vary: Callable[[Batch, np.ndarray], Batch] | None = None) -> int:
     """A training loop; leaves the averaged weights in ``model`` and returns the last step.
 
     :param state: file for resuming, written every two minutes
     :param until: s of the monotonic clock when to save and stop
+    :param vary: what becomes of a batch and the rows (B,) of its samples, before it is learnt
     """
     optimizer, ema = make_optimizer(model, settings), Ema(model, settings.ema)
     first = 0
@@ -39,8 +42,13 @@ def optimise(model: VideoNetwork, sampler: Sampler, settings: TrainingConfig, st
     share = parallel.share(settings.batch)
     pace = Pace(settings.steps, until)
     step, machine = first, MachineShare(best_dtype(device), device)
-    batches = ahead.batches(lambda: sampler.batch(sampler.draw(share)), settings.steps - first,
-                            device)
+
+    def make() -> Batch:
+        rows = sampler.draw(share)
+        batch = sampler.batch(rows)
+        return vary(batch, rows) if vary else batch
+
+    batches = ahead.batches(make, settings.steps - first, device)
     with Progress(title, settings.steps, quiet=parallel.rank() > 0, start=first) as bar:
         while step < settings.steps:
             rate = learning_rate(step, settings)

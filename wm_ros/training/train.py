@@ -23,7 +23,7 @@ from wm_ros.progress import Progress
 from wm_ros.training import beginning, foresight, jepa, locating, parallel
 from wm_ros.training import renderer as rendering
 from wm_ros.training import tokeniser as tokenising
-from wm_ros.training.batches import POSITION, QUATERNION, Sampler
+from wm_ros.training.batches import POSITION, QUATERNION, Batch, Sampler
 from wm_ros.training.beginning import CARD, INITIAL, WEIGHTS, begun
 from wm_ros.training.config import TrainingConfig, load
 from wm_ros.training.log import telling
@@ -51,6 +51,7 @@ from wm_ros.training.state import (
     stopped,
 )
 from wm_ros.training.validation import validate
+from wm_ros.training.variety import sided, vary_chunks
 from wm_ros.world_model.checkpoint import (
     load_weights,
     read_config,
@@ -187,8 +188,14 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     some, video = foreseeing(settings), family != "twin"
     # the actions of the rows that are not to be foreseen must be known: they have nothing else
     sampler = sampling(training_rows, latents, settings.turning, some if video else 0)
+    fixed = torch.from_numpy(sided(cache))
+
+    def varied(batch: Batch, rows: np.ndarray) -> Batch:
+        return vary_chunks(batch, sampler.random, fixed[cache.task[rows]], some, settings.varied)
+
     step = optimise(model, sampler, settings, out / STATE, device, until, "train",
-                    lambda batch: losses(model, batch, settings.draws, some, video))
+                    lambda batch: losses(model, batch, settings.draws, some, video),
+                    varied if settings.varied else None)
     if step < settings.steps:
         stopped()
         return

@@ -2,6 +2,7 @@
 """Wipe the stain off the counter with the sponge."""
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 LOW = ("apple", "banana", "lemon", "orange", "plate", "spoon", "tomato")  # the hand clears them
 CLEAN = 0.2  # fraction of the stain that may be left
+LANE = 0.072  # m across that a sponge surely wipes, its long side across
 
 
 class WipeCounter(Task):
@@ -50,6 +52,9 @@ class WipeCounter(Task):
 
 
 class _Wiper:
+    """Wipes in lanes from side to side, that next to the robot first and each from its nearer end:
+    what is left lies ahead in both cameras' sight, and where it ends can be told early."""
+
     def __init__(self, sim: Simulator) -> None:
         self.sim = sim
 
@@ -63,15 +68,17 @@ class _Wiper:
             return pick(tcp, width, grasp)
         sponge = self.sim.object_pose("sponge").position
         ways = dots[:, :2] - sponge[:2]
-        way = ways[int(np.argmin(np.hypot(ways[:, 0], ways[:, 1])))]
+        lane = ways[ways[:, 0] < ways[:, 0].min() + LANE]
+        low, high = lane.min(0), lane.max(0)
+        end = low[1] if abs(low[1]) < abs(high[1]) else high[1]
         height = tcp.position[2] - sponge[2] - 0.001
-        goal = np.array([*(tcp.position[:2] + way), height])
-        yaw = 0.0
-        if sponge[2] < 0.012 and float(np.hypot(*way)) < 0.12:
-            ahead = way * max(1.0, 0.03 / max(float(np.hypot(*way)), 1e-6))
-            target = np.array([*(tcp.position[:2] + ahead), height])
-            return Action(step(tcp, target, yaw, 0.016), CLOSED)
-        return Action(funnel(tcp, goal, yaw, 0.10, gentle=GENTLE), CLOSED)
+        if sponge[2] < 0.012 and float(np.hypot(*lane.T).min()) < 0.12:
+            aside = max(high[0] - 0.5 * LANE, 0.0) + min(low[0] + 0.5 * LANE, 0.0)
+            along = 0.03 * max(1.0 - abs(aside) / 0.02, 0.0)  # beside its lane it first gets there
+            ahead = np.array([*(tcp.position[:2] + (aside, math.copysign(along, end))), height])
+            return Action(step(tcp, ahead, 0.0, 0.016), CLOSED)
+        goal = np.array([*(tcp.position[:2] + (0.5 * (low[0] + high[0]), end)), height])
+        return Action(funnel(tcp, goal, 0.0, 0.10, gentle=GENTLE), CLOSED)
 
     def leave(self) -> Action:
         """Let the sponge go where it is and leave."""
