@@ -71,7 +71,7 @@ class Looks(NamedTuple):
     imitate: Tensor
 
 
-def part(batch: Batch, rows: slice) -> Batch:
+def part(batch: Batch, rows: slice | Tensor) -> Batch:
     """Some rows of a batch."""
     return Batch(Inputs(*(x[rows] for x in batch.inputs)), *(x[rows] for x in batch[1:]))
 

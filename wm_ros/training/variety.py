@@ -32,20 +32,22 @@ def vary(looks: Looks, random: np.random.Generator, sided: Tensor) -> Looks:
 
 def vary_chunks(batch: Batch, random: np.random.Generator, sided: Tensor, first: int,
                 share: float) -> Batch:
-    """Likewise for ``share`` of the rows from ``first`` on, chunks included; the frames to be
-    foreseen stay, so that those rows have to come before."""
-    few = len(sided) - first
-    which = torch.from_numpy(random.random(few) < share)
-    mirrored = _some(random, which & ~sided[first:])
-    there = batch.text.device
-    late = part(batch, slice(first, None))
+    """Likewise for ``share`` of the rows from ``first`` on, which then come last, chunks included;
+    the frames to be foreseen stay as they are, so that rows that foresee must come before."""
+    chosen = random.random(len(sided)) < share
+    chosen[:first] = False
+    if not chosen.any():
+        return batch
+    rows = torch.from_numpy(np.flatnonzero(chosen))
+    late = part(batch, rows)
+    mirrored = _some(random, ~sided[rows]).to(batch.text.device)
     looks = Looks(late.inputs, *(getattr(late, name) for name in Looks._fields[1:]))
-    looks = mirror(moved(looks, random, which), mirrored.to(there))
+    looks = mirror(moved(looks, random), mirrored)
     sign = late.action.new_tensor(MIRRORED)
-    sign = torch.where(mirrored.to(there)[:, None, None], sign, torch.ones_like(sign))
+    sign = torch.where(mirrored[:, None, None], sign, torch.ones_like(sign))
     late = late._replace(**looks._asdict(), action=late.action * sign,
                          executed=late.executed * sign)
-    return _after(part(batch, slice(first)), late)
+    return _after(part(batch, torch.from_numpy(np.flatnonzero(~chosen))), late)
 
 
 def _after(early: Batch, late: Batch) -> Batch:
@@ -58,16 +60,14 @@ def _some(random: np.random.Generator, may: Tensor) -> Tensor:
     return torch.from_numpy(random.random(len(may)) < 0.5) & may
 
 
-def moved(looks: Looks, random: np.random.Generator, which: Tensor | None = None) -> Looks:
-    """Scene images, of ``which`` (B,) or all, shifted, turned and zoomed; points stay true."""
+def moved(looks: Looks, random: np.random.Generator) -> Looks:
+    """Scene images shifted, turned and zoomed; points stay true."""
     n = len(looks.text)
     scale = np.exp(random.uniform(-ZOOM, ZOOM, n))
     turn = random.uniform(-TURN, TURN, n)
     aside = random.uniform(-SHIFT, SHIFT, (n, 2, 1))
     affine = np.stack([np.cos(turn), -np.sin(turn), np.sin(turn), np.cos(turn)], 1)
     affine = np.concatenate([affine.reshape(n, 2, 2) * scale[:, None, None], aside], 2)
-    if which is not None:
-        affine[~which.numpy()] = np.eye(2, 3)
     i = looks.inputs
     there = i.scene.device
     where = F.affine_grid(torch.from_numpy(affine.astype(np.float32)).to(there),
