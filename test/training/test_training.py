@@ -448,7 +448,8 @@ def test_samples_are_made_where_the_network_is(cache, monkeypatch):
     model, rows = VideoNetwork(there.config).to("meta"), there.draw(6)
     batch, looks = there.batch(rows), there.looks(rows)
     varied = variety.vary(looks, there.random, torch.ones(6, dtype=torch.bool))
-    assert {x.device.type for x in leaves((batch, looks, varied))} == {"meta"}
+    chunks = variety.vary_chunks(batch, there.random, torch.ones(6, dtype=torch.bool), 2, 0.5)
+    assert {x.device.type for x in leaves((batch, looks, varied, chunks))} == {"meta"}
     parts = losses.losses(model, batch, 2, 3)
     sum(parts.values()).backward()
     losses.foresight_losses(model, batch)

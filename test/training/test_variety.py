@@ -5,33 +5,14 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 import torch
 from torch.nn.functional import normalize
 
 from wm_ros.training import variety
 from wm_ros.training.batches import Batch, Looks
 from wm_ros.world_model.geometry import quaternion_to_matrix
-from wm_ros.world_model.video.inputs import ActionCodec, Inputs
+from wm_ros.world_model.video.inputs import ActionCodec
 from wm_ros.world_model.video.locator import hand_rotation
-from wm_ros.world_model.video.parts import proprioception
-
-
-@pytest.fixture
-def looks() -> Looks:
-    """Every pixel's colour is its point: a smooth slope."""
-    g, n, size = torch.manual_seed(0), 6, 32
-    u = torch.linspace(-0.5, 0.5, size)
-    points = torch.stack([*torch.meshgrid(u, u, indexing="ij"), u.expand(size, -1)], -1)
-    points = points.expand(n, -1, -1, -1).contiguous()
-    q = torch.nn.functional.normalize(torch.randn(n, 4, generator=g), dim=1)
-    felt = proprioception(torch.randn(n, 3, generator=g), quaternion_to_matrix(q),
-                          torch.full((n,), 0.04), torch.randn(n, 6, generator=g))
-    return Looks(Inputs(points.permute(0, 3, 1, 2).contiguous(), points,
-                        torch.randn(n, 3, size, size, generator=g), felt),
-                 torch.randn(n, 384, generator=g), torch.randn(n, 2, 3, generator=g),
-                 torch.nn.functional.normalize(torch.randn(n, 2, 2, generator=g), dim=-1),
-                 torch.ones(n, 2), torch.ones(n))
 
 
 def test_a_moved_picture_keeps_its_points(looks: Looks):
@@ -105,3 +86,8 @@ def test_a_mirrored_chunk_is_what_a_mirrored_room_asks_for(looks: Looks):
     none = variety.vary_chunks(batch, random, sides, 2, 0.0)
     assert torch.allclose(none.inputs.scene, looks.inputs.scene, atol=1e-5)
     assert torch.equal(none.action, chunk)
+    half = variety.vary_chunks(batch, random, sides, 2, 0.5)
+    now = [batch.now.tolist().index(row) for row in half.now.tolist()]
+    assert now[:2] == [0, 1] and sorted(now) == list(range(n))
+    assert torch.equal(half.text, batch.text[now]) and torch.equal(half.video, batch.video[now])
+    assert torch.equal(half.action.abs(), chunk[now].abs())

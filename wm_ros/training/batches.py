@@ -76,6 +76,12 @@ def part(batch: Batch, rows: slice | Tensor) -> Batch:
     return Batch(Inputs(*(x[rows] for x in batch.inputs)), *(x[rows] for x in batch[1:]))
 
 
+def together(*batches: Batch) -> Batch:
+    """Batches one after another."""
+    return Batch(Inputs(*map(torch.cat, zip(*(b.inputs for b in batches), strict=True))),
+                 *map(torch.cat, zip(*(b[1:] for b in batches), strict=True)))
+
+
 def disturbed(cache: EpisodeCache) -> np.ndarray:
     """(N,) True where the executed action was not the demonstrator's."""
     return np.abs(np.asarray(cache.action) - np.asarray(cache.executed)).max(1) > 1e-4

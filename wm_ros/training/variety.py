@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wm_ros.data.cache import EpisodeCache
-from wm_ros.training.batches import Batch, Looks, part
+from wm_ros.training.batches import Batch, Looks, part, together
 from wm_ros.world_model.video.inputs import Inputs
 
 ZOOM, TURN, SHIFT = 0.2, 0.25, 0.12  # of log scale, rad, of half the image
@@ -47,12 +47,7 @@ def vary_chunks(batch: Batch, random: np.random.Generator, sided: Tensor, first:
     sign = torch.where(mirrored[:, None, None], sign, torch.ones_like(sign))
     late = late._replace(**looks._asdict(), action=late.action * sign,
                          executed=late.executed * sign)
-    return _after(part(batch, torch.from_numpy(np.flatnonzero(~chosen))), late)
-
-
-def _after(early: Batch, late: Batch) -> Batch:
-    inputs = Inputs(*(torch.cat(pair) for pair in zip(early.inputs, late.inputs, strict=True)))
-    return Batch(inputs, *(torch.cat(pair) for pair in zip(early[1:], late[1:], strict=True)))
+    return together(part(batch, torch.from_numpy(np.flatnonzero(~chosen))), late)
 
 
 def _some(random: np.random.Generator, may: Tensor) -> Tensor:
