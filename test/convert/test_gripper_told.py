@@ -16,7 +16,7 @@ from wm_ros.cli import main  # noqa: E402
 from wm_ros.convert.gripper import told  # noqa: E402
 from wm_ros.data.lerobot import Dataset  # noqa: E402
 from wm_ros.sim.env import TaskEnv  # noqa: E402
-from wm_ros.training.batches import switches  # noqa: E402
+from wm_ros.training.shown import switches  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bags"))
 from make_bags import Recorder  # noqa: E402

@@ -105,6 +105,9 @@ def test_a_share_for_a_model_without_one_is_refused(tmp_path: Path) -> None:
     for other in ({"corrected": 0.5}, {"practice": 0.5}, {"model": "video"}):
         with pytest.raises(UserError, match="belongs together"):
             Settings(perturb=0.2, **other)
+    for other in ({"hindsight": 0.5}, {"hindsight": 1.1, "practice": 1.0, "model": "video"}):
+        with pytest.raises(UserError, match="share of what is practised"):
+            Settings(perturb=0.0, failures=0.0, **other)
 
 
 def test_the_kind_of_an_episode_follows_from_its_seed() -> None:

@@ -44,6 +44,7 @@ class Settings:
     model: str = ""
     explore: float = 0.0
     practice: float = 0.0
+    hindsight: float = 0.0
 
     def __post_init__(self) -> None:
         shares = (self.perturb, self.failures, self.corrected, self.explore, self.practice)
@@ -55,6 +56,9 @@ class Settings:
         if bool(self.model) != (self.corrected + self.practice > 0):
             raise UserError("--model belongs together with --corrected or --practice: the share "
                             "of episodes in which it drives in turns with the expert, or alone.")
+        if not 0 <= self.hindsight <= (self.practice > 0):
+            raise UserError(f"--hindsight {self.hindsight:g} is a share of what is practised: 0 "
+                            "to 1, and only with --practice.")
         if not 16 <= self.image_size <= TALLEST or self.image_size % 2:
             raise UserError(f"--image-size must be an even number from 16 to {TALLEST}.")
 
@@ -85,6 +89,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "succeeds can be learnt from beside the demonstrations, and do not count "
                         "as such (default 0; --perturb 0 --failures 0 --practice 1 for nothing "
                         "else)")
+    parser.add_argument("--hindsight", type=float, default=0.0, metavar="SHARE",
+                        help="share of practised episodes in which doing it with another thing "
+                        "than was named counts, under the words for what was done (default 0)")
     parser.add_argument("--model", default="", help="checkpoint that drives in those")
     parser.add_argument("--seed0", type=int, default=0, help="first seed (default 0)")
     parser.add_argument("--image-size", type=int, default=96, help="pixels (default 96)")
@@ -93,7 +100,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     settings = Settings(args.perturb, args.failures, args.image_size, corrected=args.corrected,
-                        model=args.model, explore=args.explore, practice=args.practice)
+                        model=args.model, explore=args.explore, practice=args.practice,
+                        hindsight=args.hindsight)
     if args.episodes < 1 or args.workers < 1 or args.seed0 < 0:
         raise UserError("--episodes and --workers must be at least 1 and --seed0 at least 0.")
     from wm_ros.sim.tasks import task_names
@@ -239,7 +247,8 @@ def _episode(root: Path, task: str, seed: int, settings: Settings, env: str,
             task, seed, split="train", robot=settings.robot, image_size=settings.image_size
         )
         try:
-            episode = rollout(made, task, seed, kind, model)
+            episode = rollout(made, task, seed, kind, model,
+                              settings.hindsight if kind == "practised" else 0.0)
         finally:
             made.close()
         episode.check()

@@ -5,6 +5,7 @@ a model that it corrects or with a hand that explores; or of a model that practi
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,8 @@ def kind_of(task: str, seed: int, perturb: float, failures: float,
     return "clean"
 
 
-def rollout(env: Any, task: str, seed: int, kind: str, driver: Any = None) -> Episode:
+def rollout(env: Any, task: str, seed: int, kind: str, driver: Any = None,
+            hindsight: float = 0.0) -> Episode:
     """Let the expert of `env` (see `wm_ros.sim.env.TaskEnv`) act and record it at 10 Hz.
 
     In perturbed episodes the recorded action is the expert's while the executed one drifts off
@@ -49,6 +51,8 @@ def rollout(env: Any, task: str, seed: int, kind: str, driver: Any = None) -> Ep
 
     :param driver: see `wm_ros.evaluation.driver.ModelDriver`; needed in corrected and practised
         episodes
+    :param hindsight: share of practised episodes in which what was done with another thing than
+        was named counts, under the words for that (Andrychowicz et al. 2017, arXiv 1707.01495)
     """
     rng = np.random.default_rng([seed, 31, *task.encode()])
     expert = env.expert()
@@ -63,6 +67,8 @@ def rollout(env: Any, task: str, seed: int, kind: str, driver: Any = None) -> Ep
     limit = env.max_steps * (2 if kind == "explored" else 1)
     if kind == "failure":
         limit = min(limit, int(rng.integers(40, 90)))
+    others = env.watch_others() if hindsight and rng.random() < hindsight else []
+    along: list[list[float]] = [[] for _ in others]
     rows = EpisodeBuilder()
     tail = TAIL
     while len(rows) < limit and tail > 0:
@@ -71,10 +77,12 @@ def rollout(env: Any, task: str, seed: int, kind: str, driver: Any = None) -> Ep
         executed = change(obs, *wanted)
         recorded = executed if kind in ("failure", "practised") else wanted
         rows.add(obs, recorded, executed, env.progress())
+        for progress, other in zip(along, others, strict=True):
+            progress.append(other.progress())
         env.step(executed)
-        if env.success():
+        if env.success() or any(other.succeeded for other in others):
             tail -= 1
-    return rows.finish(
+    episode = rows.finish(
         task=task,
         instruction=env.instruction,
         seed=seed,
@@ -84,6 +92,11 @@ def rollout(env: Any, task: str, seed: int, kind: str, driver: Any = None) -> Ep
         practised=kind == "practised",
         room=getattr(getattr(env, "task", None), "room", ""),
     )
+    for progress, other in zip(along, others, strict=True):
+        if other.succeeded and not episode.success:
+            return replace(episode, instruction=other.task.instruction(rng), success=True,
+                           progress=np.array(progress, np.float32))
+    return episode
 
 
 def _change(kind: str, rng: np.random.Generator) -> Change:

@@ -165,6 +165,7 @@ class TaskEnv:
         self.sim = Simulator(self.scene, self.robot, image_size)
         self.sim.set_arm(start_posture(self.kinematics, self.rng))
         self.judge = Judge(self.task, self.sim)
+        self._others: list[Judge] = []
         self.target = self.sim.q.copy()
         self.steps = 0
 
@@ -200,7 +201,8 @@ class TaskEnv:
         self.sim.set_arm_target(self.target, over=DT)
         self.sim.advance(DT)
         self.steps += 1
-        self.judge.update()
+        for judge in (self.judge, *self._others):
+            judge.update()
 
     def success(self) -> bool:
         """Whether the task is done and has stayed so for long enough."""
@@ -208,7 +210,12 @@ class TaskEnv:
 
     def progress(self) -> float:
         """Return how far the task has come, 0 to 1."""
-        return 1.0 if self.judge.succeeded else min(self.task.progress(self.sim), 0.99)
+        return self.judge.progress()
+
+    def watch_others(self) -> list[Judge]:
+        """From now on judge too whether the same is done with another thing than was named."""
+        self._others = [Judge(task, self.sim) for task in self.task.others(self.scene)]
+        return self._others
 
     @property
     def max_steps(self) -> int:

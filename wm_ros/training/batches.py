@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wm_ros.data.cache import EpisodeCache
+from wm_ros.training.shown import demonstrations, imitable, switches
 from wm_ros.world_model.geometry import (
     quaternion_conjugate,
     quaternion_multiply,
@@ -40,7 +41,7 @@ class Batch(NamedTuple):
         ``key_valid`` (B, K) is 0 there is no such key pose any more
     :param way: (B, F, WAY_DIM) where ``executed`` takes the tool, see :func:`tool_way`
     :param labelled: (B,) 0 where only the video is known, not what was commanded or achieved
-    :param imitate: (B,) 1 where the episode may be imitated, 0 for failures and unlabelled ones
+    :param imitate: (B,) 1 where the episode may be imitated, see `imitable`, 0 for unlabelled ones
     """
 
     inputs: Inputs
@@ -85,14 +86,6 @@ def together(*batches: Batch) -> Batch:
 def disturbed(cache: EpisodeCache) -> np.ndarray:
     """(N,) True where the executed action was not the demonstrator's."""
     return np.abs(np.asarray(cache.action) - np.asarray(cache.executed)).max(1) > 1e-4
-
-
-def switches(cache: EpisodeCache) -> np.ndarray:
-    """(N,) True where the gripper command changes."""
-    width = np.asarray(cache.action)[:, 7]
-    changes = np.append(False, np.abs(np.diff(width)) > 0.015)
-    changes[np.asarray(cache.episode_start)[:-1]] = False
-    return changes
 
 
 def next_switch(cache: EpisodeCache) -> np.ndarray:
@@ -147,6 +140,7 @@ class Sampler:
         known = cache.among(rows, self._labelled)
         self._any, self._known = (self._tasks(some, task_weights or {}) for some in (rows, known))
         self._unknown = unknown
+        self._imitable = imitable(cache) & self._labelled
         self._disturbed, self._switch = disturbed(cache), next_switch(cache)
         self._key = key_rows(cache)
         self._turning = self._unturned(known) if turning else rows[:0]
@@ -186,10 +180,9 @@ class Sampler:
             scene_seen, points = self._shift(inputs.scene, inputs.points)
             inputs = inputs._replace(scene=self._recolour(scene_seen), points=points,
                                      wrist=self._recolour(inputs.wrist))
-        labelled = self._labelled[c.episode_index[order]]
         return Looks(inputs, self.text[self._there(c.instruction[order].astype(np.int64))],
                      *self.key_poses(order),
-                     self._floats(~c.failure[order] & c.success[order] & labelled))
+                     self._floats(self._imitable[c.episode_index[order]]))
 
     def batch(self, rows: np.ndarray, augment: bool = True) -> Batch:
         """Assemble the samples that start at ``rows`` (B,)."""
@@ -253,7 +246,7 @@ class Sampler:
 
     def _unturned(self, rows: np.ndarray) -> np.ndarray:
         """Those of ``rows`` at which a hand that succeeds is near but has yet to turn."""
-        rows = rows[self.cache.success[rows] & ~self.cache.failure[rows]]
+        rows = demonstrations(self.cache, rows)
         position, turn, valid = self.key_poses(rows)
         return rows[(lies_wrong(position[:, 0], turn[:, 0]) & (valid[:, 0] > 0)).cpu().numpy()]
 

@@ -9,6 +9,7 @@ import numpy as np
 from wm_ros.data.cache import EpisodeCache
 from wm_ros.errors import UserError
 from wm_ros.training.config import TrainingConfig
+from wm_ros.training.shown import demonstrations
 
 RULE = "by seed"
 
@@ -61,11 +62,6 @@ def choose(cache: EpisodeCache, tasks: str) -> list[int]:
 def named(tasks: str) -> str:
     """The same for the same tasks, in whatever order they are named."""
     return ",".join(sorted(set(tasks.split(","))))
-
-
-def demonstrations(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
-    """Those of ``rows`` at which an episode shows how its task is done."""
-    return rows[cache.success[rows] & ~cache.failure[rows]]
 
 
 def beyond(cache: EpisodeCache, rows: np.ndarray, most: int) -> np.ndarray:

@@ -29,12 +29,12 @@ from wm_ros.training.config import TrainingConfig, load
 from wm_ros.training.log import telling
 from wm_ros.training.loop import optimise
 from wm_ros.training.losses import losses
+from wm_ros.training.shown import demonstrations
 from wm_ros.training.sides import (
     RULE,
     check_depth,
     check_rows,
     choose,
-    demonstrations,
     named,
     of_tasks,
     split,

@@ -2,9 +2,10 @@
 """What a task is: what it needs in the scene, how it is said, when it is done, how it is done."""
 from __future__ import annotations
 
+import copy
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from wm_ros.sim.experts.moves import Expert
 from wm_ros.sim.schema import Requirements
 
 if TYPE_CHECKING:
+    from wm_ros.sim.schema import Scene
     from wm_ros.sim.simulator import Simulator
 
 AWAY = 0.05  # m between the tool centre point and a thing that has been let go
@@ -45,6 +47,16 @@ class Task:
     def slots(self) -> Mapping[str, str]:
         """Return the words for the slots of the templates."""
         return {}
+
+    def others(self, scene: Scene) -> list[Task]:
+        """Return the same task with what else is in the scene: what a try may do instead."""
+        return []
+
+    def _with(self, **choice: Any) -> Self:
+        """The same task with another variant."""
+        other = copy.copy(self)
+        vars(other).update(choice)
+        return other
 
     def requirements(self) -> Requirements:
         """Return what the scene must contain."""
@@ -90,6 +102,10 @@ class Judge:
                 self.since = self.sim.time
             self.succeeded = self.sim.time - self.since >= self.task.hold_seconds - 1e-6
         return self.succeeded
+
+    def progress(self) -> float:
+        """Return how far the task has come, 0 to 1; 1 only once success has lasted."""
+        return 1.0 if self.succeeded else min(self.task.progress(self.sim), 0.99)
 
 
 def upright(pose: Pose, tilt: float = 0.25) -> bool:

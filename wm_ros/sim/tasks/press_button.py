@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wm_ros.sim.experts.moves import CLOSED, TIP, Action, Expert, funnel
-from wm_ros.sim.schema import Requirements
+from wm_ros.sim.schema import Requirements, Scene
 from wm_ros.sim.tasks.base import Task, nearness
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ class PressButton(Task):
 
     def slots(self) -> Mapping[str, str]:
         return {"color": self.color}
+
+    def others(self, scene: Scene) -> list[Task]:
+        return [self._with(color=color) for color in COLORS if color != self.color]
 
     def requirements(self) -> Requirements:
         return Requirements(furniture=("button_panel",), clutter=(0, 3))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wm_ros.sim.schema import ObjectRequest, Requirements
+from wm_ros.sim.schema import ObjectRequest, Requirements, Scene
+from wm_ros.sim.tasks.base import Task
 from wm_ros.sim.tasks.placing import Placing
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ class PutFruitInBowl(Placing):
 
     def slots(self) -> Mapping[str, str]:
         return {"fruit": self.fruit}
+
+    def others(self, scene: Scene) -> list[Task]:
+        there = {thing.name for thing in scene.objects}
+        return [self._with(fruit=fruit) for fruit in FRUIT if fruit in there - {self.fruit}]
 
     def thing(self) -> str:
         return self.fruit

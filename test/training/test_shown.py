@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which episodes may be imitated: of what a model practised, what went as a demonstration does."""
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from wm_ros.training.shown import imitable, switches
+
+CLOSES = [0.08] * 5 + [0.0] * 5
+VAIN = [0.08, 0.08, 0.0, 0.0, 0.08, 0.08, 0.0, 0.0, 0.0, 0.0]
+LATE = [0.08] * 30 + [0.0] * 5
+REPEATS = [0.0] + [0.08] * 5 + [0.0] * 4  # its first command is what was told before
+
+
+def cache(*episodes: tuple[list[float], dict[str, bool]], task: list[int] | None = None):
+    """Episodes of gripper widths; demonstrations that succeed, unless said otherwise."""
+    index = np.repeat(np.arange(len(episodes)), [len(w) for w, _ in episodes])
+    action = np.zeros((len(index), 8))
+    action[:, 7] = np.concatenate([w for w, _ in episodes])
+
+    def flags(name: str, otherwise: bool) -> np.ndarray:
+        return np.array([about.get(name, otherwise) for _, about in episodes])
+
+    arrays = {"episode_success": flags("success", True),
+              "episode_failure": flags("spoiled", False),
+              "episode_practised": flags("own", False),
+              "episode_task": np.array(task or [0] * len(episodes)),
+              "episode_start": np.append(0, np.cumsum([len(w) for w, _ in episodes]))}
+    return SimpleNamespace(arrays=arrays, action=action, episode_index=index,
+                           episodes=len(episodes), episode_start=arrays["episode_start"])
+
+
+def test_practice_is_imitated_where_it_went_as_a_demonstration():
+    own = {"own": True}
+    some = cache((CLOSES, {}), (CLOSES, {}), (VAIN, {}), (CLOSES, own), (REPEATS, own),
+                 (VAIN, own), (LATE, own), (CLOSES, own | {"success": False}),
+                 (CLOSES, {"success": False}), (CLOSES, {"spoiled": True}))
+    assert imitable(some).tolist() == [True] * 5 + [False] * 5
+
+
+def test_practice_alone_is_imitated_wherever_it_succeeded():
+    own = {"own": True}
+    some = cache((CLOSES, {}), (VAIN, own), (LATE, own), (LATE, own | {"success": False}),
+                 task=[0, 1, 1, 1])
+    assert imitable(some).tolist() == [True, True, True, False]
+
+
+def test_a_first_command_that_only_repeats_is_no_switch():
+    assert np.flatnonzero(switches(cache((CLOSES, {}), (REPEATS, {})))).tolist() == [5, 16]

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What shows how a task is done, and may be imitated."""
+from __future__ import annotations
+
+import numpy as np
+
+from wm_ros.data.cache import EpisodeCache
+
+QUICK = 0.75  # of the demonstrations of a task are as quick as what a model practised must be
+
+
+def switches(cache: EpisodeCache) -> np.ndarray:
+    """(N,) True where the gripper command changes; after an episode's first row it does not count:
+    a model's first command may still be what was told before."""
+    width = np.asarray(cache.action)[:, 7]
+    changes = np.append(False, np.abs(np.diff(width)) > 0.015)
+    first = np.asarray(cache.episode_start)[:-1]
+    changes[first] = changes[np.minimum(first + 1, len(width) - 1)] = False
+    return changes
+
+
+def imitable(cache: EpisodeCache) -> np.ndarray:
+    """(E,) True for demonstrations that succeeded, and for what a model practised with success as
+    those show it: about as quickly, without grasps in vain. Where no demonstration of a task is
+    in the data, every success of its practice counts."""
+    a = cache.arrays
+    success = a["episode_success"] & ~a["episode_failure"]
+    shown, own = success & ~a["episode_practised"], success & a["episode_practised"]
+    length = np.diff(a["episode_start"])
+    grasps = np.bincount(cache.episode_index, switches(cache), cache.episodes)
+    for task in np.unique(a["episode_task"][own]):
+        like = shown & (a["episode_task"] == task)
+        if like.any():
+            own &= (a["episode_task"] != task) | (
+                (length <= np.quantile(length[like], QUICK))
+                & (grasps <= np.median(grasps[like])))
+    return shown | own
+
+
+def demonstrations(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
+    """Those of ``rows`` at which an episode shows how its task is done."""
+    return cache.among(rows, imitable(cache))
