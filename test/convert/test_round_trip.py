@@ -202,6 +202,27 @@ def test_large_images_make_short_episodes(
     assert ends == [(0.0, 0.429), (0.429, 0.857), (0.857, 1.0)]
 
 
+def test_a_gap_does_not_make_a_task_done(tmp_path: Path) -> None:
+    """One lost image in the middle: what was done before it goes on after it."""
+    stamps: list[float] = []
+
+    def lost(raw: Raw) -> Iterator[Raw]:
+        if raw.topic == "/scene_camera/color/image_raw":
+            stamps.append(seconds(raw))
+            if 2.0 < seconds(raw) - stamps[0] < 2.3:
+                return
+        yield raw
+
+    root = tmp_path / "set"
+    assert convert(changed(BAGS / "home", tmp_path / "bag", lost), "--out", root) == 0
+    made = Dataset(root)
+    low, high = sorted((made.episode(i).progress for i in range(len(made))),
+                       key=lambda progress: float(progress[0]))
+    rows = len(low) + len(high)
+    assert low[0] == 0 and low[-1] == pytest.approx(len(low) / rows)
+    assert high[0] == pytest.approx(len(low) / rows) and high[-1] == 1
+
+
 def collected(root: Path) -> list[Episode]:
     """A data set as `wm collect` writes it; one episode has a camera that moves."""
     writer = DatasetWriter(root)

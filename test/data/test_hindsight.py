@@ -10,7 +10,8 @@ import pytest
 pytest.importorskip("mujoco")
 
 from wm_ros.data.rollout import rollout  # noqa: E402
-from wm_ros.sim.env import TaskEnv  # noqa: E402
+from wm_ros.sim.env import TaskEnv, make_scene  # noqa: E402
+from wm_ros.sim.randomize import _held_out_cell  # noqa: E402
 
 
 def practise(task: str, seed: int, thing: int | None,
@@ -46,12 +47,15 @@ def test_what_was_named_counts_as_before():
     assert len(episode) == len(plain) and (episode.progress == plain.progress).all()
 
 
-def test_only_what_lies_in_the_room_can_be_done_instead():
-    env = TaskEnv("pick_from_clutter", 89007, render=False, image_size=16)
-    try:
-        there = {o.name for o in env.scene.objects}
-        others = env.task.others(env.scene)
-        assert {o.kind for o in others} == there - {env.task.kind}
-        assert all(o.seed == env.task.seed for o in others)
-    finally:
-        env.close()
+def test_in_training_nothing_counts_instead_that_lies_in_a_place_kept_for_evaluation():
+    kept = 0
+    for seed in range(20):
+        for split in ("train", "held_out"):
+            task, scene = make_scene("pick_from_clutter", seed, split)
+            free = {o.name for o in scene.objects
+                    if split != "train" or not _held_out_cell(*o.body.position[:2])}
+            kept += len(scene.objects) - len(free)
+            others = task.others(scene)
+            assert {o.kind for o in others} == free - {task.kind}
+            assert all(o.seed == task.seed for o in others)
+    assert kept > 5

@@ -14,7 +14,7 @@ import pytest
 import torch
 from test_training import episode
 
-from wm_ros.data.cache import build_cache
+from wm_ros.data.cache import META, build_cache
 from wm_ros.data.lerobot import DatasetWriter
 from wm_ros.errors import UserError
 from wm_ros.training import ahead, jepa, parallel, train
@@ -155,6 +155,14 @@ def test_a_run_starts_from_another_checkpoint(data, tmp_path):
     assert int(read_tensors(second / "state.safetensors")["step"]) == 2
     with pytest.raises(UserError, match="another init"):
         train.run(arguments(data, second, "--steps", "3"))
+
+
+def test_a_cache_of_an_older_version_is_built_anew(data, tmp_path):
+    build_cache([data], tmp_path, depth=True)
+    assert jepa.fits(tmp_path, [data])
+    meta = json.loads((tmp_path / META).read_text())
+    (tmp_path / META).write_text(json.dumps(meta | {"version": 1}))
+    assert not jepa.fits(tmp_path, [data])
 
 
 def test_the_family_alone_finds_its_configuration():

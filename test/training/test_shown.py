@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from wm_ros.training.shown import imitable, switches
+from wm_ros.training.shown import demonstrations, imitable, practised, switches
 
 CLOSES = [0.08] * 5 + [0.0] * 5
 VAIN = [0.08, 0.08, 0.0, 0.0, 0.08, 0.08, 0.0, 0.0, 0.0, 0.0]
@@ -29,7 +29,8 @@ def cache(*episodes: tuple[list[float], dict[str, bool]], task: list[int] | None
               "episode_task": np.array(task or [0] * len(episodes)),
               "episode_start": np.append(0, np.cumsum([len(w) for w, _ in episodes]))}
     return SimpleNamespace(arrays=arrays, action=action, episode_index=index,
-                           episodes=len(episodes), episode_start=arrays["episode_start"])
+                           episodes=len(episodes), episode_start=arrays["episode_start"],
+                           among=lambda rows, marked: rows[marked[index[rows]]])
 
 
 def test_practice_is_imitated_where_it_went_as_a_demonstration():
@@ -37,14 +38,29 @@ def test_practice_is_imitated_where_it_went_as_a_demonstration():
     some = cache((CLOSES, {}), (CLOSES, {}), (VAIN, {}), (CLOSES, own), (REPEATS, own),
                  (VAIN, own), (LATE, own), (CLOSES, own | {"success": False}),
                  (CLOSES, {"success": False}), (CLOSES, {"spoiled": True}))
-    assert imitable(some).tolist() == [True] * 5 + [False] * 5
+    everything = np.ones(some.episodes, bool)
+    assert imitable(some, everything).tolist() == [True] * 5 + [False] * 5
+    assert practised(some).tolist() == [False] * 3 + [True] * 5 + [False] * 2
+
+
+def test_demonstrations_that_are_not_known_judge_no_practice():
+    some = cache((CLOSES, {}), (LATE, {}), (LATE, {"own": True}), (CLOSES, {"own": True}))
+    first = np.array([True, False, True, True])
+    assert imitable(some, np.ones(4, bool)).tolist() == [True, True, False, True]
+    assert imitable(some, first).tolist() == [True, False, False, True]
+    assert imitable(some, ~first | (np.arange(4) > 1)).tolist() == [False, True, True, True]
+    rows = np.flatnonzero(first[some.episode_index])
+    assert set(some.episode_index[demonstrations(some, rows)]) == {0, 3}
+    hidden = np.array([False, True, True, True])
+    assert set(some.episode_index[demonstrations(some, rows, hidden)]) == {2, 3}
 
 
 def test_practice_alone_is_imitated_wherever_it_succeeded():
     own = {"own": True}
     some = cache((CLOSES, {}), (VAIN, own), (LATE, own), (LATE, own | {"success": False}),
                  task=[0, 1, 1, 1])
-    assert imitable(some).tolist() == [True, True, True, False]
+    assert imitable(some, np.ones(4, bool)).tolist() == [True, True, True, False]
+    assert not practised(some).any()
 
 
 def test_a_first_command_that_only_repeats_is_no_switch():

@@ -9,6 +9,7 @@ import re
 from collections import Counter, deque
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -82,8 +83,7 @@ class Maker:
         self.shortest, self.report, self.made, self.taken = shortest, report, Made(), taken
         self.topics, robot = topics, topics.robot
         self._longest = longest(image_size)
-        self._rows = Counter(row.piece for row in choice.rows)
-        self._cut = 0  # rows of the piece that went into episodes which were cut for their length
+        self._runs = _runs([row.instruction for row in choice.rows])
         self._assembler = Assembler(robot, image_size, tolerance, topics.names(), rectified)
         self._assembler.add_transforms(given_transforms(topics), static=True)
         self._commands = Commands(self._assembler.kinematics)
@@ -93,6 +93,7 @@ class Maker:
         self._number = 0
         self._kept: list[dict[str, Any]] = []
         self._kept_row: Row | None = None
+        self._first = 0  # number of the first row that is kept
         self._reached = -np.inf  # s, newest scene image
         self._hand: tuple[float, float] | None = None  # m, measured and told at the last row
 
@@ -126,7 +127,7 @@ class Maker:
                 turn += 1
         for i in range(turn, len(self.choice.rows)):
             yield from self._add(i, found.pop(i))
-        yield from self._finish()
+        yield from self._finish(len(self.choice.rows))
 
     def _told_until(self, moment: float) -> bool:
         """Whether the commands until a moment (s) have been read, or will not come any more."""
@@ -152,17 +153,17 @@ class Maker:
         except UserError as error:
             self.made.unusable[str(error)] += 1
             self.choice.dropped[UNUSABLE] += 1
-            yield from self._finish()
+            yield from self._finish(i + 1)
             return
         if made is None:
             self.choice.dropped[NO_COMMAND] += 1
-            yield from self._finish()
+            yield from self._finish(i + 1)
             return
         before = self._kept_row
-        if before is not None and before.piece != row.piece:
-            yield from self._finish()
-        elif len(self._kept) >= self._longest:
-            yield from self._finish(cut=True)
+        if (before is not None and before.piece != row.piece) or len(self._kept) >= self._longest:
+            yield from self._finish(i)
+        if not self._kept:
+            self._first = i
         self._kept.append(made)
         self._kept_row = row
 
@@ -207,13 +208,13 @@ class Maker:
         action = action_vector(*commanded)
         return action, action
 
-    def _finish(self, cut: bool = False) -> Iterator[Episode]:
+    def _finish(self, following: int) -> Iterator[Episode]:
         """The rows so far as an episode, if they are enough.
 
-        :param cut: because of their number: what was done in them goes on
+        :param following: number of the next row that may be in one; where it is under the same
+            words, what was done in these goes on
         """
-        kept, row, done = self._kept, self._kept_row, self._cut
-        self._cut = done + len(kept) if cut else 0
+        kept, row = self._kept, self._kept_row
         self._kept, self._kept_row = [], None
         if row is None:
             return
@@ -229,9 +230,10 @@ class Maker:
         progress = [entry["progress"] for entry in kept]
         if any(value is None for value in progress):
             self.made.assumed.add("progress: it rises evenly in episodes that went well, else 0")
-            whole = self._rows[row.piece]
-            until = (done + len(kept)) / whole if cut else 1.0
-            progress = list(np.linspace(done / whole, until, len(kept)) * about["success"])
+            run = self._runs[self._first]
+            done = (self._first - run.start) / len(run)
+            until = done + len(kept) / len(run) if following < run.stop else 1.0
+            progress = list(np.linspace(done, until, len(kept)) * about["success"])
         images = {"scene": rows.pop("scene"), "wrist": rows.pop("wrist")}
         self._number += 1
         yield Episode(images=images, progress=np.asarray(progress, np.float32), **rows, **about)
@@ -266,6 +268,15 @@ class Maker:
             about["seed"] = _seed(self.index.fingerprint, self._number)
         about["instruction"] = row.instruction
         return about
+
+
+def _runs(instructions: list[str]) -> list[range]:
+    """For each row those that are under the same words around it, gaps or not."""
+    out: list[range] = []
+    for _, group in groupby(instructions):
+        run = range(len(out), len(out) + sum(1 for _ in group))
+        out += [run] * len(run)
+    return out
 
 
 def longest(image_size: int) -> int:

@@ -52,7 +52,7 @@ class Episode:
     :param deliberate_failure: the actions were spoiled on purpose, or a hand strolled about in
         turns with the expert: never imitate them, whatever came of it
     :param practised: a model did it alone, so it is no demonstration; where it succeeded it may be
-        imitated all the same
+        imitated all the same, see `wm_ros.training.shown.imitable`
     """
 
     task: str

@@ -199,7 +199,7 @@ def card(info: dict[str, Any], rows: list[dict[str, Any]], converted: bool = Fal
         "`executed_action` is what the arm was told, which differs while an episode is perturbed. "
         "Deliberate failures, strolls among them, are there to learn how things move, not to be "
         "imitated. What a model practised alone is no demonstration; of it the table counts what "
-        "succeeded.",
+        "succeeded, be it at what the words asked for first or (`--hindsight`) at what it did.",
         "",
         "| task | episodes | successful demonstrations | perturbed | deliberate failures "
         "| practised |",

@@ -26,10 +26,11 @@ Every topic, service, action and parameter, its type, unit and quality of servic
 code by `python -m wm_ros.nodes.write_names`; do not edit it by hand. Units are SI and radians,
 quaternions x y z w; poses are in the robot's base frame unless the header says otherwise.
 
-Topics with a parameter's name beside them can be renamed in `config/topics.yaml`. `<arm>` and
-`<gripper>` are the controllers' names in the robot's YAML file ({arm} and {gripper} for the
-{robot}). In the column *quality*, *latched* means transient local, and the number is the depth of
-the queue; of publishers first, of subscriptions after *heard*.
+Topics with a parameter's name beside them can be renamed under `topics:` of the file that you give
+as `config:=` or `--config` (defaults: `config/topics.yaml`). `<arm>` and `<gripper>` are the
+controllers' names in the robot's YAML file ({arm} and {gripper} for the {robot}). In the column
+*quality*, *latched* means transient local, and the number is the depth of the queue; of publishers
+first, of subscriptions after *heard*.
 
 The node in `motion_node` is called `move_group` because it stands in for MoveIt's own, which
 serves the same names where it runs; that of `simulation_node` stands in for the robot's drivers.

@@ -295,6 +295,12 @@ def _held_out_cell(x: float, y: float) -> bool:
     return (3 * floor(x / 0.08) + 5 * floor(y / 0.08)) % 7 == 0
 
 
+def namable(scene: Scene) -> list[str]:
+    """The things that words may name there: in training none in a place kept for evaluation."""
+    return [thing.name for thing in scene.objects
+            if scene.split != "train" or not _held_out_cell(*thing.body.position[:2])]
+
+
 def _request(item: str | ObjectRequest) -> ObjectRequest:
     return ObjectRequest(item) if isinstance(item, str) else item
 

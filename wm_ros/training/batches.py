@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wm_ros.data.cache import EpisodeCache
-from wm_ros.training.shown import demonstrations, imitable, switches
+from wm_ros.training.shown import imitable, switches
 from wm_ros.world_model.geometry import (
     quaternion_conjugate,
     quaternion_multiply,
@@ -138,9 +138,10 @@ class Sampler:
         self.torch_random = torch.Generator().manual_seed(seed)
         self._labelled = np.ones(cache.episodes, bool) if labelled is None else labelled
         known = cache.among(rows, self._labelled)
+        self._imitable = imitable(
+            cache, np.bincount(cache.episode_index[known], minlength=cache.episodes) > 0)
         self._any, self._known = (self._tasks(some, task_weights or {}) for some in (rows, known))
         self._unknown = unknown
-        self._imitable = imitable(cache) & self._labelled
         self._disturbed, self._switch = disturbed(cache), next_switch(cache)
         self._key = key_rows(cache)
         self._turning = self._unturned(known) if turning else rows[:0]
@@ -246,7 +247,7 @@ class Sampler:
 
     def _unturned(self, rows: np.ndarray) -> np.ndarray:
         """Those of ``rows`` at which a hand that succeeds is near but has yet to turn."""
-        rows = demonstrations(self.cache, rows)
+        rows = self.cache.among(rows, self._imitable)
         position, turn, valid = self.key_poses(rows)
         return rows[(lies_wrong(position[:, 0], turn[:, 0]) & (valid[:, 0] > 0)).cpu().numpy()]
 

@@ -103,7 +103,10 @@ def fits(folder: Path, sources: list[Path]) -> bool:
     """Whether the cache of another family, which holds depth too, can be used as it is."""
     if not (folder / META).exists():
         return False
-    return load_cache(folder).fingerprint == fingerprint(sources, depth=True)
+    try:
+        return load_cache(folder).fingerprint == fingerprint(sources, depth=True)
+    except UserError:  # of an older version, or damaged: it is built anew
+        return False
 
 
 def run(args: argparse.Namespace, name: str, until: float) -> int:

@@ -19,12 +19,23 @@ def switches(cache: EpisodeCache) -> np.ndarray:
     return changes
 
 
-def imitable(cache: EpisodeCache) -> np.ndarray:
-    """(E,) True for demonstrations that succeeded, and for what a model practised with success as
-    those show it: about as quickly, without grasps in vain. Where no demonstration of a task is
-    in the data, every success of its practice counts."""
+def practised(cache: EpisodeCache) -> np.ndarray:
+    """(E,) True for what a model practised of tasks that demonstrations show as well."""
     a = cache.arrays
-    success = a["episode_success"] & ~a["episode_failure"]
+    own, task = a["episode_practised"], a["episode_task"]
+    shown = a["episode_success"] & ~a["episode_failure"] & ~own
+    return own & np.isin(task, task[shown])
+
+
+def imitable(cache: EpisodeCache, known: np.ndarray) -> np.ndarray:
+    """(E,) True for those of the ``known`` episodes that are demonstrations and succeeded, or that
+    a model practised with success as those show it: about as quickly, without grasps in vain.
+    Where there are no demonstrations of a task among them, every success of its practice counts.
+
+    :param known: (E,) True for episodes that may be learnt from, actions included
+    """
+    a = cache.arrays
+    success = a["episode_success"] & ~a["episode_failure"] & known
     shown, own = success & ~a["episode_practised"], success & a["episode_practised"]
     length = np.diff(a["episode_start"])
     grasps = np.bincount(cache.episode_index, switches(cache), cache.episodes)
@@ -37,6 +48,11 @@ def imitable(cache: EpisodeCache) -> np.ndarray:
     return shown | own
 
 
-def demonstrations(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
-    """Those of ``rows`` at which an episode shows how its task is done."""
-    return cache.among(rows, imitable(cache))
+def demonstrations(cache: EpisodeCache, rows: np.ndarray,
+                   labelled: np.ndarray | None = None) -> np.ndarray:
+    """Those of ``rows`` at which an episode shows how its task is done.
+
+    :param labelled: (E,) False for episodes whose actions are hidden; None: none are
+    """
+    known = np.bincount(cache.episode_index[rows], minlength=cache.episodes) > 0
+    return cache.among(rows, imitable(cache, known if labelled is None else known & labelled))

@@ -9,7 +9,7 @@ import numpy as np
 from wm_ros.data.cache import EpisodeCache
 from wm_ros.errors import UserError
 from wm_ros.training.config import TrainingConfig
-from wm_ros.training.shown import demonstrations
+from wm_ros.training.shown import demonstrations, practised
 
 RULE = "by seed"
 
@@ -25,7 +25,8 @@ def split(cache: EpisodeCache, share: float) -> tuple[np.ndarray, np.ndarray]:
     :raises UserError: if there is nothing to hold back, or nothing else
     """
     task, seed = cache.arrays["episode_task"], cache.arrays["episode_seed"]
-    shown = cache.arrays["episode_success"] & ~cache.arrays["episode_failure"]
+    shown = (cache.arrays["episode_success"] & ~cache.arrays["episode_failure"]
+             & ~practised(cache))
     rank = np.array([zlib.crc32(str(s).encode()) / 2**32 for s in seed])
     held = rank < share
     for able in (shown & (task == t) for t in np.unique(task)):

@@ -29,7 +29,7 @@ from wm_ros.training.config import TrainingConfig, load
 from wm_ros.training.log import telling
 from wm_ros.training.loop import optimise
 from wm_ros.training.losses import losses
-from wm_ros.training.shown import demonstrations
+from wm_ros.training.shown import demonstrations, practised
 from wm_ros.training.sides import (
     RULE,
     check_depth,
@@ -159,7 +159,7 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     # the same whatever tasks are chosen
     codec = initial_codec(out) or fit_codec(cache, cache.among(rows, labelled), network)
     training_rows = of_tasks(cache, chosen, rows)
-    validation_rows = of_tasks(cache, chosen, every_row[1])
+    validation_rows = of_tasks(cache, chosen, cache.among(every_row[1], ~practised(cache)))
     model = VideoNetwork(network).to(device)
     locator = model.encoder.locator
     for name in settings.frozen:
@@ -178,7 +178,7 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     if begun(out):
         load_weights(model, out / INITIAL / WEIGHTS)
     parallel.alike(model)
-    good = cache.among(demonstrations(cache, training_rows), labelled)
+    good = demonstrations(cache, training_rows, labelled)
     if any(p.requires_grad for p in locator.parameters()) and not locating.train(
             locator, sampling(good, None, settings.turning), settings,
             out / "locator.safetensors", device, until):

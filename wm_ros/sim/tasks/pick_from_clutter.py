@@ -9,6 +9,7 @@ import numpy as np
 
 from wm_ros.sim.experts.moves import CLOSED, Action, Expert, rise
 from wm_ros.sim.experts.pick_place import grasp_of, pick
+from wm_ros.sim.randomize import namable
 from wm_ros.sim.schema import ObjectRequest, Requirements, Scene
 from wm_ros.sim.tasks.base import Task, nearness
 
@@ -37,7 +38,7 @@ class PickFromClutter(Task):
         return {"thing": self.kind.replace("_", " ")}
 
     def others(self, scene: Scene) -> list[Task]:
-        return [self._with(kind=thing.name) for thing in scene.objects if thing.name != self.kind]
+        return [self._with(kind=name) for name in namable(scene) if name != self.kind]
 
     def requirements(self) -> Requirements:
         return Requirements(objects=(ObjectRequest(self.kind, yaw=(-1.2, 1.2)),),

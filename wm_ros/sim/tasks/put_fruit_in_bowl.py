@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wm_ros.sim.randomize import namable
 from wm_ros.sim.schema import ObjectRequest, Requirements, Scene
 from wm_ros.sim.tasks.base import Task
 from wm_ros.sim.tasks.placing import Placing
@@ -37,8 +38,8 @@ class PutFruitInBowl(Placing):
         return {"fruit": self.fruit}
 
     def others(self, scene: Scene) -> list[Task]:
-        there = {thing.name for thing in scene.objects}
-        return [self._with(fruit=fruit) for fruit in FRUIT if fruit in there - {self.fruit}]
+        return [self._with(fruit=name) for name in namable(scene)
+                if name in FRUIT and name != self.fruit]
 
     def thing(self) -> str:
         return self.fruit
