@@ -16,8 +16,10 @@ pytest.importorskip("wm_ros.msg")
 from rosbags.rosbag2 import CompressionMode, StoragePlugin  # noqa: E402
 
 from wm_ros.bridge.recorded import Heard, Undecoded, heard  # noqa: E402
+from wm_ros.convert.to_bag import copy  # noqa: E402
 from wm_ros.data.any_bag import AnyBag, survey  # noqa: E402
-from wm_ros.data.bag import BagWriter, read_raw, recover  # noqa: E402
+from wm_ros.data.bag import METADATA, BagWriter, read_raw, recover  # noqa: E402
+from wm_ros.data.definitions import definition, type_hash  # noqa: E402
 from wm_ros.data.topic_map import load_map  # noqa: E402
 from wm_ros.errors import UserError  # noqa: E402
 from wm_ros.paths import config  # noqa: E402
@@ -62,6 +64,25 @@ def test_a_split_bag_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None
         writer.close()
         shutil.copy(writer.file, folder / f"split_{part}.mcap")
     assert [raw.log_time for raw in AnyBag(folder).messages()] == list(range(1000, 1011))
+
+
+def test_a_copy_keeps_the_definitions_that_its_messages_were_written_by(tmp_path: Path) -> None:
+    writer = BagWriter(tmp_path / "bag")
+    writer.add_topic("/old", "std_msgs/msg/String", text="string data\nint32 since_then_dropped\n")
+    writer.add_topic("/own", "std_msgs/msg/Bool")
+    for topic in ("/old", "/own"):
+        writer.write(topic, bytes(8), 1000)
+    writer.close()
+    copy(AnyBag(tmp_path / "bag"), tmp_path / "copy")
+    kept = AnyBag(tmp_path / "copy").definitions()
+    assert kept == AnyBag(tmp_path / "bag").definitions()
+    assert kept["std_msgs/msg/String"] == "string data\nint32 since_then_dropped\n"
+    assert kept["std_msgs/msg/Bool"] == definition("std_msgs/msg/Bool")
+    listed = yaml.safe_load((tmp_path / "copy" / METADATA).read_text())
+    hashes = {entry["topic_metadata"]["name"]: entry["topic_metadata"].get("type_description_hash")
+              for entry in listed["rosbag2_bagfile_information"]["topics_with_message_count"]}
+    assert hashes["/own"] == type_hash("std_msgs/msg/Bool")
+    assert hashes["/old"] != type_hash("std_msgs/msg/String")
 
 
 def test_a_torn_bag_is_read_as_far_as_it_goes_and_says_so(tmp_path: Path) -> None:

@@ -57,9 +57,9 @@ def copy(bag: AnyBag, folder: Path, topics: Container[str] | None = None) -> int
     scratch = scratch_of(folder)
     scratch.parent.mkdir(parents=True)
     writer = BagWriter(scratch, CHUNK, CompressionType.ZSTD)
-    profiles = bag.profiles()
+    profiles, definitions = bag.profiles(), bag.definitions()
     for raw in bag.messages(topics):
-        writer.add_topic(raw.topic, raw.type, profiles.get(raw.topic))
+        writer.add_topic(raw.topic, raw.type, profiles.get(raw.topic), definitions.get(raw.type))
         writer.write(raw.topic, raw.data, raw.log_time, raw.publish_time)
     writer.close()
     finish(scratch, folder)

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from wm_ros.data.bag import METADATA, Raw, is_finished, mcap_files, offered, read_raw
+from wm_ros.data.bag import METADATA, Raw, defined, is_finished, mcap_files, offered, read_raw
 from wm_ros.errors import UserError
 
 
@@ -61,10 +61,7 @@ class AnyBag:
     def profiles(self) -> dict[str, list[dict[str, Any]]]:
         """Topic -> profiles offered by its publishers, in the words of rosbag2's metadata."""
         if self._plain:
-            found: dict[str, list[dict[str, Any]]] = {}
-            for path in [self.path] if self.path.is_file() else mcap_files(self.path):
-                found |= offered(path)
-            return found
+            return offered(*self._files())
         result = {}
         for entry in self._about.get("topics_with_message_count", []):
             about = entry["topic_metadata"]
@@ -72,6 +69,13 @@ class AnyBag:
             listed = yaml.safe_load(given) if isinstance(given, str) else given
             result[about["name"]] = [_in_words(profile) for profile in listed or []]
         return result
+
+    def definitions(self) -> dict[str, str]:
+        """Type -> its definition, as far as the bag itself holds it."""
+        return defined(*self._files()) if self._plain else {}
+
+    def _files(self) -> list[Path]:
+        return [self.path] if self.path.is_file() else mcap_files(self.path)
 
     def _is_plain(self) -> bool:
         if self._about.get("compression_mode", "").lower() in ("file", "message"):

@@ -63,6 +63,7 @@ class Record(NamedTuple):
 class _Topic:
     channel: int
     type: str
+    hash: str
     qos: list[dict[str, Any]]
     count: int = 0
 
@@ -113,16 +114,19 @@ class BagWriter:
         """
         if name in self._topics:
             return
+        own = definition(type_name)
+        # a hash of this machine's definition says nothing of another one
+        known = type_hash(type_name) if not text or text.split() == own.split() else ""
         if type_name not in self._schemas:
             self._schemas[type_name] = self._writer.register_schema(
-                type_name, "ros2msg", (text or definition(type_name)).encode())
+                type_name, "ros2msg", (text or own).encode())
         profiles = qos or []
         channel = self._writer.register_channel(
             name, "cdr", self._schemas[type_name],
             {"offered_qos_profiles": yaml.safe_dump(profiles) if profiles else "",
-             "topic_type_hash": type_hash(type_name)},
+             "topic_type_hash": known},
         )
-        self._topics[name] = _Topic(channel, type_name, profiles)
+        self._topics[name] = _Topic(channel, type_name, known, profiles)
 
     def write(self, topic: str, data: bytes, log_time: int, publish_time: int = 0) -> None:
         """Append one serialized message; times in ns.
@@ -164,7 +168,7 @@ class BagWriter:
                         "type": topic.type,
                         "serialization_format": "cdr",
                         "offered_qos_profiles": topic.qos,
-                        "type_description_hash": type_hash(topic.type),
+                        "type_description_hash": topic.hash,
                     },
                     "message_count": topic.count,
                 }
