@@ -11,6 +11,7 @@ from wm_ros.motion.errors import ErrorCode
 from wm_ros.motion.planner import Planner, Request
 from wm_ros.motion.pose import Pose, distance, top_down
 from wm_ros.motion.shapes import Box, Cylinder, Mesh, Part, SceneObject, Sphere
+from wm_ros.motion.timing import Timing
 from wm_ros.motion.trajectory import Trajectory, check_limits, limit_ratios
 from wm_ros.robot import load_robot
 
@@ -269,3 +270,16 @@ def test_planning_is_the_same_each_time() -> None:
         wall(planner)
         ends.append(planner.plan_pose(start, RIGHT).trajectory)
     assert np.allclose(ends[0].positions, ends[1].positions)
+
+
+def test_a_timed_path_stays_between_its_points_where_three_lie_on_one_line() -> None:
+    """The arc between two parts of one straight way has no middle: it may lead anywhere."""
+    timing, rng = Timing(ROBOT), np.random.default_rng(0)
+    for _ in range(60):  # of the first 60 paths three led astray
+        first, step, aside = np.array(ROBOT.home), *rng.normal(0.0, 0.05, (2, ROBOT.dof))
+        first = first + rng.normal(0.0, 0.2, ROBOT.dof)
+        points = [first, first + step, first + 2 * step, first + 2 * step + aside]
+        positions = timing(points).positions
+        low, high = np.min(points, axis=0), np.max(points, axis=0)
+        assert (positions > low - 1e-3).all() and (positions < high + 1e-3).all()
+        np.testing.assert_allclose(positions[-1], points[-1], atol=1e-6)

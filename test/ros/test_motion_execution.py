@@ -57,7 +57,7 @@ def steady(speed: float) -> joints.JointPath:
 def test_a_path_beyond_one_limit_is_refused_by_its_name(bad: joints.JointPath,
                                                         words: str) -> None:
     with pytest.raises(Refusal, match=f"{words}.* {ROBOT.arm_joints[2]}\\.$") as refused:
-        check_path(bad, ROBOT)
+        check_path(bad, np.array(ROBOT.home), ROBOT)
     assert refused.value.code is ErrorCode.INVALID_MOTION_PLAN
 
 
@@ -66,7 +66,20 @@ def test_a_path_beyond_one_limit_is_refused_by_its_name(bad: joints.JointPath,
     path([0.0] * 4, [0.0, 0.0, 0.2 * HARD, 0.2 * HARD]), path([BEYOND - 0.06] * 4, None)],
     ids=["rests", "fast", "told fast", "hard", "at the end"])
 def test_a_path_within_all_limits_is_taken(sound: joints.JointPath) -> None:
-    check_path(sound, ROBOT)
+    check_path(sound, np.array(ROBOT.home), ROBOT)
+
+
+def test_the_way_to_a_first_point_counts_too() -> None:
+    """A controller goes from where the arm is to a first point that is to be reached later."""
+    home, there = np.array(ROBOT.home), np.array(ROBOT.home)
+    there[2] += 0.5 * LIMIT  # rad: half a second at full speed
+    for velocities in (None, np.zeros((1, ROBOT.dof))):
+        def lone(seconds: float, v: np.ndarray | None = velocities) -> joints.JointPath:
+            return joints.JointPath(ROBOT.arm_joints, np.array([seconds]), there[None], v, None)
+
+        with pytest.raises(Refusal, match="is faster than allowed"):
+            check_path(lone(0.4), home, ROBOT)
+        check_path(lone(0.6), home, ROBOT)
 
 
 class Handle:

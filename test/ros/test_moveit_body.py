@@ -91,20 +91,29 @@ class SlowServer:
 
     def __init__(self) -> None:
         self._node = SimpleNamespace(executor=SimpleNamespace(create_task=lambda task: task()))
-        self.answer = Future()
+        self.answer, self.asked, self.stop = Future(), 0, StopFlag()
 
     def server_is_ready(self) -> bool:
         return True
 
     def send_goal_async(self, _goal: Any) -> Future:
+        self.asked += 1
+        self.stop.set("Stopped.")
         return self.answer
+
+
+def test_a_run_that_was_stopped_sends_nothing_any_more() -> None:
+    server, stop = SlowServer(), StopFlag()
+    stop.set("Stopped.")
+    with pytest.raises(Stopped, match="Stopped"):
+        send(server, None, "/execute_trajectory", stop, 3.0)  # type: ignore[arg-type]
+    assert server.asked == 0
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["while it rests", "after it has rested"])
 def test_a_goal_that_is_accepted_after_the_stop_is_ended_too(late: bool) -> None:
     deaf, server, stop = DeafGoal(), SlowServer(), StopFlag()
-    body = resting(deaf.event)
-    stop.set("Stopped.")
+    body, server.stop = resting(deaf.event), stop
     with pytest.raises(Stopped):
         send(server, None, "/execute_trajectory", stop, 3.0,  # type: ignore[arg-type]
              body._orphaned)

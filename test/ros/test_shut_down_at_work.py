@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from std_srvs.srv import Trigger
 
+from wm_ros.nodes.base import come_to_rest
 from wm_ros.nodes.clients import call
 
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(180)]
@@ -40,3 +42,11 @@ def test_a_node_that_is_shut_down_at_work_stays_so(system: Any, name: str) -> No
     system.ready(60.0)
     result = system.do("go left")
     assert result.success, result.message
+
+
+def test_a_node_that_is_to_end_hears_on_until_what_it_moves_has_come_to_rest() -> None:
+    done: list[str] = []
+    node = SimpleNamespace(rest=lambda: done.append("rest"), at_work=lambda: len(done) < 4)
+    executor = SimpleNamespace(spin_once=lambda seconds: done.append("turn"))
+    come_to_rest(node, executor)  # type: ignore[arg-type]
+    assert done == ["rest", "turn", "turn", "turn"]

@@ -126,6 +126,20 @@ def test_trajectories_outside_of_the_limits_are_refused(path: Path, word: str) -
     assert word in sentence if word else sentence == ""
 
 
+def test_an_arm_that_was_pushed_out_of_its_range_may_come_back_but_no_further_out() -> None:
+    end = float(ROBOT.position_limits[5, 1])
+
+    def way(first: float, last: float) -> Path:
+        t = np.linspace(0.0, 1.0, 11)
+        positions = np.tile(HOME, (11, 1))
+        positions[:, 5] = end + np.linspace(first, last, 11)
+        return make_path(t, positions, None, positions[0])
+
+    assert refusal(way(0.01, -0.05), ROBOT, 1.02) == ""
+    for first, last in ((-0.05, 0.01), (0.01, 0.02), (0.03, -0.05)):
+        assert "position limits of panda_joint6" in refusal(way(first, last), ROBOT, 1.02)
+
+
 def test_gripper_arrives_or_stalls_on_a_thing() -> None:
     for thing, expected in ((0.0, (True, False)), (0.045, (False, True))):
         gripper = GripperController(ROBOT, 0.08, 0.003, 0.0015, 0.1)

@@ -15,7 +15,7 @@ from wm_ros.motion.plan import Plan, Request
 from wm_ros.motion.planning_scene import EXACT_RECHECK, PlanningScene
 from wm_ros.motion.pose import Array, Pose
 from wm_ros.motion.timing import Timing
-from wm_ros.motion.trajectory import Trajectory
+from wm_ros.motion.trajectory import RANGE_SLACK, Trajectory
 from wm_ros.robot import RobotConfig
 
 CHECK_STEP = 0.05  # rad, joint distance between checks while a path is searched
@@ -179,7 +179,7 @@ class CartesianPlanner(PlanningScene):
     def _check_start(self, q: Array, collisions: bool = True) -> Plan | None:
         if q.shape != (self.robot.dof,) or not np.isfinite(q).all():
             return self._fail(ErrorCode.INVALID_ROBOT_STATE, "the start state is not finite")
-        if not self.kinematics.in_limits(q, 0.02):
+        if not self.kinematics.in_limits(q, RANGE_SLACK):
             return self._fail(
                 ErrorCode.START_STATE_INVALID, "the start state is outside the joint limits"
             )

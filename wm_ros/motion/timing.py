@@ -18,6 +18,8 @@ from wm_ros.robot import RobotConfig
 
 DT = 0.01  # s between points
 SAME = 1e-5  # rad, points nearer than this are one
+STRAIGHT = 1e-7  # difference of two directions that are one; their arc would have no middle
+OUTSIDE = 1e-4  # rad by which a timed path may leave the box around its points
 HERMITE = rt.SplineFittingMode.Hermite
 HEADROOM = 1e-3  # of the limits, since the sampled spline slightly overshoots
 
@@ -63,7 +65,7 @@ class Timing:
                 points.append(q)
         if len(points) == 1:
             return Trajectory.still(names, points[0])
-        out = self._generate(points, velocity_scale, acceleration_scale, blend)
+        out = self._generate(_corners(points), velocity_scale, acceleration_scale, blend)
         times = np.asarray(out.times)
         keep = np.ones(len(times), dtype=bool)
         if len(times) > 2 and times[-1] - times[-2] < 0.3 * DT:
@@ -97,8 +99,28 @@ class Timing:
                 max_blend_deviation=factor * blend,
             )
             try:
-                return self._parameterizer.generate(path, options)
+                out = self._parameterizer.generate(path, options)
+                if _strays(np.asarray(out.positions), chosen):
+                    raise RuntimeError("the timed path strays from its points")
+                return out
             except RuntimeError:
                 if blend == 0 or i == len(attempts) - 1:
                     raise
         raise AssertionError("unreachable")
+
+
+def _corners(points: list[Array]) -> list[Array]:
+    """Those between which a path turns: without points on a straight way to the next one."""
+    out = points[:1]
+    for q, following in zip(points[1:], points[2:], strict=False):
+        before, after = q - out[-1], following - q
+        if np.linalg.norm(before / np.linalg.norm(before)
+                          - after / np.linalg.norm(after)) > STRAIGHT:
+            out.append(q)
+    return [*out, points[-1]]
+
+
+def _strays(positions: Array, points: list[Array]) -> bool:
+    """Whether (N, n) leave the box around the points, in which lines and arcs between them lie."""
+    low, high = np.min(points, axis=0) - OUTSIDE, np.max(points, axis=0) + OUTSIDE
+    return bool(((positions < low) | (positions > high)).any())

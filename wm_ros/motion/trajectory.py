@@ -12,6 +12,7 @@ from wm_ros.motion.pose import Array
 from wm_ros.robot import RobotConfig
 
 LIMIT_TOLERANCE = 0.01  # of the limit
+RANGE_SLACK = 0.02  # rad by which an arm may have been pushed out of its range and yet start
 LIMIT_SLACK = 1.05  # velocities of a client's trajectory may exceed the limits by this
 
 
@@ -79,7 +80,7 @@ def limit_violation(times: Array, positions: Array, velocities: Array | None,
     :returns: empty if it keeps within them
     """
     low, high = robot.position_limits.T
-    outside = ((positions < low - 2e-2) | (positions > high + 2e-2)).any(axis=0)
+    outside = ((positions < low - RANGE_SLACK) | (positions > high + RANGE_SLACK)).any(axis=0)
     speed = np.zeros(robot.dof)
     if len(times) > 1:
         speed = (np.abs(np.diff(positions, axis=0)) / np.diff(times)[:, None]).max(axis=0)

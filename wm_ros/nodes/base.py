@@ -39,6 +39,7 @@ from wm_ros.nodes.parameters import COMMON, DECLARED, Parameter, declare
 from wm_ros.robot import RobotConfig, load_robot
 
 LAST_WORDS = 1.0  # s; what a publisher has said may be lost when it is destroyed sooner
+PATIENCE = 3.0  # s within which a node that is to end has brought to rest what it moves
 
 
 def machine() -> str:
@@ -241,14 +242,19 @@ class WmNode(LifecycleNode):
         """Rest now; a moment later, when its last words have been heard, see ``stop``."""
         if self._life == "unconfigured":
             return self._transition(self.stop, "finalized")
-        result = TransitionCallbackReturn.SUCCESS
-        if self._life == "active":
-            result = self._transition(self.deactivate, "inactive")
-        self.create_timer(LAST_WORDS, self._leave, clock=self.steady)
+        result = self.rest()
+        limit = time.monotonic() + LAST_WORDS + PATIENCE
+        self.create_timer(LAST_WORDS, lambda: self._leave(limit), clock=self.steady)
         return result
 
-    def _leave(self) -> None:
+    def at_work(self) -> bool:
+        """Whether something has yet to be brought to rest; the node's end waits for it a while."""
+        return False
+
+    def _leave(self, limit: float) -> None:
         """Nothing is heard or served any more: a callback could find nobody to work for it."""
+        if self.at_work() and time.monotonic() < limit:
+            return  # the timer comes again
         self._transition(self.stop, "finalized")
         release(self, self._kept)
 
@@ -263,6 +269,12 @@ class WmNode(LifecycleNode):
             return
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
+
+    def rest(self) -> TransitionCallbackReturn:
+        """Work no more, but go on hearing."""
+        if self._life == "active":
+            return self._transition(self.deactivate, "inactive")
+        return TransitionCallbackReturn.SUCCESS
 
     def stop(self) -> None:
         """Rest and give everything back; never raises."""
@@ -332,6 +344,7 @@ def run_node(create: Callable[[], WmNode], args: Sequence[str] | None = None) ->
         node.autostart()
         while not ending.is_set():
             turn(executor)
+        come_to_rest(node, executor)
         node.stop()
         status = 0
     except UserError as error:
@@ -348,11 +361,22 @@ def run_node(create: Callable[[], WmNode], args: Sequence[str] | None = None) ->
     return status
 
 
-def turn(executor: SingleThreadedExecutor) -> None:
-    """Run one callback; an answer that outlived its server is lost with it."""
+def turn(executor: SingleThreadedExecutor, seconds: float | None = None) -> None:
+    """Run one callback; an answer that outlived its server is lost with it.
+
+    :param seconds: to wait for one at most; None: for ever
+    """
     # A transition may give back a server while a worker thread still works for it.
     with contextlib.suppress(InvalidHandle):
-        executor.spin_once()
+        executor.spin_once(seconds)
+
+
+def come_to_rest(node: WmNode, executor: SingleThreadedExecutor) -> None:
+    """Let a node that was told to end stop what moves: a stop that is said once may be lost."""
+    limit = time.monotonic() + PATIENCE
+    node.rest()
+    while node.at_work() and time.monotonic() < limit:
+        turn(executor, 0.05)
 
 
 def leave_with_supervisor(ending: threading.Event) -> None:

@@ -150,6 +150,9 @@ def send(client: ActionClient, goal: Any, name: str, stop: StopFlag, timeout: fl
     given_up = StopFlag()
 
     def begin() -> None:
+        if stop or given_up:
+            answer.set_result(None)
+            return
         client.send_goal_async(goal, **more).add_done_callback(answered)
 
     def answered(future: Any) -> None:
@@ -174,6 +177,7 @@ def send(client: ActionClient, goal: Any, name: str, stop: StopFlag, timeout: fl
             answer.result().cancel()
         raise
     if accepted is None:
+        stop.check()
         raise UserError(f"{name} refused the goal.")
     return cast(Goal, accepted)
 

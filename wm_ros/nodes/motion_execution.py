@@ -96,7 +96,7 @@ class TrajectoryExecution:
         if named and named <= set(self.robot.finger_joints):
             return self._run_gripper(message, flag)
         path = moveit.from_trajectory(message, self.robot.arm_joints)
-        check_path(path, self.robot)
+        check_path(path, self._present(), self.robot)
         self._check_start(path)
         request = FollowJointTrajectory.Goal(trajectory=joints.to_trajectory(path))
         return self._follow(request, path.duration, flag)
@@ -201,11 +201,18 @@ class TrajectoryExecution:
         return ErrorCode.CONTROL_FAILED, "The gripper did not reach its goal."
 
 
-def check_path(path: joints.JointPath, robot: RobotConfig) -> None:
+def check_path(path: joints.JointPath, present: Array, robot: RobotConfig) -> None:
     """Refuses a client's trajectory that leaves the ranges or speeds of the joints.
 
+    :param present: joint angles (n,) from which a controller goes to a first point that is to be
+        reached later than at once
     :raises Refusal: with one sentence.
     """
-    sentence = limit_violation(path.times, path.positions, path.velocities, robot)
+    times, positions, velocities = path.times, path.positions, path.velocities
+    if times[0] > 1e-6:
+        times, positions = np.append(0.0, times), np.vstack([present, positions])
+        if velocities is not None:
+            velocities = np.vstack([velocities[:1], velocities])
+    sentence = limit_violation(times, positions, velocities, robot)
     if sentence:
         raise Refusal(ErrorCode.INVALID_MOTION_PLAN, sentence)

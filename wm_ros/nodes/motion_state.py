@@ -45,9 +45,9 @@ class PresentState:
             self.node.complain(str(error))
             return
         self._heard = time.monotonic()
-        finger = self.robot.finger_joints[0]
-        if finger in names:
-            value = float(message.position[message.name.index(finger)])
+        fingers = self.robot.finger_joints
+        if fingers and fingers[0] in names:
+            value = float(message.position[message.name.index(fingers[0])])
             if np.isfinite(value):
                 gripper = self.robot.gripper
                 self.width = gripper.clamp(value / gripper.finger_scale)

@@ -237,8 +237,9 @@ class MoveItBody:
     def look_around(self, stop: StopFlag) -> None:
         """Before an instruction: what the camera sees on the table becomes obstacles."""
         if self._seen is not None:
-            self._tidy(self._seen, stop)
-            self._seen.look(self._furniture, stop)
+            with self._scene_lock:
+                self._tidy(self._seen, stop)
+                self._seen.look(self._furniture, stop)
 
     def take_over(self) -> None:
         """Let nothing be an obstacle that a planning node before this one saw."""

@@ -68,6 +68,10 @@ class PlanningNode(WmNode):
         """Watch nobody."""
         self._watch.close()
 
+    def at_work(self) -> bool:
+        """Whether a run has yet to come to its end."""
+        return self._run_lock.locked()
+
     # --- what is heard
     def _hear_stopped(self, message: Bool) -> None:
         self._stopped = bool(message.data)
@@ -135,10 +139,12 @@ class PlanningNode(WmNode):
                 message = "Planning failed; see the planning node's log."
             finally:
                 stop.set("ended")
-                if not success and self.body.touched:  # what others drive is not this run's
-                    self.body.rest()
-                self._stop, self._has_monitor, self._began = None, False, math.inf
-                self._words_out.publish(String(data=""))
+                try:
+                    if not success and self.body.touched:  # what others drive is not this run's
+                        self.body.rest()
+                finally:
+                    self._stop, self._has_monitor, self._began = None, False, math.inf
+                    self._words_out.publish(String(data=""))
         result = ExecuteInstruction.Result(
             success=success, message=message, stage=report.stage,
             chunks_executed=int(report.chunks), duration=self.now() - started,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wm_ros.motion.cubic import Cubic, span
-from wm_ros.motion.trajectory import mean_acceleration
+from wm_ros.motion.trajectory import RANGE_SLACK, mean_acceleration
 from wm_ros.robot import RobotConfig
 
 
@@ -71,7 +71,9 @@ def refusal(path: Path, robot: RobotConfig, slack: float) -> str:
     """
     low, high = robot.position_limits.T
     names = robot.arm_joints
-    outside = ((path.positions < low - 1e-4) | (path.positions > high + 1e-4)).any(axis=0)
+    # an arm that was pushed out of its range may come back, but no further out
+    out = np.maximum(low - path.positions, path.positions - high)
+    outside = (out > np.clip(out[0], 0.0, RANGE_SLACK) + 1e-4).any(axis=0)
     if outside.any():
         return f"The trajectory leaves the position limits of {_named(names, outside)}."
     limit = robot.velocity_limits * slack
