@@ -155,6 +155,27 @@ def test_frozen_parts_stay_as_they_were(data, tmp_path):
         train.run(arguments(data, tmp_path / "c", processes=1, steps=1, config=str(file)))
 
 
+def test_what_it_expects_of_a_try_is_learnt_without_touching_anything_else(data, tmp_path):
+    """As benchmarks/few_data/judging_cores.yaml does: all is held still but two heads."""
+    judging = yaml.safe_load((Path(__file__).parents[2]
+                              / "benchmarks/few_data/judging_cores.yaml").read_text())["training"]
+    tiny = yaml.safe_load(config("models", "video_tiny.yaml").read_text())
+    tiny["training"] |= {"frozen": judging["frozen"], "renderer_steps": judging["renderer_steps"],
+                         "foresight_steps": judging["foresight_steps"], "locator_steps": 1}
+    file = tmp_path / "judging.yaml"
+    file.write_text(yaml.safe_dump(tiny))
+    train.run(arguments(data, tmp_path / "a", processes=1, steps=1, tasks="open_drawer"))
+    train.run(arguments(data, tmp_path / "b", processes=1, steps=2, config=str(file),
+                        init=str(tmp_path / "a")))
+    for name in ("model.safetensors", "renderer.safetensors"):
+        before, after = (read_tensors(tmp_path / x / name) for x in "ab")
+        moved = {k.split(".")[0] for k in before if not torch.equal(before[k], after[k])}
+        assert moved == ({"now", "value"} if name.startswith("model") else set())
+    # it acts as before: words that it never learnt to follow do not become its own
+    cards = [read_config(tmp_path / x) for x in "ab"]
+    assert all(cards[0][name] == cards[1][name] for name in ("tasks", "phrases"))
+
+
 def test_foresight_alone_leaves_what_acts_as_it_was(data, tmp_path):
     tiny = yaml.safe_load(config("models", "video_tiny.yaml").read_text())
     tiny["training"] |= {"steps": 0, "locator_steps": 0, "foresight_steps": 2}

@@ -66,11 +66,10 @@ class TrainingConfig:
     validation_share: float = 0.03
 
     def __post_init__(self) -> None:
-        counts = ("batch", "draws", "tokeniser_steps", "renderer_steps",
-                  "locator_batch")
+        counts = ("batch", "draws", "tokeniser_steps", "locator_batch")
         if wrong := [name for name in counts if getattr(self, name) < 1]:
             raise UserError(f"{wrong[0]} must be at least 1.")
-        for name in ("steps", "foresight_steps", "demonstrations"):
+        for name in ("steps", "foresight_steps", "renderer_steps", "demonstrations"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name} cannot be negative.")
         if self.further not in FURTHER:

@@ -71,6 +71,7 @@ HELP = "Train a world model on collected episodes; stop with Ctrl-C, go on with 
 TEXT = "text.safetensors"
 TOKENISER = "tokeniser.safetensors"
 RENDERER = "renderer.safetensors"
+READING = {"encoder", "words"}  # the parts of the network that read words
 LOOKS = 384  # at held-back moments, where there are as many
 
 
@@ -163,7 +164,7 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     model = VideoNetwork(network).to(device)
     locator = model.encoder.locator
     for name in settings.frozen:
-        _part(model, name).requires_grad_(False)
+        hold_still(model, name)
     text = embed(cache, out)
     tokeniser, latents = prepare_tokeniser(out, cache_folder, cache, network, settings,
                                            training_rows, device)
@@ -230,13 +231,17 @@ def foreseeing(settings: TrainingConfig) -> int:
     return max(1, few) if settings.video_share else 0
 
 
-def _part(model: nn.Module, name: str) -> nn.Module:
-    """:raises UserError: if the network has no part of that name"""
-    try:
-        return model.get_submodule(name)
-    except AttributeError:
+def hold_still(model: nn.Module, name: str) -> None:
+    """Train no parameter of that name or of the module of that name.
+
+    :raises UserError: if the network has neither
+    """
+    mine = [p for n, p in model.named_parameters() if n == name or n.startswith(f"{name}.")]
+    if not mine:
         raise UserError(f"frozen names {name!r}, but the network has no such part: name modules "
-                        "such as encoder.scene.") from None
+                        "such as encoder.scene.")
+    for parameter in mine:
+        parameter.requires_grad_(False)
 
 
 def begin_from(source: Path, out: Path) -> None:
@@ -325,8 +330,9 @@ def export(out: Path, family: str, network: VideoConfig, settings: TrainingConfi
 
     ``rows`` are those that were trained on.
 
-    Where what acts learnt nothing, its words, tasks and calibration stay as they were; where it
-    learnt nothing since the last time, what `wm calibrate` has fitted since.
+    Where what acts learnt nothing, its words, tasks and calibration stay as they were; its words
+    and tasks do, too, where what reads them was held still. Where it learnt nothing since the
+    last time, what `wm calibrate` has fitted since stays.
     """
     save_tensors(dict(model.state_dict()), out / WEIGHTS, torch.bfloat16)
     # where nothing held back tells of them they stay as they were
@@ -341,13 +347,18 @@ def export(out: Path, family: str, network: VideoConfig, settings: TrainingConfi
         save_config(card | {"validation": scores}, out)
         return
     episodes = np.unique(cache.episode_index[rows])
-    words = np.unique(cache.arrays["episode_instruction"][episodes])
-    text = TextEncoder().encode([cache.instructions[i] for i in words])
-    save_tensors({"embeddings": text}, out / TEXT)
+    if begun(out) and READING <= set(settings.frozen):
+        copy(out / INITIAL / TEXT, out)
+        card = read_config(out / INITIAL)
+        told = {name: card[name] for name in ("tasks", "phrases")}
+    else:
+        words = np.unique(cache.arrays["episode_instruction"][episodes])
+        text = TextEncoder().encode([cache.instructions[i] for i in words])
+        save_tensors({"embeddings": text}, out / TEXT)
+        told = {"tasks": [cache.tasks[i] for i in chosen],
+                "phrases": [normalise(cache.instructions[i]) for i in words]}
     save_config({
-        "family": family, "network": network.to_dict(),
-        "tasks": [cache.tasks[i] for i in chosen],
-        "phrases": [normalise(cache.instructions[i]) for i in words],
+        "family": family, "network": network.to_dict(), **told,
         "scales": {"position": codec.position_scale.tolist(),
                    "rotation": codec.rotation_scale.tolist(),
                    **foreseen, **fitted(out, steps["step"])},
