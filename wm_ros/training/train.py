@@ -347,7 +347,7 @@ def export(out: Path, family: str, network: VideoConfig, settings: TrainingConfi
         save_config(card | {"validation": scores}, out)
         return
     episodes = np.unique(cache.episode_index[rows])
-    if begun(out) and READING <= set(settings.frozen):
+    if begun(out) and set(settings.frozen) >= READING:
         copy(out / INITIAL / TEXT, out)
         card = read_config(out / INITIAL)
         told = {name: card[name] for name in ("tasks", "phrases")}
