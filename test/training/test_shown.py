@@ -33,23 +33,29 @@ def cache(*episodes: tuple[list[float], dict[str, bool]], task: list[int] | None
                            among=lambda rows, marked: rows[marked[index[rows]]])
 
 
+def rows_of(some: SimpleNamespace, episodes: np.ndarray | None = None) -> np.ndarray:
+    """Those of the episodes, (E,) bool; all of them unless said otherwise."""
+    every = np.arange(len(some.action))
+    return every if episodes is None else some.among(every, episodes)
+
+
 def test_practice_is_imitated_where_it_went_as_a_demonstration():
     own = {"own": True}
     some = cache((CLOSES, {}), (CLOSES, {}), (VAIN, {}), (CLOSES, own), (REPEATS, own),
                  (VAIN, own), (LATE, own), (CLOSES, own | {"success": False}),
                  (CLOSES, {"success": False}), (CLOSES, {"spoiled": True}))
-    everything = np.ones(some.episodes, bool)
-    assert imitable(some, everything).tolist() == [True] * 5 + [False] * 5
+    assert imitable(some, rows_of(some)).tolist() == [True] * 5 + [False] * 5
     assert practised(some).tolist() == [False] * 3 + [True] * 5 + [False] * 2
 
 
 def test_demonstrations_that_are_not_known_judge_no_practice():
     some = cache((CLOSES, {}), (LATE, {}), (LATE, {"own": True}), (CLOSES, {"own": True}))
     first = np.array([True, False, True, True])
-    assert imitable(some, np.ones(4, bool)).tolist() == [True, True, False, True]
-    assert imitable(some, first).tolist() == [True, False, False, True]
-    assert imitable(some, ~first | (np.arange(4) > 1)).tolist() == [False, True, True, True]
-    rows = np.flatnonzero(first[some.episode_index])
+    assert imitable(some, rows_of(some)).tolist() == [True, True, False, True]
+    assert imitable(some, rows_of(some, first)).tolist() == [True, False, False, True]
+    later = rows_of(some, ~first | (np.arange(4) > 1))
+    assert imitable(some, later).tolist() == [False, True, True, True]
+    rows = rows_of(some, first)
     assert set(some.episode_index[demonstrations(some, rows)]) == {0, 3}
     hidden = np.array([False, True, True, True])
     assert set(some.episode_index[demonstrations(some, rows, hidden)]) == {2, 3}
@@ -59,7 +65,7 @@ def test_practice_alone_is_imitated_wherever_it_succeeded():
     own = {"own": True}
     some = cache((CLOSES, {}), (VAIN, own), (LATE, own), (LATE, own | {"success": False}),
                  task=[0, 1, 1, 1])
-    assert imitable(some, np.ones(4, bool)).tolist() == [True, True, True, False]
+    assert imitable(some, rows_of(some)).tolist() == [True, True, True, False]
     assert not practised(some).any()
 
 

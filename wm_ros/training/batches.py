@@ -138,8 +138,7 @@ class Sampler:
         self.torch_random = torch.Generator().manual_seed(seed)
         self._labelled = np.ones(cache.episodes, bool) if labelled is None else labelled
         known = cache.among(rows, self._labelled)
-        self._imitable = imitable(
-            cache, np.bincount(cache.episode_index[known], minlength=cache.episodes) > 0)
+        self._imitable = imitable(cache, known)
         self._any, self._known = (self._tasks(some, task_weights or {}) for some in (rows, known))
         self._unknown = unknown
         self._disturbed, self._switch = disturbed(cache), next_switch(cache)

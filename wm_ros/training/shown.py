@@ -27,14 +27,15 @@ def practised(cache: EpisodeCache) -> np.ndarray:
     return own & np.isin(task, task[shown])
 
 
-def imitable(cache: EpisodeCache, known: np.ndarray) -> np.ndarray:
-    """(E,) True for those of the ``known`` episodes that are demonstrations and succeeded, or that
-    a model practised with success as those show it: about as quickly, without grasps in vain.
-    Where there are no demonstrations of a task among them, every success of its practice counts.
+def imitable(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
+    """(E,) True for those episodes of ``rows`` that are demonstrations and succeeded, or that a
+    model practised with success as those show it: about as quickly, without grasps in vain. Where
+    there are no demonstrations of a task among them, every success of its practice counts.
 
-    :param known: (E,) True for episodes that may be learnt from, actions included
+    :param rows: those that may be learnt from, actions included
     """
     a = cache.arrays
+    known = np.bincount(cache.episode_index[rows], minlength=cache.episodes) > 0
     success = a["episode_success"] & ~a["episode_failure"] & known
     shown, own = success & ~a["episode_practised"], success & a["episode_practised"]
     length = np.diff(a["episode_start"])
@@ -54,5 +55,5 @@ def demonstrations(cache: EpisodeCache, rows: np.ndarray,
 
     :param labelled: (E,) False for episodes whose actions are hidden; None: none are
     """
-    known = np.bincount(cache.episode_index[rows], minlength=cache.episodes) > 0
-    return cache.among(rows, imitable(cache, known if labelled is None else known & labelled))
+    known = rows if labelled is None else cache.among(rows, labelled)
+    return cache.among(known, imitable(cache, known))
