@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from wm_ros.training.shown import demonstrations, imitable, practised, switches
+from wm_ros.training.shown import demonstrations, imitable, practised, switches, vain
 
 CLOSES = [0.08] * 5 + [0.0] * 5
 VAIN = [0.08, 0.08, 0.0, 0.0, 0.08, 0.08, 0.0, 0.0, 0.0, 0.0]
@@ -23,13 +23,16 @@ def cache(*episodes: tuple[list[float], dict[str, bool]], task: list[int] | None
     def flags(name: str, otherwise: bool) -> np.ndarray:
         return np.array([about.get(name, otherwise) for _, about in episodes])
 
+    progress = np.array([p for widths, about in episodes for p in about.get(
+        "progress", np.linspace(0.0, 1.0, len(widths)))])
     arrays = {"episode_success": flags("success", True),
               "episode_failure": flags("spoiled", False),
               "episode_practised": flags("own", False),
               "episode_task": np.array(task or [0] * len(episodes)),
               "episode_start": np.append(0, np.cumsum([len(w) for w, _ in episodes]))}
-    return SimpleNamespace(arrays=arrays, action=action, episode_index=index,
-                           episodes=len(episodes), episode_start=arrays["episode_start"],
+    return SimpleNamespace(arrays=arrays, action=action, progress=progress,
+                           tasks=["one", "two"], episode_index=index, episodes=len(episodes),
+                           episode_start=arrays["episode_start"],
                            among=lambda rows, marked: rows[marked[index[rows]]])
 
 
@@ -59,6 +62,16 @@ def test_demonstrations_that_are_not_known_judge_no_practice():
     assert set(some.episode_index[demonstrations(some, rows)]) == {0, 3}
     hidden = np.array([False, True, True, True])
     assert set(some.episode_index[demonstrations(some, rows, hidden)]) == {2, 3}
+
+
+def test_a_grasp_further_from_the_thing_than_any_demonstrations_is_in_vain():
+    far = {"progress": [0.1] * 10}
+    some = cache((CLOSES, {}), (CLOSES, {"own": True, "success": False} | far),
+                 (CLOSES, {"own": True, "success": False}), (CLOSES, far | {"spoiled": True}),
+                 ([0.08] * 10, {"own": True} | far), (CLOSES[::-1], {"own": True} | far))
+    assert np.flatnonzero(vain(some, rows_of(some))).tolist() == [10, 11, 12, 13, 14]
+    assert not vain(some, rows_of(some, np.arange(6) > 0)).any(), "nobody showed it"
+    assert not vain(some, rows_of(some, np.arange(6) != 1)).any(), "it is not known"
 
 
 def test_practice_alone_is_imitated_wherever_it_succeeded():

@@ -155,6 +155,24 @@ def test_frozen_parts_stay_as_they_were(data, tmp_path):
         train.run(arguments(data, tmp_path / "c", processes=1, steps=1, config=str(file)))
 
 
+def test_a_share_of_the_weights_it_begins_from_is_kept(data, tmp_path):
+    tiny = yaml.safe_load(config("models", "video_tiny.yaml").read_text())
+    tiny["training"] |= {"learning_rate": 0.1, "locator_rate": 0.1, "warmup": 0}
+    train.run(arguments(data, tmp_path / "a", processes=1, steps=1))
+    for name, kept in (("b", 0.0), ("c", 0.75)):
+        tiny["training"]["kept"] = kept
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(yaml.safe_dump(tiny))
+        train.run(arguments(data, tmp_path / name, processes=1, steps=2, config=str(file),
+                            init=str(tmp_path / "a")))
+    a, b, c = (read_tensors(tmp_path / x / "model.safetensors") for x in "abc")
+    assert max(float((a[k] - b[k]).abs().max()) for k in a) > 0.1
+    for k in a:
+        assert torch.allclose(c[k].float(), 0.75 * a[k].float() + 0.25 * b[k].float(), atol=0.02)
+    with pytest.raises(UserError, match="--init"):
+        train.run(arguments(data, tmp_path / "d", processes=1, steps=2, config=str(file)))
+
+
 def test_what_it_expects_of_a_try_is_learnt_without_touching_anything_else(data, tmp_path):
     """As benchmarks/few_data/judging_cores.yaml does: all is held still but two heads."""
     judging = yaml.safe_load((Path(__file__).parents[2]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wm_ros.data.cache import EpisodeCache
-from wm_ros.training.shown import imitable, switches
+from wm_ros.training.shown import imitable, switches, vain
 from wm_ros.world_model.geometry import (
     quaternion_conjugate,
     quaternion_multiply,
@@ -62,7 +62,10 @@ class Batch(NamedTuple):
 
 
 class Looks(NamedTuple):
-    """B observations with the key poses that follow them; see :class:`Batch`."""
+    """B observations with the key poses that follow them; see :class:`Batch`.
+
+    :param imitate: (B,) as there, but -1 where the next key pose is a grasp in vain, see `vain`
+    """
 
     inputs: Inputs
     text: Tensor
@@ -139,6 +142,7 @@ class Sampler:
         self._labelled = np.ones(cache.episodes, bool) if labelled is None else labelled
         known = cache.among(rows, self._labelled)
         self._imitable = imitable(cache, known)
+        self._vain = vain(cache, known) & ~self._imitable[cache.episode_index]
         self._any, self._known = (self._tasks(some, task_weights or {}) for some in (rows, known))
         self._unknown = unknown
         self._disturbed, self._switch = disturbed(cache), next_switch(cache)
@@ -176,13 +180,14 @@ class Sampler:
                          self._floats(c.depth[order]) / 1000,
                          camera[:, :9].view(-1, 3, 3), camera[:, 9:12], camera[:, 12:16],
                          *tcp, state[:, GRIPPER], self._floats(c.wrench[order]))
+        shows = self._floats(self._imitable[c.episode_index[order]])
         if augment:
             scene_seen, points = self._shift(inputs.scene, inputs.points)
             inputs = inputs._replace(scene=self._recolour(scene_seen), points=points,
                                      wrist=self._recolour(inputs.wrist))
         return Looks(inputs, self.text[self._there(c.instruction[order].astype(np.int64))],
                      *self.key_poses(order),
-                     self._floats(self._imitable[c.episode_index[order]]))
+                     shows - self._floats(self._vain[order]))
 
     def batch(self, rows: np.ndarray, augment: bool = True) -> Batch:
         """Assemble the samples that start at ``rows`` (B,)."""
@@ -211,7 +216,7 @@ class Sampler:
                      self._floats(value),
                      self._floats(np.stack([progress > 0.999, progress], 1)),
                      looks.key_position, looks.key_turn, looks.key_valid, self._floats(labelled),
-                     looks.imitate)
+                     looks.imitate.clamp(min=0))
 
     def _encode(self, actions: np.ndarray, position: Tensor, quaternion: Tensor) -> Tensor:
         x = self._floats(actions)

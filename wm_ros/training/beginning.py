@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from torch import nn
+
 from wm_ros.errors import UserError
 from wm_ros.files import copy
 from wm_ros.training.samples import samples
-from wm_ros.world_model.checkpoint import read_config
+from wm_ros.world_model.checkpoint import load_weights, read_config
 from wm_ros.world_model.jepa.config import JepaConfig
 from wm_ros.world_model.loading import find
 from wm_ros.world_model.video.config import VideoConfig
@@ -51,6 +53,15 @@ def keep(folder: Path, out: Path, files: tuple[str, ...]) -> None:
     kept.mkdir(parents=True, exist_ok=True)
     for name in (*files, CARD):  # the card last: it says that the rest is whole
         copy(folder / name, kept)
+
+
+def blend(module: nn.Module, out: Path, share: float) -> None:
+    """Take ``share`` of each weight from what the run in ``out`` began with: what was fitted to
+    few samples generalises better so (Wortsman et al. 2022, arXiv 2109.01903)."""
+    own = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    load_weights(module, out / INITIAL / WEIGHTS)
+    for name, tensor in module.state_dict().items():
+        tensor.lerp_(own[name], 1 - share)
 
 
 def seen_before(out: Path) -> int:

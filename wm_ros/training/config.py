@@ -61,6 +61,7 @@ class TrainingConfig:
     unlabelled: float = 0.0
     turning: float = 0.3
     varied: float = 0.0
+    kept: float = 0.0
     frozen: list[str] = field(default_factory=list)
     task_weights: dict[str, float] = field(default_factory=dict)
     validation_share: float = 0.03
@@ -82,10 +83,10 @@ class TrainingConfig:
                    for w in self.task_weights.values()):
             raise UserError("task_weights must be numbers above 0; leave tasks out with --tasks.")
         if (not 0 <= self.video_share <= 1 or not 0 <= self.unlabelled < 1
-                or not 0 <= self.turning < 1 or not 0 <= self.varied <= 1
+                or not 0 <= self.turning < 1 or not 0 <= self.varied <= 1 or not 0 <= self.kept < 1
                 or not 0 < self.validation_share < 1):
-            raise UserError("video_share, unlabelled, turning, varied and validation_share are "
-                            "shares of 1.")
+            raise UserError("video_share, unlabelled, turning, varied, kept and "
+                            "validation_share are shares of 1.")
 
 
 def check_seed(seed: int) -> None:

@@ -27,6 +27,7 @@ from wm_ros.world_model.video.parts import POINT_SCALE, clip_points
 
 NEAR = 0.015 / POINT_SCALE  # spread of the heat around a key pose
 FINE = 0.004 / POINT_SCALE  # where a miss counts less than in proportion
+BESIDE = 0.03 / POINT_SCALE  # of a place that is not meant: what is seen within it is not either
 REACH = 0.12 / POINT_SCALE  # from the tool: within it the wrist camera can refine
 
 
@@ -38,19 +39,23 @@ class Losses(NamedTuple):
     refined: Tensor
     turn: Tensor
     axes: Tensor
+    wrong: Tensor
 
     def total(self) -> Tensor:
-        return (0.2 * self.heat + 2 * (self.votes + self.refined)
+        return (0.2 * self.heat + 0.05 * self.wrong + 2 * (self.votes + self.refined)
                 + 0.5 * (self.turn + self.axes))
 
 
 def losses(found: KeyPoses, looks: Looks) -> Losses:
     """How far the key poses are off."""
-    target, known = looks.key_position, looks.imitate[:, None] * looks.key_valid
+    target, known = looks.key_position, looks.imitate.clamp(min=0)[:, None] * looks.key_valid
     # the nearest cell always belongs to a key pose, be it in free space
     distance = torch.cdist(target, found.cells)
     share = (-0.5 * (distance / NEAR).square()).softmax(-1)
     heat = -(share * found.heat.log_softmax(-1)).sum(-1)
+    # -log of the share of heat that is not where a grasp was in vain
+    elsewhere = found.heat.masked_fill(distance < BESIDE, -math.inf).logsumexp(-1)
+    wrong = (found.heat.logsumexp(-1) - elsewhere)[:, 0]
     miss = F.smooth_l1_loss(found.votes, target[:, :, None].expand_as(found.votes),
                             reduction="none", beta=FINE).sum(-1)
     votes = (share * miss).sum(-1)
@@ -62,7 +67,8 @@ def losses(found: KeyPoses, looks: Looks) -> Losses:
     off = F.smooth_l1_loss(found.axes, heading[:, :, None].expand_as(found.axes),
                            reduction="none", beta=0.1).sum(-1)
     return Losses(masked(heat, known), masked(votes, known), masked(refined, right),
-                  masked(turn, right), masked((share * off).sum(-1), known))
+                  masked(turn, right), masked((share * off).sum(-1), known),
+                  masked(wrong, looks.imitate.clamp(max=0).neg()))
 
 
 def find(locator: Locator, looks: Looks) -> KeyPoses:

@@ -16,7 +16,7 @@ from wm_ros.training import parallel
 LOG = "log.csv"
 EVERY = 20  # steps
 VIDEO = ("loss", "heat", "votes", "refined", "turn", "axes", "now", "action", "value", "video",
-         "joint", "mean")  # of all its stages: tokeniser and renderer, locator, train, foresight
+         "joint", "mean", "wrong")  # of all its stages: renderer's too
 JEPA = ("predict", "sigreg", "hand", "first")
 
 

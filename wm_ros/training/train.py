@@ -115,6 +115,8 @@ def run(args: argparse.Namespace) -> int:
     if settings.steps == 0 and not args.init:
         raise UserError("A network of no steps knows nothing: begin from one that was trained, "
                         "with --init.")
+    if settings.kept and not args.init:
+        raise UserError("kept is a share of the weights of --init: name them, or set it to 0.")
     processes = args.processes or (1 if device == "cuda" else parallel.enough(settings.batch))
     cache_folder = args.cache or args.out / "cache"
     parallel.join(device)
@@ -207,6 +209,8 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
             stopped()
             return
     model.eval().requires_grad_(False)
+    if settings.kept:
+        beginning.blend(model, out, settings.kept)
     if family == "twin" and parallel.rank() == 0:  # it draws nothing, but a checkpoint is whole
         save_tensors(dict(Renderer(network).state_dict()), out / RENDERER, torch.float16)
     renderer = prepare_renderer(out, f"{step}-{foresaw}", sampler, settings, training_rows,
