@@ -16,7 +16,7 @@ from wm_ros.training import parallel
 LOG = "log.csv"
 EVERY = 20  # steps
 VIDEO = ("loss", "heat", "votes", "refined", "turn", "axes", "now", "action", "value", "video",
-         "joint", "mean", "wrong")  # of all its stages: renderer's too
+         "joint", "mean", "wrong")  # of all stages, tokeniser's and renderer's too
 JEPA = ("predict", "sigreg", "hand", "first")
 
 

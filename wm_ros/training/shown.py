@@ -72,11 +72,15 @@ def vain(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
     return off[cache.episode_index] & (np.arange(len(width)) < first[cache.episode_index])
 
 
-def demonstrations(cache: EpisodeCache, rows: np.ndarray,
-                   labelled: np.ndarray | None = None) -> np.ndarray:
-    """Those of ``rows`` at which an episode shows how its task is done.
+def demonstrations(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
+    """Those of ``rows`` at which an episode shows how its task is done."""
+    return cache.among(rows, imitable(cache, rows))
 
-    :param labelled: (E,) False for episodes whose actions are hidden; None: none are
+
+def pointers(cache: EpisodeCache, rows: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+    """Those of ``rows`` that say where the words point, or where they do not.
+
+    :param labelled: (E,) False for episodes whose actions are hidden
     """
-    known = rows if labelled is None else cache.among(rows, labelled)
-    return cache.among(known, imitable(cache, known))
+    known = cache.among(rows, labelled)
+    return np.union1d(demonstrations(cache, known), known[vain(cache, known)[known]])

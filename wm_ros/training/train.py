@@ -29,7 +29,7 @@ from wm_ros.training.config import TrainingConfig, load
 from wm_ros.training.log import telling
 from wm_ros.training.loop import optimise
 from wm_ros.training.losses import losses
-from wm_ros.training.shown import demonstrations, practised
+from wm_ros.training.shown import pointers, practised
 from wm_ros.training.sides import (
     RULE,
     check_depth,
@@ -181,9 +181,9 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     if begun(out):
         load_weights(model, out / INITIAL / WEIGHTS)
     parallel.alike(model)
-    good = demonstrations(cache, training_rows, labelled)
+    pointing = pointers(cache, training_rows, labelled)
     if any(p.requires_grad for p in locator.parameters()) and not locating.train(
-            locator, sampling(good, None, settings.turning), settings,
+            locator, sampling(pointing, None, settings.turning), settings,
             out / "locator.safetensors", device, until):
         stopped()
         return
