@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -32,6 +33,22 @@ def whole(path: Path) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def remove_left(folder: Path, pattern: str) -> None:
+    """Remove what killed processes left half-written in ``folder``.
+
+    :param pattern: of the names, ``{}`` where the number of the process stands; this process has
+        begun nothing of the kind yet
+    """
+    before, _, after = pattern.partition("{}")
+    for left in folder.glob(f"{before}*{after}"):
+        pid = re.match(r"\d+", left.name[len(before):])
+        if pid and (int(pid[0]) == os.getpid() or not Path("/proc", pid[0]).exists()):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
 
 def copy(file: Path, folder: Path) -> None:

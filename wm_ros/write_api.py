@@ -35,7 +35,7 @@ HEADER = """# Python API
 
 What a notebook or another program uses, without ROS. Written from the code by
 `python -m wm_ros.write_api`; do not edit it by hand. Units are SI and radians, quaternions
-x y z w, poses in the robot's base frame; see [architecture.md](architecture.md) for the rooms and
+x y z w, poses in the robot's base frame; see [architecture.md](architecture.md) for the parts and
 [ros_names.md](ros_names.md) for the ROS side.
 
 ```python

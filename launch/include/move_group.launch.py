@@ -13,14 +13,14 @@ from wm_ros.robot import load_robot
 
 MOVEIT = ("moveit_ros_move_group", "moveit_planners_ompl", "moveit_kinematics",
           "pilz_industrial_motion_planner", "moveit_simple_controller_manager")
-ARGUMENTS = tuple(a for a in ROOM if a.name in ("sim", "config", "use_sim_time"))
+ARGUMENTS = tuple(a for a in ROOM if a.name in ("sim", "config", "world", "use_sim_time"))
 
 
 def start(context):
     """The actions for what the arguments were set to."""
     need(MOVEIT, "moveit:=move_group", "moveit:=embedded")
     value = values(context, ARGUMENTS)
-    parameters = moveit_config.parameters(load_robot(robot_name(value["config"])))
+    parameters = moveit_config.parameters(load_robot(robot_name(value["config"], value["world"])))
     for name in ("robot_description", "robot_description_semantic"):
         # else launch reads the XML as YAML
         parameters[name] = ParameterValue(parameters[name], value_type=str)

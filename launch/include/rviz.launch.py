@@ -4,7 +4,7 @@ from launch import LaunchDescription
 from launch_ros.actions import Node
 
 from wm_ros.launching.actions import declare, later, values
-from wm_ros.launching.arguments import CONFIG, LOOK, Argument
+from wm_ros.launching.arguments import CONFIG, LOOK, WORLD, Argument
 from wm_ros.launching.gazebo import need, robot_name
 from wm_ros.launching.system import display, own_topics, real_time
 from wm_ros.robot import load_robot
@@ -12,7 +12,7 @@ from wm_ros.robot import load_robot
 HEADLESS = Argument("headless", "false", "open no window", ("true", "false"))
 SIM = Argument("sim", "", "gazebo takes the time from /clock by default")
 TIME = Argument("use_sim_time", "auto", "take the time from /clock", ("auto", "true", "false"))
-ARGUMENTS = (LOOK[0], HEADLESS, SIM, TIME, CONFIG)
+ARGUMENTS = (LOOK[0], HEADLESS, SIM, TIME, CONFIG, WORLD)
 
 
 def start(context):
@@ -21,7 +21,7 @@ def start(context):
     if value["headless"] == "true":
         return []
     need(("rviz2",), "rviz:=true", "rviz:=false")
-    robot = load_robot(robot_name(value["config"]))
+    robot = load_robot(robot_name(value["config"], value["world"]))
     return [Node(package="rviz2", executable="rviz2", name="rviz", output="log",
                  arguments=["-d", display(value["display"]), "--fixed-frame", robot.base_link],
                  # the display names this package's topics, the robot may have others

@@ -177,6 +177,9 @@ def test_the_example_map_and_the_nodes_own_file_can_be_read(tmp_path: Path) -> N
     (tmp_path / "map.yaml").write_text("topics: {3: /x, eye: /y}\n")
     with pytest.raises(UserError, match="names 3, eye under topics"):
         load_map(tmp_path / "map.yaml")
+    (tmp_path / "map.yaml").write_text("topics: {scene_color: /c, wrist_color: c}\n")
+    with pytest.raises(UserError, match="/c stands for scene_color and wrist_color"):
+        load_map(tmp_path / "map.yaml")
     (tmp_path / "map.yaml").write_text("- a list\n")
     with pytest.raises(UserError, match="must hold"):
         load_map(tmp_path / "map.yaml")

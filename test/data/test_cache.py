@@ -21,6 +21,7 @@ from wm_ros.data import cache as caches  # noqa: E402
 from wm_ros.data.cache import build_cache, load_cache  # noqa: E402
 from wm_ros.data.lerobot import Dataset, DatasetWriter  # noqa: E402
 from wm_ros.errors import UserError  # noqa: E402
+from wm_ros.files import remove_left  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +40,23 @@ def sets(tmp_path_factory) -> list[Path]:
 
 
 def test_what_a_killed_decoding_left_behind_is_removed(sets, tmp_path: Path) -> None:
-    dead, alive = (tmp_path / f".c.part-{pid}" for pid in (2**22 + 1, os.getppid()))
-    for folder in (dead, alive):
+    dead, own, alive = (tmp_path / f".c.part-{pid}"
+                        for pid in (2**22 + 1, os.getpid(), os.getppid()))
+    for folder in (dead, own, alive):  # a number comes again, in a container at once
         folder.mkdir()
         (folder / "scene.npy").write_bytes(b"half")
     build_cache(sets[1], tmp_path / "c")
-    assert not dead.exists() and alive.exists()
+    assert not dead.exists() and not own.exists() and alive.exists()
+    latents = [tmp_path / f"latents-a.{pid}.partial" for pid in (2**22 + 1, os.getppid())]
+    for file in (*latents, tmp_path / "latents-a.npy"):
+        file.write_bytes(b"half")
+    remove_left(tmp_path, "latents-a.{}.partial")
+    assert [f.exists() for f in latents] == [False, True] and (tmp_path / "latents-a.npy").exists()
+
+
+def test_a_set_that_is_named_twice_gets_one_sentence(sets, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="named twice"):
+        build_cache([*sets, sets[0].parent / "." / sets[0].name], tmp_path / "c")
 
 
 def test_cameras_of_different_sizes_get_one_sentence(sets, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import yaml
 from wm_ros import demo
 from wm_ros.errors import UserError
 from wm_ros.launching.arguments import BOOL, FILES, ROBOT, ROOM, checked, refuse_unknown
-from wm_ros.launching.gazebo import refuse_unused_world, world_folder
+from wm_ros.launching.gazebo import refuse_unused_world, robot_name, world_folder
 from wm_ros.launching.system import (
     instruct_command,
     own_topics,
@@ -29,6 +29,7 @@ from wm_ros.launching.system import (
 from wm_ros.launching.transitions import ACTIVATE, ASK_AGAIN, CONFIGURE, Transitions
 from wm_ros.nodes import supervisor
 from wm_ros.nodes.node_list import DEFAULTS, NodeSpec
+from wm_ros.robot import load_robot
 from wm_ros.sim.world_command import write
 
 
@@ -319,6 +320,12 @@ def test_a_world_that_nothing_loads_or_of_another_room_is_refused(
     assert world_folder("home", value) == tmp_path
     with pytest.raises(UserError, match="a world of the home: start home.launch.py"):
         world_folder("office", value)
+    write(tmp_path, "home", "", 3, True, "ur5")
+    own = tmp_path / "mine.yaml"
+    own.write_text(OWN)
+    for config in ("", str(own)):
+        assert load_robot(robot_name(config, str(tmp_path))).name == "ur5"
+    assert robot_name("") == "panda"
 
 
 def test_the_readmes_instruction_fits_the_room_that_its_launch_lays_out(root: Path) -> None:

@@ -148,11 +148,12 @@ def test_what_moves_is_stopped_before_the_room_changes(
         node.configure()
         node.text = {"room": "home", "world": "first", "robot": ""}.get  # type: ignore
         node._event_out.publish = lambda message: done.append(message.data)
+        node._tell = lambda since: done.append("furniture" if since.sec else "unknown")
         with pytest.raises(UserError, match="Gazebo runs the home"):
             node._change(ResetSimulation.Request(room="office"))
         assert not done, "nothing changed, so nothing is to end"
         node._change(ResetSimulation.Request(room="home"))
-        assert done == ["stop", "swap"]
+        assert done == ["stop", "furniture", "swap"], "the run that has yet to move ends, too"
     finally:
         node.stop()
         node.destroy_node()

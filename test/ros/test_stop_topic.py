@@ -110,6 +110,7 @@ def test_a_persons_stop_outlives_the_return_of_a_lost_node(
     for _ in range(3):
         monitor._look()
     assert told == ([True] if "person" in order else [True, False])
+    assert ("on /wm/stop" in monitor._reason) == ("person" in order), "who reads it can end it"
     assert monitor._resume_wanted(Trigger.Request(), Trigger.Response()).success
     assert told[-1] is False
 

@@ -35,7 +35,9 @@ from wm_ros.training.state import HELD_BACK, check_run, note_run  # noqa: E402
 from wm_ros.world_model import load_model  # noqa: E402
 from wm_ros.world_model.checkpoint import read_config, read_tensors, save_tensors  # noqa: E402
 from wm_ros.world_model.geometry import quaternion_to_matrix  # noqa: E402
+from wm_ros.world_model.jepa.config import JepaConfig  # noqa: E402
 from wm_ros.world_model.video import flow  # noqa: E402
+from wm_ros.world_model.video.config import VideoConfig  # noqa: E402
 from wm_ros.world_model.video.network import Prediction, VideoNetwork  # noqa: E402
 from wm_ros.world_model.video.way import POINTS  # noqa: E402
 
@@ -729,6 +731,13 @@ def test_a_file_that_is_no_model_configuration_gets_one_sentence(data, tmp_path,
         train.run(arguments(data, tmp_path / "out", config=str(tmp_path / "bad.yaml")))
 
 
+@pytest.mark.parametrize(("config", "field"), [
+    (VideoConfig, "heads"), (VideoConfig, "latent_side"), (JepaConfig, "heads")])
+def test_a_network_has_at_least_one_of_everything(config, field):
+    with pytest.raises(UserError, match=f"{field} must be at least 1"):
+        config(**{field: 0})
+
+
 @pytest.mark.parametrize("family", ["video", "jepa"])
 def test_a_seed_is_no_negative_number(data, tmp_path, family):
     with pytest.raises(UserError, match="seed must be"):
@@ -739,7 +748,9 @@ def test_a_seed_is_no_negative_number(data, tmp_path, family):
     ("learning_rate: fast", "must be a number"), ("steps: 1.5", "whole number"),
     ("steps: .inf", "must be a number"), ("learning_rate: .nan", "must be a number"),
     ("frozen: ", "frozen must be a list"), ("task_weights: ", "task_weights numbers"),
-    ("task_weights: {open_drawer: often}", "task_weights must be numbers")])
+    ("task_weights: {open_drawer: often}", "task_weights must be numbers"),
+    ("learning_rate: 0", "learning_rate must be above 0"), ("ema: 1", "ema must be"),
+    ("locator_steps: -1", "locator_steps cannot be negative"), ("kept: 1", "shares of 1")])
 def test_numbers_of_a_configuration_are_numbers(tmp_path, line, said):
     path = tmp_path / "mine.yaml"
     path.write_text(f"family: video\nnetwork: {{}}\ntraining: {{{line}}}\n")

@@ -31,6 +31,7 @@ from wm_ros.data.episode import (
     depth_to_mm,
     state_vector,
 )
+from wm_ros.data.rollout import TAIL
 from wm_ros.data.topic_map import TopicMap
 from wm_ros.errors import UserError
 from wm_ros.motion.pose import Pose
@@ -41,10 +42,18 @@ MOST = 1_000_000_000  # bytes of images that an episode may hold: it is made in 
 SEEDS = 2**63  # a data set's column holds no greater ones
 PIXEL = 3 + 3 + 2  # bytes of both cameras' colours and of depth
 OPENING = STATE_NAMES.index("gripper")  # column of `state`
+STILL = 0.003  # m that a hand at rest may move
 WIDTH = 7  # column of `action`
 # what a row may lack -> what is said where zeros stand for it
 ZEROS = {"scene_depth": "depth: zeros, for no topic gave it; `video` and `scene3d` need it",
          "wrench": "wrench: zeros, for no topic gave it"}
+
+
+def at_rest(state: np.ndarray) -> int:
+    """How many rows of ``state``, the last one included, show the hand as it is at the end."""
+    place = slice(OPENING, OPENING + 4)  # opening and position of the tool, m
+    moves = (np.abs(state[:, place] - state[-1, place]) > STILL).any(1)
+    return min(int(np.argmax(moves[::-1])) or len(state), TAIL)
 
 
 @dataclass(frozen=True)
@@ -229,11 +238,14 @@ class Maker:
         self.made.assumed |= {note for role, note in ZEROS.items() if role not in row.messages}
         progress = [entry["progress"] for entry in kept]
         if any(value is None for value in progress):
-            self.made.assumed.add("progress: it rises evenly in episodes that went well, else 0")
+            self.made.assumed.add("progress: it rises evenly in episodes that went well, up to the "
+                                  "rest at their end, else 0")
             run = self._runs[self._first]
             done = (self._first - run.start) / len(run)
             until = done + len(kept) / len(run) if following < run.stop else 1.0
-            progress = list(np.linspace(done, until, len(kept)) * about["success"])
+            rest = at_rest(rows["state"]) if until == 1.0 else 1
+            rising = np.linspace(done, until, len(kept) + 1 - rest)
+            progress = list(np.append(rising, np.ones(rest - 1)) * about["success"])
         images = {"scene": rows.pop("scene"), "wrist": rows.pop("wrist")}
         self._number += 1
         yield Episode(images=images, progress=np.asarray(progress, np.float32), **rows, **about)

@@ -38,7 +38,7 @@ from wm_ros.data.episode import CAMERAS, DEPTH_KEY, VECTOR_FEATURES, VIDEO_KEYS
 from wm_ros.data.lerobot import Dataset, disk_errors, matrix
 from wm_ros.environment import begin_worker
 from wm_ros.errors import UserError
-from wm_ros.files import write_json
+from wm_ros.files import remove_left, write_json
 
 VERSION = 2
 META = "meta.json"
@@ -187,9 +187,7 @@ def build_cache(
         raise UserError(f"{folder} holds something that is no training cache: choose another.")
     part = folder.with_name(f".{folder.name}.part-{os.getpid()}")
     with disk_errors(folder):
-        for left in folder.parent.glob(f".{folder.name}.part-*"):  # by one that was killed
-            if not Path("/proc", left.name.rpartition("-")[2]).exists():
-                shutil.rmtree(left, ignore_errors=True)
+        remove_left(folder.parent, f".{folder.name}.part-{{}}")
         try:
             part.mkdir(parents=True)
             _fill(part, [Dataset(s) for s in sources], depth, workers, progress, mark)
@@ -202,6 +200,9 @@ def build_cache(
 
 
 def _of_one_robot(sources: Sequence[Path | str]) -> list[Dataset]:
+    if twice := [str(s) for i, s in enumerate(sources)
+                 if Path(s).resolve() in {Path(other).resolve() for other in sources[:i]}]:
+        raise UserError(f"{twice[0]} is named twice under --data: name each set once.")
     data = [Dataset(source) for source in sources]
     if len(robots := {told for d in data if (told := d.info.get("robot_type"))}) > 1:
         raise UserError(f"The data sets are of several robots ({', '.join(sorted(robots))}): "

@@ -87,7 +87,8 @@ def load_map(path: Path | str | None = None) -> TopicMap:
 
     :param path: None for the suite's own names. A file as ``config/bag_topics.yaml``, or one in
         the form of ``config/topics.yaml``, which the nodes read
-    :raises UserError: the file cannot be read or names a role that does not exist
+    :raises UserError: the file cannot be read, names a role that does not exist, or one topic
+        for two
     """
     own = _read(paths.config("topics.yaml"))
     given = {} if path is None else _read(Path(path))
@@ -107,6 +108,11 @@ def load_map(path: Path | str | None = None) -> TopicMap:
         topics |= {k: str(v or "") for k, v in layer.get("topics", {}).items()}
         frames |= {k: str(v or "") for k, v in layer.get("frames", {}).items()}
     topics = {role: topic and "/" + topic.lstrip("/") for role, topic in topics.items()}
+    used: dict[str, str] = {}
+    for role, topic in topics.items():
+        if topic and used.setdefault(topic, role) != role:
+            raise UserError(f"{topic} stands for {used[topic]} and {role}: each needs a topic of "
+                            "its own, or none ('').")
     return TopicMap(robot, topics, frames, dict(given.get("camera_poses") or {}))
 
 

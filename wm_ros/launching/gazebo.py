@@ -34,9 +34,10 @@ def need(packages: Iterable[str], argument: str, instead: str) -> None:
                         f"install {apt}`, or take {instead}.")
 
 
-def robot_name(config: str) -> str:
-    """The robot that the user's parameter file names, else the package's own."""
-    for file in user_file(config):
+def robot_name(config: str, world: str = "") -> str:
+    """The robot of the world that is named, else of the user's parameter file, else the package's
+    own."""
+    for file in [f"{world}/parameters.yaml"] if world else user_file(config):
         return str(shared_parameters(file).get("robot", "panda"))
     return "panda"
 

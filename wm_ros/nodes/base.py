@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,7 @@ class WmNode(LifecycleNode):
                 (*COMMON, *parameters))
         self.robot: RobotConfig = load_robot(self.text("robot"))
         self._complaints: dict[str, float] = {}
+        self._asked: dict[tuple[Any, ...], Future] = {}  # what is being answered
         self._workers = ThreadPoolExecutor(max_workers=8, thread_name_prefix=name)
         self._ticks: deque[float] = deque(maxlen=50)
         self._life = "unconfigured"
@@ -173,6 +174,20 @@ class WmNode(LifecycleNode):
                 executor.wake()
         (pool or self._workers).submit(body)
         return await future
+
+    async def once(self, wanted: tuple[Any, ...], answer: Callable[[Any, Any], Awaitable[None]],
+                   request: Any, response: Any) -> Any:
+        """Await ``answer``; who asks the same again meanwhile, for it takes long, gets the same:
+        the work must not be done twice."""
+        if wanted in self._asked:
+            return await self._asked[wanted]
+        future = self._asked[wanted] = Future()
+        try:
+            await answer(request, response)
+        finally:
+            del self._asked[wanted]
+            future.set_result(response)
+        return response
 
     def complain(self, sentence: str) -> None:
         """Log a sentence, the same one at most every ten seconds."""

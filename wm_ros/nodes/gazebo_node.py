@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,15 @@ class GazeboNode(WmNode):
     def configure(self) -> None:
         """Tell the furniture; begin to serve."""
         self._folder = Path(self.text("world"))
+        self._changes = ThreadPoolExecutor(max_workers=1)  # one room after another
         self._out = self.create_publisher(PlanningScene, "/wm/furniture", qos.LATCHED)
         self._event_out = self.create_publisher(String, "/trajectory_execution_event", qos.EVENT)
         self._tell(Time())  # nobody knows since when it stands there
         self.create_service(ResetSimulation, "/wm/reset_simulation", self._reset)
+
+    def cleanup(self) -> None:
+        """End the thread that changes rooms."""
+        self._changes.shutdown(wait=False, cancel_futures=True)
 
     def _tell(self, since: Time) -> None:
         if not self.text("world"):
@@ -49,14 +55,17 @@ class GazeboNode(WmNode):
         self._out.publish(stamped(scene, since))
 
     async def _reset(self, request: Any, response: Any) -> Any:
+        wanted = request.room, request.task, request.seed, request.held_out
+        return await self.once(wanted, self._answer, request, response)
+
+    async def _answer(self, request: Any, response: Any) -> None:
         try:
-            response.instruction = await self.in_worker(self._change, request)
+            response.instruction = await self.in_worker(self._change, request, pool=self._changes)
         except UserError as error:
             response.success, response.message = False, str(error)
-            return response
+            return
         self._tell(times.stamp(self.now()))
         response.success = True
-        return response
 
     def _change(self, request: Any) -> str:
         """Make and swap in the room; returns plain words for its task."""
@@ -71,6 +80,7 @@ class GazeboNode(WmNode):
         folder = folder_of(*layout)
         write(folder, *layout, self.text("robot"))
         self._event_out.publish(String(data="stop"))  # what moves was not meant for another room
+        self._tell(times.stamp(self.now()))  # nor is an instruction that has yet to move
         swap(room, self._folder, folder)
         self._folder = folder
         if not request.task:

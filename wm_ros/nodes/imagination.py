@@ -15,7 +15,6 @@ import numpy as np
 from geometry_msgs.msg import PoseArray
 from moveit_msgs.msg import PlanningScene
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
-from rclpy.task import Future
 
 from wm_ros import paths
 from wm_ros.action import Imagine
@@ -52,12 +51,12 @@ class ImaginationNode(WmNode):
         super().__init__("imagination")
         self._status_out = self.create_publisher(ModelStatus, "/wm/model_status", qos.LATCHED)
         self._model: Any = None
+        self._decider: Any = None
         # One thread for all that the model does: its caches belong to the thread that warmed them.
         self._model_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
         self._news = threading.Condition()
         self._latest: Observation | None = None
         self._optical = ""  # frame of the images that are imagined
-        self._asked: dict[tuple[Any, ...], Future] = {}  # proposals that are worked on
 
     # --- life cycle
     def configure(self) -> None:
@@ -91,6 +90,17 @@ class ImaginationNode(WmNode):
     def deactivate(self) -> None:
         """Say that the model answers no more."""
         self._tell(False, "The imagination node is not active.")
+
+    def cleanup(self) -> None:
+        """Give back what the model holds: the next one may need the room."""
+        self._with_model(self._forget)
+
+    def _forget(self) -> None:
+        import torch
+
+        self._model = self._decider = self._foretold = self._latest = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def on_problem(self, sentence: str) -> None:
         """A model that cannot be loaded: say so once, and stay."""
@@ -202,18 +212,9 @@ class ImaginationNode(WmNode):
         if not self.is_active:
             response.message = f"The world model is not ready. {self._info.message}".strip()
             return response
-        # who has waited for long asks again: a slow model must not be given the same work twice
         wanted = (str(request.instruction), int(request.n_candidates), bool(request.render),
                   times.nanoseconds(request.min_stamp))
-        if wanted in self._asked:
-            return await self._asked[wanted]
-        answer = self._asked[wanted] = Future()
-        try:
-            await self._answer(request, response)
-        finally:
-            del self._asked[wanted]
-            answer.set_result(response)
-        return response
+        return await self.once(wanted, self._answer, request, response)
 
     async def _answer(self, request: Any, response: Any) -> None:
         try:

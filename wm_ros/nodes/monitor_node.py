@@ -158,12 +158,14 @@ class MonitorNode(WmNode):
         """
         self._cancel()
         self._insists_until = time.monotonic() + INSISTING
+        first, for_person = not self._stopped, person and not self._for_person
+        if first or for_person:  # what only a person can end is what to say
+            self._reason = reason
+            self.get_logger().error(reason)
         self._for_person = self._for_person or person
-        if self._stopped:
-            return
-        self._stopped, self._reason, self._surprises = True, reason, 0
-        self._tell(True)
-        self.get_logger().error(reason)
+        if first:
+            self._stopped, self._surprises = True, 0
+            self._tell(True)
 
     def _cancel(self) -> None:
         for client in self._cancels:

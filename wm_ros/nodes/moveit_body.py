@@ -203,7 +203,7 @@ class MoveItBody:
 
     def apply_furniture(self, stop: StopFlag) -> None:
         """Give MoveIt the room's furniture, unless it has it; it may have been started anew."""
-        with self._scene_lock:
+        with self._changing_scene(stop):
             self._answered = False
             wanted = self._furniture
             if wanted is None:
@@ -221,6 +221,16 @@ class MoveItBody:
                 raise UserError("MoveIt refused the room's furniture as planning scene.")
             self._applied, self._applied_ids = wanted, ids
 
+    @contextmanager
+    def _changing_scene(self, stop: StopFlag) -> Iterator[None]:
+        """One at a time; who waits can be stopped."""
+        while not self._scene_lock.acquire(timeout=0.05):
+            stop.check()
+        try:
+            yield
+        finally:
+            self._scene_lock.release()
+
     def _known(self, stop: StopFlag) -> PlanningScene:
         """Names of the obstacles in MoveIt's planning scene, and what is attached there."""
         request = GetPlanningScene.Request()
@@ -237,7 +247,7 @@ class MoveItBody:
     def look_around(self, stop: StopFlag) -> None:
         """Before an instruction: what the camera sees on the table becomes obstacles."""
         if self._seen is not None:
-            with self._scene_lock:
+            with self._changing_scene(stop):
                 self._tidy(self._seen, stop)
                 self._seen.look(self._furniture, stop)
 

@@ -53,6 +53,7 @@ class PlanningNode(WmNode):
             self, ExecuteInstruction, "/wm/execute_instruction", execute_callback=self._wanted,
             goal_callback=lambda _: GoalResponse.ACCEPT if self.is_active else GoalResponse.REJECT,
             cancel_callback=lambda _: CancelResponse.ACCEPT)
+        self._words_out.publish(String(data=""))  # what a killed one was told is over
 
     def activate(self) -> None:
         """Watch the monitor, and take the place of a planning node before this one."""

@@ -97,6 +97,8 @@ class SeenObjects:
 
     def look(self, furniture: PlanningScene | None, stop: StopFlag) -> None:
         """Take in what stands on the table now."""
+        kept = {} if self._held is None else {self._held.name: self._boxes[self._held.name]}
+        self._boxes = dict(kept)
         message = self._seen_now(stop)
         if message is None:
             self.node.complain("No observation came, so nothing on the table is an obstacle.")
@@ -112,7 +114,6 @@ class SeenObjects:
         except UserError as error:
             self.node.complain(str(error))
             return
-        kept = {} if self._held is None else {self._held.name: self._boxes[self._held.name]}
         names = (name for i in count() if (name := f"{NAME}{i}") not in kept)
         self._boxes = kept | dict(zip(names, found, strict=False))
 

@@ -15,6 +15,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray
 from moveit_msgs.msg import PlanningScene
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message, serialize_message
@@ -75,7 +76,9 @@ class ViewNode(Node):
         self._page = Page(self._text("host"), int(self._text("port")), self._robot, Buttons(
             self._do, lambda: self._ask(stopper), lambda: self._ask(resumer)))
         self._listen()
-        self.create_timer(PERIOD, self._draw)
+        # the page tells that a simulator's clock stands still, too
+        self.steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(PERIOD, self._draw, clock=self.steady)
         self.get_logger().info(
             f"The page is on http://{self._text('host')}:{self._text('port')} .")
 
@@ -236,7 +239,7 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"[ERROR] [view]: {error}", file=sys.stderr, flush=True)
         ending.wait(5.0)  # not started again in a hurry
         return 2
-    node.create_timer(0.5, lambda: leave_with_supervisor(ending))
+    node.create_timer(0.5, lambda: leave_with_supervisor(ending), clock=node.steady)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     while not ending.is_set():

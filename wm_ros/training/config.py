@@ -70,9 +70,15 @@ class TrainingConfig:
         counts = ("batch", "draws", "tokeniser_steps", "locator_batch")
         if wrong := [name for name in counts if getattr(self, name) < 1]:
             raise UserError(f"{wrong[0]} must be at least 1.")
-        for name in ("steps", "foresight_steps", "renderer_steps", "demonstrations"):
-            if getattr(self, name) < 0:
+        for name in ("steps", "foresight_steps", "renderer_steps", "locator_steps", "warmup",
+                     "demonstrations", "weight_decay", "video_weight", "value_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"{name} cannot be negative.")
+        for name in ("learning_rate", "locator_rate"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UserError(f"{name} must be above 0.")
+        if not 0 <= self.ema < 1:
+            raise UserError("ema must be at least 0 and below 1.")
         if self.further not in FURTHER:
             raise UserError(f"further must be {' or '.join(FURTHER)}.")
         check_seed(self.seed)

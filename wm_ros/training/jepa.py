@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -69,6 +70,8 @@ class JepaTraining:
     def __post_init__(self) -> None:
         if min(self.sequences, self.rollouts, self.projections, self.steps) < 1:
             raise UserError("sequences, rollouts, projections and steps must be at least 1.")
+        if not 0 < self.learning_rate < math.inf or not 0 <= self.weight_decay < math.inf:
+            raise UserError("learning_rate must be above 0, weight_decay cannot be negative.")
         if self.length < 2:
             raise UserError("length must be at least 2: the second latent is what is predicted.")
         if not 0 < self.validation_share < 1:

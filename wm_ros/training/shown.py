@@ -7,7 +7,8 @@ import numpy as np
 from wm_ros.data.cache import EpisodeCache
 
 QUICK = 0.75  # of the demonstrations of a task are as quick as what a model practised must be
-NEAR = 0.85  # of the progress at which demonstrations first take hold: below it, it was elsewhere
+FAR = 0.05  # of what is imitated has come as little far when it first takes hold ..
+NEAR = 0.85  # .. and less than this of that is elsewhere
 
 
 def switches(cache: EpisodeCache) -> np.ndarray:
@@ -52,7 +53,7 @@ def imitable(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
 
 def vain(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
     """(N,) True on the way to a first grasp that a model practised where the thing is not: it had
-    come less far by then than any demonstration of the task. Such a place is not what the words
+    come less far by then than what may be imitated of the task. Such a place is not what the words
     mean.
 
     :param rows: those that may be learnt from, actions included
@@ -63,10 +64,11 @@ def vain(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
     first[cache.episode_index[taking]] = taking
     first[width[first] > width[first - 1]] = -1
     takes = (first >= 0) & (np.bincount(cache.episode_index[rows], minlength=cache.episodes) > 0)
-    shown = takes & a["episode_success"] & ~a["episode_failure"] & ~a["episode_practised"]
+    shown = takes & imitable(cache, rows)
     least = np.zeros(len(cache.tasks))
     for task in np.unique(a["episode_task"][shown]):
-        least[task] = cache.progress[first[shown & (a["episode_task"] == task)]].min()
+        least[task] = np.quantile(
+            cache.progress[first[shown & (a["episode_task"] == task)]], FAR)
     off = (takes & a["episode_practised"]
            & (cache.progress[first] < NEAR * least[a["episode_task"]]))
     return off[cache.episode_index] & (np.arange(len(width)) < first[cache.episode_index])

@@ -39,7 +39,7 @@ def check_run(out: Path, now: dict[str, Any]) -> None:
     if not (out / RUN).exists():
         return
     before, now = json.loads((out / RUN).read_text()), json.loads(json.dumps(now))
-    before = {"init": "", "demonstrations": 0, "further": "dropped",
+    before = {"init": "", "demonstrations": 0, "further": "dropped", "kept": 0.0,
               HELD_BACK: "by task and seed"} | before
     # what older versions did not note counts as equal
     if other := [name for name in now if before.get(name, now[name]) != now[name]]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from wm_ros.data.cache import EpisodeCache
+from wm_ros.files import remove_left
 from wm_ros.training import ahead, parallel
 from wm_ros.training.precision import autocast
 from wm_ros.world_model.checkpoint import save_tensors
@@ -51,6 +52,7 @@ def encode_all(tokeniser: Tokeniser, cache: EpisodeCache, path: Path, device: to
     """Write (N, T, C) float16 latents of every scene image to ``path``, whole or not at all."""
     config_tokens, channels = tokeniser.side**2, len(tokeniser.mean)
     partial = path.with_suffix(f".{os.getpid()}.partial")  # others may share the cache
+    remove_left(path.parent, f"{path.stem}.{{}}.partial")
     shape = (len(cache), config_tokens, channels)
     try:
         out = np.lib.format.open_memmap(partial, "w+", np.float16, shape)

@@ -8,7 +8,7 @@ import math
 import time
 import zlib
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
                     "choice of tasks": named(args.tasks), HELD_BACK: RULE,
                     **{name: getattr(settings, name)
                        for name in ("seed", "demonstrations", "further", "unlabelled",
-                                    "validation_share")}}
+                                    "validation_share", "kept")}}
             held.enter_context(alone(args.out))
             check_run(args.out, this)
             with Progress("decode", unit="frames") as bar:
@@ -211,8 +211,8 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     model.eval().requires_grad_(False)
     if settings.kept:
         beginning.blend(model, out, settings.kept)
-    if family == "twin" and parallel.rank() == 0:  # it draws nothing, but a checkpoint is whole
-        save_tensors(dict(Renderer(network).state_dict()), out / RENDERER, torch.float16)
+    if family == "twin":  # it draws nothing, but a checkpoint is whole
+        settings = replace(settings, renderer_steps=0)
     renderer = prepare_renderer(out, f"{step}-{foresaw}", sampler, settings, training_rows,
                                 tokeniser, device, foresight.imagining(model, device), until)
     if renderer is None:

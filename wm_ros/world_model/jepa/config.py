@@ -42,13 +42,13 @@ class JepaConfig:
     blocks: int = 5
 
     def __post_init__(self) -> None:
+        if wrong := [f.name for f in fields(self) if getattr(self, f.name) < 1]:
+            raise UserError(f"{wrong[0]} must be at least 1.")
         if self.width % self.heads or 4 * self.conv % self.heads:
             raise UserError(f"width {self.width} and 4 conv {4 * self.conv} must be multiples of "
                             f"heads {self.heads}.")
         if self.image_size % 32:
             raise UserError("image_size must be a multiple of 32.")
-        if min(self.points, self.context, self.block, self.blocks) < 1:
-            raise UserError("points, context, block and blocks must be at least 1.")
 
     @property
     def horizon(self) -> int:

@@ -43,6 +43,9 @@ class VideoConfig:
     tokeniser_conv: int = 32
 
     def __post_init__(self) -> None:
+        counts = [f.name for f in fields(self) if f.name != "frame_steps"]
+        if wrong := [name for name in counts if getattr(self, name) < 1]:
+            raise UserError(f"{wrong[0]} must be at least 1.")
         if self.width % self.heads:
             raise UserError(f"width {self.width} must be a multiple of heads {self.heads}.")
         if self.image_size % 16 or self.image_size // self.latent_side != 16:
