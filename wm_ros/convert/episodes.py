@@ -238,8 +238,8 @@ class Maker:
         self.made.assumed |= {note for role, note in ZEROS.items() if role not in row.messages}
         progress = [entry["progress"] for entry in kept]
         if any(value is None for value in progress):
-            self.made.assumed.add("progress: it rises evenly in episodes that went well, up to the "
-                                  "rest at their end, else 0")
+            self.made.assumed.add("progress: it rises evenly in episodes that went well, up to "
+                                  "the rest at their end, else 0")
             run = self._runs[self._first]
             done = (self._first - run.start) / len(run)
             until = done + len(kept) / len(run) if following < run.stop else 1.0
