@@ -130,6 +130,8 @@ class ViewNode(Node):
                 ("/wm/imagined_rollout", ImaginedRollout, self._draw_imagined, qos.EVENT),
                 ("/wm/key_poses", PoseArray, self._draw_key_poses, qos.EVENT),
                 ("/wm/planned_trajectory", JointTrajectory, self._draw_plan, qos.EVENT),
+                ("/wm/furniture", PlanningScene, self._obstacles.hear, qos.LATCHED),
+                ("/monitored_planning_scene", PlanningScene, self._obstacles.hear, qos.EVENT),
                 ("/wm/surprise", Surprise, self._words.hear_surprise, qos.EVENT),
                 ("/wm/instruction", String, self._hear_words, qos.LATCHED),
                 ("/wm/stopped", Bool, self._words.hear_stopped, qos.LATCHED),
@@ -138,10 +140,6 @@ class ViewNode(Node):
             self._heard.append(heard)
             # unpacked only when it is drawn
             self.create_subscription(kind, topic, heard.keep, profile, raw=True)
-        # scenes may be changes of those before: none is left out
-        for topic, profile in (("/wm/furniture", qos.LATCHED),
-                               ("/monitored_planning_scene", qos.EVENT)):
-            self.create_subscription(PlanningScene, topic, self._obstacles.hear, profile)
 
     # --- drawing
     def _draw(self) -> None:
