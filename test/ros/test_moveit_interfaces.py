@@ -423,6 +423,7 @@ def test_nobody_moves_an_arm_that_the_monitor_has_stopped(session: Session) -> N
     stopped.publish(Bool(data=True))
     code = wait(running.get_result_async(), 3.0).result.error_code
     assert code.val == CODES.PREEMPTED and "stopped by the monitor" in code.message
+    time.sleep(0.5)  # the last of its joint states may still be on the way
     before = session.joints()
     again = session.send(ExecuteTrajectory, "execute_trajectory", goal)
     code = wait(again.get_result_async(), 3.0).result.error_code
