@@ -50,7 +50,8 @@ ZEROS = {"scene_depth": "depth: zeros, for no topic gave it; `video` and `scene3
 
 
 def at_rest(state: np.ndarray) -> int:
-    """How many rows of ``state``, the last one included, show the hand as it is at the end."""
+    """How many rows of ``state``, the last one included, show the hand as it is at the end; as
+    many as `wm collect` records of a task that is done, at most."""
     place = slice(OPENING, OPENING + 4)  # opening and position of the tool, m
     moves = (np.abs(state[:, place] - state[-1, place]) > STILL).any(1)
     return min(int(np.argmax(moves[::-1])) or len(state), TAIL)

@@ -147,7 +147,7 @@ def fingerprint(sources: Sequence[Path | str], depth: bool = False) -> str:
     :raises UserError: a source is no data set, or they are of several robots
     """
     digest = hashlib.sha256(f"{VERSION} {depth}".encode())
-    for data in _of_one_robot(sources):
+    for data in _checked(sources):
         for row in data.rows:
             digest.update(json.dumps([row[k] for k in (
                 "task_name", "seed", "length", "success", "perturbed", "practised",
@@ -199,7 +199,8 @@ def build_cache(
     return load_cache(folder)
 
 
-def _of_one_robot(sources: Sequence[Path | str]) -> list[Dataset]:
+def _checked(sources: Sequence[Path | str]) -> list[Dataset]:
+    """The sets, each named once and all of one robot."""
     if twice := [str(s) for i, s in enumerate(sources)
                  if Path(s).resolve() in {Path(other).resolve() for other in sources[:i]}]:
         raise UserError(f"{twice[0]} is named twice under --data: name each set once.")

@@ -47,7 +47,6 @@ class ScanLog:
     reached: int = 0
     skipped: int = 0
     touches: int = 0
-    path: list[Array] = field(default_factory=list, repr=False)
 
 
 def views() -> list[tuple[Array, Array]]:
@@ -142,7 +141,6 @@ class Scanner:
             ahead = self.sim.time - begin + step
             self.sim.set_arm_target(trajectory.sample(ahead)[0], over=step)
             self.sim.advance(step)
-            self.log.path.append(self.sim.tcp_pose().position)
             self.log.touches += self.sim.robot_furniture_contacts() > 0
             if self.sim.time >= self._next:
                 self._look("wrist")

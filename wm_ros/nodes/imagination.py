@@ -93,7 +93,7 @@ class ImaginationNode(WmNode):
 
     def cleanup(self) -> None:
         """Give back what the model holds: the next one may need the room."""
-        self._with_model(self._forget)
+        self._model_thread.submit(self._forget)  # before the next one is loaded, there
 
     def _forget(self) -> None:
         import torch

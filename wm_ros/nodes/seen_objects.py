@@ -98,7 +98,7 @@ class SeenObjects:
     def look(self, furniture: PlanningScene | None, stop: StopFlag) -> None:
         """Take in what stands on the table now."""
         kept = {} if self._held is None else {self._held.name: self._boxes[self._held.name]}
-        self._boxes = dict(kept)
+        self._boxes = kept  # what stood there before does not count, even if nothing is seen
         message = self._seen_now(stop)
         if message is None:
             self.node.complain("No observation came, so nothing on the table is an obstacle.")

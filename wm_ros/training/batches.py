@@ -142,7 +142,7 @@ class Sampler:
         self._labelled = np.ones(cache.episodes, bool) if labelled is None else labelled
         known = cache.among(rows, self._labelled)
         self._imitable = imitable(cache, known)
-        self._vain = vain(cache, known) & ~self._imitable[cache.episode_index]
+        self._vain = vain(cache, known)
         self._any, self._known = (self._tasks(some, task_weights or {}) for some in (rows, known))
         self._unknown = unknown
         self._disturbed, self._switch = disturbed(cache), next_switch(cache)
@@ -180,14 +180,13 @@ class Sampler:
                          self._floats(c.depth[order]) / 1000,
                          camera[:, :9].view(-1, 3, 3), camera[:, 9:12], camera[:, 12:16],
                          *tcp, state[:, GRIPPER], self._floats(c.wrench[order]))
-        shows = self._floats(self._imitable[c.episode_index[order]])
         if augment:
             scene_seen, points = self._shift(inputs.scene, inputs.points)
             inputs = inputs._replace(scene=self._recolour(scene_seen), points=points,
                                      wrist=self._recolour(inputs.wrist))
+        shows = self._floats(self._imitable[c.episode_index[order]])
         return Looks(inputs, self.text[self._there(c.instruction[order].astype(np.int64))],
-                     *self.key_poses(order),
-                     shows - self._floats(self._vain[order]))
+                     *self.key_poses(order), shows - self._floats(self._vain[order]))
 
     def batch(self, rows: np.ndarray, augment: bool = True) -> Batch:
         """Assemble the samples that start at ``rows`` (B,)."""

@@ -37,8 +37,7 @@ def imitable(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
     :param rows: those that may be learnt from, actions included
     """
     a = cache.arrays
-    known = np.bincount(cache.episode_index[rows], minlength=cache.episodes) > 0
-    success = a["episode_success"] & ~a["episode_failure"] & known
+    success = a["episode_success"] & ~a["episode_failure"] & _episodes(cache, rows)
     shown, own = success & ~a["episode_practised"], success & a["episode_practised"]
     length = np.diff(a["episode_start"])
     grasps = np.bincount(cache.episode_index, switches(cache), cache.episodes)
@@ -53,25 +52,28 @@ def imitable(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
 
 def vain(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
     """(N,) True on the way to a first grasp that a model practised where the thing is not: it had
-    come less far by then than what may be imitated of the task. Such a place is not what the words
+    come less far by then than what is `imitable` of the task. Such a place is not what the words
     mean.
 
-    :param rows: those that may be learnt from, actions included
+    :param rows: as there
     """
-    a, width = cache.arrays, np.asarray(cache.action)[:, 7]
+    a, good, width = cache.arrays, imitable(cache, rows), np.asarray(cache.action)[:, 7]
     first = np.full(cache.episodes, -1)  # row at which an episode first takes hold
     taking = np.flatnonzero(switches(cache))[::-1]
     first[cache.episode_index[taking]] = taking
     first[width[first] > width[first - 1]] = -1
-    takes = (first >= 0) & (np.bincount(cache.episode_index[rows], minlength=cache.episodes) > 0)
-    shown = takes & imitable(cache, rows)
+    task, takes = a["episode_task"], (first >= 0) & _episodes(cache, rows)
     least = np.zeros(len(cache.tasks))
-    for task in np.unique(a["episode_task"][shown]):
-        least[task] = np.quantile(
-            cache.progress[first[shown & (a["episode_task"] == task)]], FAR)
-    off = (takes & a["episode_practised"]
-           & (cache.progress[first] < NEAR * least[a["episode_task"]]))
+    for t in np.unique(task[takes & good]):
+        least[t] = np.quantile(cache.progress[first[takes & good & (task == t)]], FAR)
+    off = (takes & a["episode_practised"] & ~good
+           & (cache.progress[first] < NEAR * least[task]))
     return off[cache.episode_index] & (np.arange(len(width)) < first[cache.episode_index])
+
+
+def _episodes(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
+    """(E,) True for the episodes of ``rows``."""
+    return np.bincount(cache.episode_index[rows], minlength=cache.episodes) > 0
 
 
 def demonstrations(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:

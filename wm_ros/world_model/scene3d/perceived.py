@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +107,6 @@ class PerceivedScene:
 
     def thing(self, name: str) -> Thing:
         return next(t for t in self.things if t.name == name)
-
-    def moved(self, poses: dict[str, Pose]) -> PerceivedScene:
-        """The same scene with things at other poses."""
-        things = tuple(replace(t, solid=replace(t.solid, pose=poses.get(t.name, t.solid.pose)))
-                       for t in self.things)
-        return replace(self, things=things)
 
 
 def empty(height: float = 0.0) -> PerceivedScene:
