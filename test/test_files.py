@@ -56,3 +56,12 @@ def test_a_folder_is_held_by_one_process(tmp_path: Path):
         pass
     with alone(tmp_path / "run"):
         pass
+
+
+def test_what_a_killed_process_left_half_written_goes_with_the_next_hold(tmp_path: Path):
+    left = [tmp_path / f"state.safetensors.{n}-0a1b2c.part" for n in (1, 123456)]
+    mine = tmp_path / "chapter.part"
+    for file in (*left, mine):
+        file.write_text("half")
+    with alone(tmp_path):
+        assert not any(file.exists() for file in left) and mine.exists()

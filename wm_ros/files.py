@@ -16,6 +16,7 @@ from typing import Any
 from wm_ros.errors import UserError
 
 LOCK = ".lock"  # the file of a folder that `alone` holds
+PART = r"\.\d+-[0-9a-f]{6}\.part$"  # names of what `whole` writes
 
 
 @contextmanager
@@ -76,7 +77,8 @@ def write_json(path: Path, content: Any) -> None:
 def alone(folder: Path, name: Path | None = None) -> Iterator[None]:
     """Hold a folder alone, made where it is missing, while writing to it.
 
-    The kernel ends the hold with the process, however that ends.
+    The kernel ends the hold with the process, however that ends; what it left half-written goes
+    with the next hold.
 
     :param name: what the user knows it by, where that is not ``folder``
     :raises UserError: another process holds it
@@ -89,4 +91,7 @@ def alone(folder: Path, name: Path | None = None) -> Iterator[None]:
         except OSError as error:
             raise UserError(f"Another process is writing to {name or folder}: wait for it, or "
                             "choose another folder.") from error
+        for left in folder.glob("*.part"):  # of killed processes: nobody else writes here now
+            if re.search(PART, left.name):
+                left.unlink(missing_ok=True)
         yield

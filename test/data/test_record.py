@@ -167,6 +167,22 @@ def test_a_bag_that_is_still_being_recorded_is_left_to_its_recorder(tmp_path: Pa
     assert recover(tmp_path / "bag") == 2
 
 
+def test_a_bag_that_grows_is_read_with_types_that_come_later(tmp_path: Path) -> None:
+    writer = BagWriter(tmp_path / "bag")
+
+    def say(name: str, number: int) -> None:
+        writer.add_topic(f"/{name}", f"their_msgs/msg/{name}", text="int32 count")
+        writer.write(f"/{name}", bytes([0, 1, 0, 0, number, 0, 0, 0]), 1000 + number)
+        writer.flush()
+
+    say("One", 1)
+    records = read(tmp_path / "bag")
+    assert next(records).message.count == 1
+    say("Two", 2)
+    assert [record.message.count for record in records] == [2]
+    writer.close()
+
+
 @pytest.mark.parametrize("calls", [1, 2, 3, 4])
 def test_a_recovery_that_is_stopped_loses_nothing(tmp_path: Path, monkeypatch,
                                                   calls: int) -> None:

@@ -126,6 +126,7 @@ def test_the_video_family_doubts_a_future_that_its_chunk_does_not_lead_to(model)
     imagined = model.imagine(state, chunks, WORDS, render=False)
     doubt = model.doubt(state, chunks, imagined, WORDS)
     assert doubt.shape == (2,) and (doubt >= 0).all() and np.isfinite(doubt).all()
+    assert np.isfinite(model.doubt(state, chunks, imagined, "")).all(), "no task is asked for"
     # the way read off the frames hangs on the frames and is measured in metres
     other = Imagination(None, imagined.times, imagined.latents + 1, *[chunks.success] * 3)
     assert np.abs(model.doubt(state, chunks, other, WORDS) - doubt).max() > 1e-4

@@ -216,6 +216,8 @@ def read(bag: Path | str, topics: Container[str] | None = None) -> Iterator[Reco
     """
     store = typestore(bag)
     for raw in read_raw(bag, topics):
+        if raw.type not in store.fielddefs:  # the recorder has come to it meanwhile
+            store = typestore(bag)
         yield Record(raw.topic, raw.type, raw.log_time, store.deserialize_cdr(raw.data, raw.type))
 
 

@@ -40,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", default="all", help="all, home, office, or names with commas")
     parser.add_argument("--seeds", action=AtLeast, least=1, default=8,
                         help="layouts a task (default 8)")
-    parser.add_argument("--first-seed", action=AtLeast, least=0, default=90000,
-                        help="first seed of the training split (default 90000): layouts on which "
+    parser.add_argument("--first-seed", action=AtLeast, least=0, default=98000,
+                        help="first seed of the training split (default 98000): layouts on which "
                         "the model was not trained, or it is too sure of itself")
     parser.add_argument("--workers", action=AtLeast, least=1, default=2,
                         help="processes at work")

@@ -268,7 +268,7 @@ class VideoWorldModel:
         n = len(chunks)
         if self.doubt_scale is None:
             return np.zeros(n)
-        context, words = self._context(state, instruction)
+        context, words = self._context(state, instruction, task_free=True)
         x = read_back(self.network, context.repeat(n), words.expand(n, -1),
                       self._tensor(imagined.latents), self._present(state.observation))
         position = self.codec.decode(x, *self._tcp(state.observation, n))[0]
