@@ -6,6 +6,7 @@ import argparse
 import csv
 import dataclasses
 import errno
+import json
 import os
 import shutil
 import sys
@@ -421,6 +422,43 @@ def test_hidden_actions_never_reach_a_loss(cache):
     assert hidden.any() and (batch.imitate[hidden] == 0).all()
     action, video = flow.mode_levels(batch.labelled)
     assert (action[hidden] == 1).all() and (video[hidden] > 0).all()
+
+
+def test_what_the_hand_did_is_read_off_where_actions_are_hidden(data, tmp_path, monkeypatch):
+    _, network, settings = load("video_tiny")
+    asked = dataclasses.replace(settings, unlabelled=0.4, reader_steps=2, steps=2)
+    monkeypatch.setattr(train, "load", lambda *_, **__: ("video", network, asked))
+    made, shown = [], []
+
+    def read_off(cache, hidden, *more):
+        made.append((cache, hidden, reading_off(cache, hidden, *more)))
+        return made[0][2]
+
+    def optimise(model, sampler, *_):
+        taught = split(sampler.cache, asked.validation_share)[0]
+        shown.append((taught, sampler.batch(taught, augment=False)))
+        return 0  # stopped before its first step
+
+    reading_off = train.reading.read_off
+    monkeypatch.setattr(train.reading, "read_off", read_off)
+    monkeypatch.setattr(train, "optimise", optimise)
+    assert train.run(arguments(data, tmp_path, processes=1)) == 0
+    cache, hidden, full = made[0]
+    rows = hidden[cache.episode_index]
+    assert rows.any() and not rows.all()
+    assert (full.state[~rows] == cache.state[~rows]).all()
+    assert (full.state[rows, 8:11] != cache.state[rows, 8:11]).all()
+    assert np.abs(np.linalg.norm(full.state[rows, 11:15], axis=1) - 1).max() < 1e-4
+    taught, batch = shown[0]
+    assert batch.labelled.all() and (batch.judged.numpy() == ~rows[taught]).all()
+    assert batch.imitate[torch.from_numpy(rows[taught])].any()
+    told = json.loads((tmp_path / "reader.json").read_text())
+    assert {"mm_50", "mm_95", "degrees_50", "told_mm_95"} <= set(told)
+    # the same command goes on, and reads nothing anew
+    before = (tmp_path / "read.safetensors").stat().st_mtime_ns
+    assert train.run(arguments(data, tmp_path, processes=1)) == 0
+    assert (tmp_path / "read.safetensors").stat().st_mtime_ns == before
+    assert (made[1][2].state == full.state).all()
 
 
 def test_only_the_first_demonstrations_of_a_task_are_imitated(cache):

@@ -214,7 +214,8 @@ def training(_: argparse.Namespace) -> dict[str, Any]:
                   torch.randn(b, h, 7), torch.randn(b, t, config.latent_channels),
                   torch.randn(b, 2, t, config.latent_channels), torch.zeros(b, 2, WAY_DIM),
                   torch.rand(b, 2), torch.rand(b, 2), torch.randn(b, 2, 3),
-                  torch.randn(b, 2, 2), torch.ones(b, 2), torch.ones(b), torch.ones(b))
+                  torch.randn(b, 2, 2), torch.ones(b, 2), torch.ones(b), torch.ones(b),
+                  torch.ones(b))
 
     def step() -> None:
         with autocast(torch.device("cpu")):

@@ -40,7 +40,8 @@ class Batch(NamedTuple):
     :param key_position: (B, K, 3) and ``key_turn`` (B, K, 2): see :class:`KeyPoses`; where
         ``key_valid`` (B, K) is 0 there is no such key pose any more
     :param way: (B, F, WAY_DIM) where ``executed`` takes the tool, see :func:`tool_way`
-    :param labelled: (B,) 0 where only the video is known, not what was commanded or achieved
+    :param labelled: (B,) 0 where it is not known what was commanded
+    :param judged: (B,) 0 where it is not known what was achieved
     :param imitate: (B,) 1 where the episode may be imitated, see `imitable`, 0 for unlabelled ones
     """
 
@@ -58,6 +59,7 @@ class Batch(NamedTuple):
     key_turn: Tensor
     key_valid: Tensor
     labelled: Tensor
+    judged: Tensor
     imitate: Tensor
 
 
@@ -120,7 +122,8 @@ class Sampler:
     :param rows: rows that may be drawn
     :param latents: (N, T, C) float16 tokeniser latents, or None before they exist
     :param text: (instructions, 384) sentence embeddings
-    :param labelled: (E,) False for episodes whose actions and success are hidden; None: none are
+    :param labelled: (E,) False for episodes whose actions are hidden; None: none are
+    :param judged: (E,) False for episodes whose progress is hidden; None: as ``labelled``
     :param task_weights: how often a task is drawn, by name; 1 where it is not named
     :param turning: share drawn from where the hand is near its next key pose but has yet to turn:
         an expert turns before it comes near, so they are few, and alone show how a thing lies
@@ -133,16 +136,17 @@ class Sampler:
                  codec: ActionCodec, text: Tensor, latents: np.ndarray | None, seed: int,
                  labelled: np.ndarray | None = None, task_weights: dict[str, float] | None = None,
                  turning: float = 0.0, device: torch.device | str = "cpu",
-                 unknown: int | None = None):
+                 unknown: int | None = None, judged: np.ndarray | None = None):
         self.cache, self.config, self.device = cache, config, torch.device(device)
         self.codec = ActionCodec(codec.position_scale.to(device), codec.rotation_scale.to(device))
         self.text, self.latents = text.to(device), latents
         self.random = np.random.default_rng(seed)
         self.torch_random = torch.Generator().manual_seed(seed)
         self._labelled = np.ones(cache.episodes, bool) if labelled is None else labelled
+        self._judged = self._labelled if judged is None else judged
         known = cache.among(rows, self._labelled)
         self._imitable = imitable(cache, known)
-        self._vain = vain(cache, known)
+        self._vain = vain(cache, cache.among(rows, self._judged))
         self._any, self._known = (self._tasks(some, task_weights or {}) for some in (rows, known))
         self._unknown = unknown
         self._disturbed, self._switch = disturbed(cache), next_switch(cache)
@@ -200,7 +204,7 @@ class Sampler:
         last = c.future(order, h)
         value = np.stack([c.success[order], c.progress[last]], 1)
         progress = c.progress[order]
-        labelled = self._labelled[c.episode_index[order]]
+        episode = c.episode_index[order]
         if self.latents is None:
             present = video = way = torch.zeros(0, device=self.device)
         else:
@@ -214,7 +218,8 @@ class Sampler:
                      self._encode(c.executed[steps], *tcp), present, video, way,
                      self._floats(value),
                      self._floats(np.stack([progress > 0.999, progress], 1)),
-                     looks.key_position, looks.key_turn, looks.key_valid, self._floats(labelled),
+                     looks.key_position, looks.key_turn, looks.key_valid,
+                     self._floats(self._labelled[episode]), self._floats(self._judged[episode]),
                      looks.imitate.clamp(min=0))
 
     def _encode(self, actions: np.ndarray, position: Tensor, quaternion: Tensor) -> Tensor:

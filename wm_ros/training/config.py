@@ -56,6 +56,7 @@ class TrainingConfig:
     locator_steps: int = 6500
     locator_batch: int = 64
     locator_rate: float = 2e-3
+    reader_steps: int = 0
     demonstrations: int = 0
     further: str = "dropped"
     unlabelled: float = 0.0
@@ -70,7 +71,8 @@ class TrainingConfig:
         counts = ("batch", "draws", "tokeniser_steps", "locator_batch")
         if wrong := [name for name in counts if getattr(self, name) < 1]:
             raise UserError(f"{wrong[0]} must be at least 1.")
-        for name in ("steps", "foresight_steps", "renderer_steps", "locator_steps", "warmup",
+        for name in ("steps", "foresight_steps", "renderer_steps", "locator_steps",
+                     "reader_steps", "warmup",
                      "demonstrations", "weight_decay", "video_weight", "value_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"{name} cannot be negative.")

@@ -13,14 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wm_ros.progress import Progress
-from wm_ros.training import ahead, parallel
 from wm_ros.training.batches import Looks, Sampler
 from wm_ros.training.config import TrainingConfig
-from wm_ros.training.log import EVERY, log
+from wm_ros.training.fitting import Stage, fit
 from wm_ros.training.losses import masked
-from wm_ros.training.precision import autocast
-from wm_ros.training.state import Pace, draw_anew, load_state, save_state
 from wm_ros.training.variety import sided, vary
 from wm_ros.world_model.video.locator import KeyPoses, Locator, hand_rotation, turned
 from wm_ros.world_model.video.parts import POINT_SCALE, clip_points
@@ -77,46 +73,17 @@ def find(locator: Locator, looks: Looks) -> KeyPoses:
     return locator(i.scene, clip_points(i.points), i.wrist, i.proprio, looks.text)
 
 
-def rate(step: int, settings: TrainingConfig) -> float:
-    """Warm-up, then a cosine to zero."""
-    done = step / settings.locator_steps
-    return settings.locator_rate * min((step + 1) / 200, 0.5 + 0.5 * math.cos(math.pi * done))
-
-
 def train(locator: Locator, sampler: Sampler, settings: TrainingConfig, state: Path,
           device: torch.device, until: float) -> bool:
-    """Fit the locator; False where time ended it before its last step. Resumes from ``state``.
+    """Fit the locator; see :func:`wm_ros.training.fitting.fit`."""
+    fixed = sided(sampler.cache)
 
-    :param until: s of the monotonic clock
-    """
-    optimizer = torch.optim.AdamW(locator.parameters(), settings.locator_rate, weight_decay=0.02,
-                                  betas=(0.9, 0.98), fused=True)
-    step = load_state(state, locator, None, optimizer) if state.exists() else 0
-    draw_anew(sampler, settings.seed, "locator", step)
-    fixed, share = sided(sampler.cache), parallel.share(settings.locator_batch)
-
-    def make() -> Looks:
-        rows = sampler.draw(share)
+    def make(n: int) -> Looks:
+        rows = sampler.draw(n)
         return vary(sampler.looks(rows), sampler.random,
                     torch.from_numpy(fixed[sampler.cache.task[rows]]))
 
-    batches = ahead.batches(make, settings.locator_steps - step, device)
-    pace = Pace(settings.locator_steps, until)
-    with Progress("locator", settings.locator_steps, quiet=parallel.rank() > 0,
-                  start=step) as bar:
-        while step < settings.locator_steps:
-            for group in optimizer.param_groups:
-                group["lr"] = rate(step, settings)
-            looks = next(batches)
-            with autocast(device):
-                found = losses(find(locator, looks), looks)
-            found.total().backward()
-            parallel.descend(locator, optimizer)
-            step += 1
-            if step % EVERY == 0 or step == settings.locator_steps:
-                told = log(state.parent, "locator", step, found._asdict())
-                bar.update(step, note=told, rate=share * parallel.size())
-            if pace.stops(step, lambda n: save_state(state, n, locator, None, optimizer)):
-                break
-    parallel.barrier()
-    return step >= settings.locator_steps
+    stage = Stage("locator", settings.locator_steps, settings.locator_batch,
+                  settings.locator_rate, settings.seed)
+    return fit(locator, stage, sampler, make, lambda looks: losses(find(locator, looks), looks),
+               state, device, until)

@@ -15,8 +15,9 @@ from wm_ros.training import parallel
 
 LOG = "log.csv"
 EVERY = 20  # steps
+# of all stages, tokeniser's and renderer's too
 VIDEO = ("loss", "heat", "votes", "refined", "turn", "axes", "now", "action", "value", "video",
-         "joint", "mean", "wrong")  # of all stages, tokeniser's and renderer's too
+         "joint", "mean", "wrong", "seen", "place", "rotation", "fingers")
 JEPA = ("predict", "sigreg", "hand", "first")
 
 

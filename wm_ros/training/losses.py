@@ -26,7 +26,7 @@ def losses(network: VideoNetwork, batch: Batch, draws: int, some: int,
     the action-only twin.
     """
     context = network.observe(*batch.inputs, batch.text)
-    out = {"now": _value_loss(context.now.float(), batch.now, batch.labelled)}
+    out = {"now": _value_loss(context.now.float(), batch.now, batch.judged)}
     clean = batch.action.repeat_interleave(draws, 0)
     level = flow.action_levels(len(clean), clean.device)
     noisy, velocity = flow.corrupt(clean, torch.randn_like(clean), level)
@@ -42,7 +42,7 @@ def losses(network: VideoNetwork, batch: Batch, draws: int, some: int,
         first = part(batch, slice(some))
         zero = torch.zeros(some, device=clean.device)
         value = network(context.first(some), first.text, first.executed, zero).value.float()
-        out["value"] = _value_loss(value, first.value, first.labelled)
+        out["value"] = _value_loss(value, first.value, first.judged)
         if video:
             out |= _video_losses(network, first, context.first(some))
     return out

@@ -37,7 +37,7 @@ def imitable(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
     :param rows: those that may be learnt from, actions included
     """
     a = cache.arrays
-    success = a["episode_success"] & ~a["episode_failure"] & _episodes(cache, rows)
+    success = a["episode_success"] & ~a["episode_failure"] & among_episodes(cache, rows)
     shown, own = success & ~a["episode_practised"], success & a["episode_practised"]
     length = np.diff(a["episode_start"])
     grasps = np.bincount(cache.episode_index, switches(cache), cache.episodes)
@@ -62,7 +62,7 @@ def vain(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
     taking = np.flatnonzero(switches(cache))[::-1]
     first[cache.episode_index[taking]] = taking
     first[width[first] > width[first - 1]] = -1
-    task, takes = a["episode_task"], (first >= 0) & _episodes(cache, rows)
+    task, takes = a["episode_task"], (first >= 0) & among_episodes(cache, rows)
     least = np.zeros(len(cache.tasks))
     for t in np.unique(task[takes & good]):
         least[t] = np.quantile(cache.progress[first[takes & good & (task == t)]], FAR)
@@ -71,7 +71,7 @@ def vain(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
     return off[cache.episode_index] & (np.arange(len(width)) < first[cache.episode_index])
 
 
-def _episodes(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
+def among_episodes(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
     """(E,) True for the episodes of ``rows``."""
     return np.bincount(cache.episode_index[rows], minlength=cache.episodes) > 0
 
@@ -81,10 +81,12 @@ def demonstrations(cache: EpisodeCache, rows: np.ndarray) -> np.ndarray:
     return cache.among(rows, imitable(cache, rows))
 
 
-def pointers(cache: EpisodeCache, rows: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+def pointers(cache: EpisodeCache, rows: np.ndarray, labelled: np.ndarray,
+             judged: np.ndarray) -> np.ndarray:
     """Those of ``rows`` that say where the words point, or where they do not.
 
     :param labelled: (E,) False for episodes whose actions are hidden
+    :param judged: (E,) False for those whose progress is
     """
-    known = cache.among(rows, labelled)
-    return np.union1d(demonstrations(cache, known), known[vain(cache, known)[known]])
+    known, told = cache.among(rows, labelled), cache.among(rows, judged)
+    return np.union1d(demonstrations(cache, known), told[vain(cache, told)[told]])

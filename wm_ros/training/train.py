@@ -20,7 +20,7 @@ from wm_ros.data.cache import EpisodeCache, build_cache, check_size, fingerprint
 from wm_ros.errors import UserError
 from wm_ros.files import alone, copy
 from wm_ros.progress import Progress
-from wm_ros.training import beginning, foresight, jepa, locating, parallel
+from wm_ros.training import beginning, foresight, jepa, locating, parallel, reading
 from wm_ros.training import renderer as rendering
 from wm_ros.training import tokeniser as tokenising
 from wm_ros.training.batches import POSITION, QUATERNION, Batch, Sampler
@@ -29,7 +29,7 @@ from wm_ros.training.config import TrainingConfig, load
 from wm_ros.training.log import telling
 from wm_ros.training.loop import optimise
 from wm_ros.training.losses import losses
-from wm_ros.training.shown import pointers, practised
+from wm_ros.training.shown import among_episodes, pointers, practised
 from wm_ros.training.sides import (
     RULE,
     check_depth,
@@ -131,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
                     "choice of tasks": named(args.tasks), HELD_BACK: RULE,
                     **{name: getattr(settings, name)
                        for name in ("seed", "demonstrations", "further", "unlabelled",
-                                    "validation_share", "kept")}}
+                                    "reader_steps", "validation_share", "kept")}}
             held.enter_context(alone(args.out))
             check_run(args.out, this)
             with Progress("decode", unit="frames") as bar:
@@ -163,11 +163,22 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
     codec = initial_codec(out) or fit_codec(cache, cache.among(rows, labelled), network)
     training_rows = of_tasks(cache, chosen, rows)
     validation_rows = of_tasks(cache, chosen, cache.among(every_row[1], ~practised(cache)))
+    text, judged = embed(cache, out), labelled
+    if settings.reader_steps and not labelled.all():
+        hidden = ~labelled & among_episodes(cache, training_rows)
+        known = cache.among(training_rows, labelled)
+        read = reading.read_off(
+            cache, hidden, known, validation_rows, lambda cache, rows: Sampler(
+                cache, rows, network, codec, text, None, settings.seed, labelled, device=device),
+            settings, network.locator, out, device, until)
+        if read is None:
+            stopped()
+            return
+        cache, labelled = read, labelled | hidden
     model = VideoNetwork(network).to(device)
     locator = model.encoder.locator
     for name in settings.frozen:
         hold_still(model, name)
-    text = embed(cache, out)
     tokeniser, latents = prepare_tokeniser(out, cache_folder, cache, network, settings,
                                            training_rows, device)
 
@@ -175,13 +186,13 @@ def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
                  unknown: int | None = None) -> Sampler:
         return Sampler(cache, rows, network, codec, text, latents,
                        settings.seed * 1000 + parallel.rank(), labelled,
-                       settings.task_weights, turning, device, unknown)
+                       settings.task_weights, turning, device, unknown, judged)
 
     checker = Sampler(cache, validation_rows, network, codec, text, latents, 1, device=device)
     if begun(out):
         load_weights(model, out / INITIAL / WEIGHTS)
     parallel.alike(model)
-    pointing = pointers(cache, training_rows, labelled)
+    pointing = pointers(cache, training_rows, labelled, judged)
     if any(p.requires_grad for p in locator.parameters()) and not locating.train(
             locator, sampling(pointing, None, settings.turning), settings,
             out / "locator.safetensors", device, until):
