@@ -146,6 +146,37 @@ def test_depth_and_wrench_that_were_not_recorded_are_zeros_and_it_is_said(
     assert not any(map(zeros, state(dataset)))  # both were recorded
 
 
+def test_images_alone_make_a_set_that_is_trained_from_as_video(
+        dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def cameras(raw: Raw) -> Iterator[Raw]:
+        if "camera" in raw.topic or raw.topic in ("/tf_static", "/wm/instruction"):
+            yield raw
+
+    bag, root = changed(BAGS / "home", tmp_path / "bag", cameras), tmp_path / "set"
+    assert convert(bag, "--out", root) == 2 and "joint_states" in capsys.readouterr().err
+    assert convert(bag, "--out", root, "--images-only") == 0
+    [source] = state(root)
+    assert source["rows"] == 42 and source["dropped"] == {} == source["unusable"]
+    assert any("wm train --video" in note for note in source["assumed"])
+    made, before = Dataset(root).episode(0), Dataset(dataset)
+    reference = next(e for e in map(before.episode, range(len(before))) if e.task == made.task)
+    np.testing.assert_array_equal(made.images["wrist"], reference.images["wrist"])
+    np.testing.assert_array_equal(made.depth, reference.depth)
+    np.testing.assert_allclose(made.camera, reference.camera, atol=1e-6)
+    assert not made.state[:, :14].any() and (made.action == [0, 0, 0, 0, 0, 0, 1, 0]).all()
+    # what the bag tells of the arm is left out where it is not to be used
+    assert convert(BAGS / "home", "--out", tmp_path / "same", "--images-only") == 0
+    same = Dataset(tmp_path / "same").episode(0)
+    np.testing.assert_array_equal(same.images["scene"], made.images["scene"])
+    assert not same.state[:, :14].any()
+    assert convert(BAGS / "home", "--out", root) == 2
+    assert "images only" in capsys.readouterr().err
+    for family in ("video", "jepa"):
+        assert main(["train", "--data", str(dataset), str(root), "--out", str(tmp_path / family),
+                     "--config", f"{family}_tiny"]) == 2
+        assert "name their set with --video" in capsys.readouterr().err
+
+
 def test_images_that_a_lens_bends_become_rows_once_they_are_said_to_be_rectified(
         tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bag = changed(BAGS / "home", tmp_path / "bag", bent)

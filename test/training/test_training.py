@@ -461,6 +461,34 @@ def test_what_the_hand_did_is_read_off_where_actions_are_hidden(data, tmp_path, 
     assert (made[1][2].state == full.state).all()
 
 
+def test_a_set_of_images_alone_is_read_and_imitated(data, tmp_path, capsys):
+    writer = DatasetWriter(tmp_path / "video")
+    for seed in (20, 21):  # the layouts of some may be held back: of these, two are not
+        e = episode("open_drawer", seed)
+        e.state[:], e.action[:], e.executed[:] = 0, 0, 0
+        e.state[:, 14] = e.action[:, 6] = e.executed[:, 6] = 1
+        writer.commit(e)
+    with writer.lock():
+        writer.merge()
+    tiny = yaml.safe_load(config("models", "video_tiny.yaml").read_text())
+    tiny["training"]["reader_steps"] = 2
+    file = tmp_path / "reading.yaml"
+    file.write_text(yaml.safe_dump(tiny))
+    mine = arguments(data, tmp_path / "out", processes=1, steps=2, config=str(file),
+                     video=[tmp_path / "video"])
+    assert train.run(mine) == 0
+    assert len(read_tensors(tmp_path / "out/read.safetensors")["hands"]) == 28
+    assert read_config(tmp_path / "out")["training"]["episodes"] > 2
+    with pytest.raises(UserError, match="number of episodes known by their images alone"):
+        train.run(arguments(data, tmp_path / "out", data=[data, tmp_path / "video"], steps=2,
+                            config=str(file)))
+    with pytest.raises(UserError, match="takes no --video"):
+        train.run(arguments(data, tmp_path / "jepa", config="jepa_tiny",
+                            video=[tmp_path / "video"]))
+    with pytest.raises(UserError, match="name their set with --video"):
+        train.run(arguments(tmp_path / "video", tmp_path / "two", config="video_tiny"))
+
+
 def test_only_the_first_demonstrations_of_a_task_are_imitated(cache):
     rows = np.arange(len(cache))
     assert not sides.beyond(cache, rows, 0).any()

@@ -31,9 +31,9 @@ PATIENCE = 0.5  # s after which a moment that lacks a sensor is told
 OWN_FRAMES = {"scene": "scene_camera_optical_frame", "wrist": "wrist_camera_optical_frame"}
 
 
-def sensor_names(depth: bool = True, wrench: bool = True) -> list[str]:
+def sensor_names(depth: bool = True, wrench: bool = True, arm: bool = True) -> list[str]:
     """The streams of one observation; the first one sets its moment."""
-    return ["scene_color", "wrist_color", "joint_states",
+    return ["scene_color", "wrist_color", *(["joint_states"] if arm else []),
             *(["scene_depth"] if depth else []), *(["wrench"] if wrench else [])]
 
 

@@ -24,6 +24,7 @@ A conversion that was stopped goes on with the same command. Nothing is ever ove
 
   wm convert out/demo/bag --out data/demo
   wm convert bags/ --out data/mine --topics my_map.yaml --instruction "open the drawer"
+  wm convert videos/ --out data/videos --images-only --instruction "open the drawer"
   wm convert data/mine --out bags/mine
 """
 
@@ -51,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        "row differ by this at most (default 0.03 s)")
     group.add_argument("--rectified", action="store_true", help="the images are rectified: P of "
                        "camera_info counts instead of K and D")
+    group.add_argument("--images-only", action="store_true", help="nothing tells of the arm, or it "
+                       "is not to be used: such a set serves `wm train --video`")
     group.add_argument("--min-seconds", type=float, default=1.0, metavar="S",
                        help="shorter pieces give no episode (default 1 s)")
     group.add_argument("--no-recordings", action="store_true", help="do not keep the messages "
@@ -77,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         topics=args.topics, instruction=args.instruction, task=args.task, room=args.room,
         success=args.outcome == "success", image_size=args.image_size, tolerance=args.tolerance,
         rectified=args.rectified, min_seconds=args.min_seconds,
-        recordings=not args.no_recordings)
+        recordings=not args.no_recordings, images_only=args.images_only)
     return pack(find_bags(args.source), args.out, options)
 
 

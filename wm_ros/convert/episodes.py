@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
+from sensor_msgs.msg import JointState
 
 from wm_ros.bridge import observations, times
 from wm_ros.bridge.commands import SILENT, SOURCES, Commands
@@ -44,8 +45,10 @@ PIXEL = 3 + 3 + 2  # bytes of both cameras' colours and of depth
 OPENING = STATE_NAMES.index("gripper")  # column of `state`
 STILL = 0.003  # m that a hand at rest may move
 WIDTH = 7  # column of `action`
+NOTHING = np.array([0, 0, 0, 0, 0, 0, 1, 0], np.float32)  # an action that is not known
 # what a row may lack -> what is said where zeros stand for it
-ZEROS = {"scene_depth": "depth: zeros, for no topic gave it; `video` and `scene3d` need it",
+ZEROS = {"joint_states": "arm: nothing; name this set with `wm train --video`",
+         "scene_depth": "depth: zeros, for no topic gave it; `video` and `scene3d` need it",
          "wrench": "wrench: zeros, for no topic gave it"}
 
 
@@ -98,6 +101,8 @@ class Maker:
         self._assembler.add_transforms(given_transforms(topics), static=True)
         self._commands = Commands(self._assembler.kinematics)
         self._states = JointStates(robot.joints)
+        self._nowhere = JointState(name=list(robot.joints),
+                                   position=[0.0] * len(robot.joints))
         self._infos: dict[str, deque[Any]] = {c: deque(maxlen=60) for c in ("scene", "wrist")}
         self._about = _about(index.about)
         self._number = 0
@@ -182,17 +187,23 @@ class Maker:
             if infos:  # rows are made late: the calibration of their own moment counts
                 self._assembler.calibrate(camera, min(infos, key=lambda m: abs(
                     times.seconds(m.header.stamp) - row.stamp)))
+        images_only = "joint_states" not in found
+        if images_only:
+            found = found | {"joint_states": self._nowhere}
         seen = observations.fields(self._assembler.assemble(row.stamp, found),
                                    self._assembler.robot)
-        action, executed = self._actions(row, found)
+        action, executed = (NOTHING, NOTHING) if images_only else self._actions(row, found)
         if action is None or executed is None:
             return None
         tcp = Pose(seen["tcp_position"], seen["tcp_quaternion"])
-        if "tcp_pose" in found:
+        if images_only:
+            tcp = Pose(NOTHING[:3], NOTHING[3:7])
+        elif "tcp_pose" in found:
             tcp = _raw_pose(found["tcp_pose"].pose)
         eye = Pose(seen["scene_position"], seen["scene_quaternion"])
         progress = found["progress"].data if "progress" in found else None
-        numbers = {"state": state_vector(seen["q"], seen["gripper"], tcp),
+        width = 0.0 if images_only else seen["gripper"]
+        numbers = {"state": state_vector(seen["q"], width, tcp),
                    "wrench": np.asarray(seen["wrench"], np.float32),
                    "camera": camera_vector(seen["scene_K"], eye),
                    "action": action, "executed": executed}
@@ -201,7 +212,7 @@ class Maker:
                 raise UserError(f"{name} is not finite")
         return {"scene": seen["scene_rgb"], "wrist": seen["wrist_rgb"],
                 "depth": depth_to_mm(seen["scene_depth"]), **numbers,
-                "recorded": "action" in found, "progress": progress}
+                "recorded": images_only or "action" in found, "progress": progress}
 
     def _actions(self, row: Row, found: dict[str, Any]
                  ) -> tuple[np.ndarray | None, np.ndarray | None]:

@@ -61,7 +61,8 @@ class Index:
 
     def sensors(self) -> list[str]:
         """Streams that an observation of this bag consists of; the leader first."""
-        return sensor_names(bool(self.stamps["scene_depth"]), bool(self.stamps["wrench"]))
+        return sensor_names(*(bool(self.stamps[s]) for s in ("scene_depth", "wrench",
+                                                             "joint_states")))
 
 
 def stamp_of(role: str, message: Any, log_time: int) -> float:

@@ -29,7 +29,7 @@ RECORDINGS = "recordings"
 ARM_JOINTS = STATE_NAMES.index("gripper")  # of a data set's rows
 LABELS = ("instruction", "task", "room", "success")
 # the same for a whole data set
-FIXED = ("image_size", "tolerance", "rectified", "min_seconds", "recordings")
+FIXED = ("image_size", "tolerance", "rectified", "min_seconds", "recordings", "images_only")
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Options:
     rectified: bool = False
     min_seconds: float = 1.0
     recordings: bool = True
+    images_only: bool = False
 
 
 def pack(bags: list[Path], root: Path, options: Options) -> int:
@@ -83,12 +84,13 @@ def pack(bags: list[Path], root: Path, options: Options) -> int:
 def _state(root: Path, options: Options, robot: str) -> dict[str, Any]:
     state = read_state(root / STATE)
     now = {**{name: asdict(options)[name] for name in FIXED}, "robot": robot}
-    if not state:
-        if (root / layout.INFO).exists() or (root / layout.COLLECTED).exists():
+    if not (state.get("sources") or state.get("begun")):  # nothing has been converted yet
+        if not state and ((root / layout.INFO).exists() or (root / layout.COLLECTED).exists()):
             raise UserError(f"{root} is a data set that was not made by `wm convert`: choose "
                             "another --out.")
         state = {"settings": now, "sources": {}}
         _write(root, state)
+    state["settings"].setdefault("images_only", False)  # older ones do not say so
     other = [f"{k.replace('_', ' ')} {v}" for k, v in state["settings"].items() if now[k] != v]
     if other:
         raise UserError(f"{root} was converted with {', '.join(other)}: use the same to go on, or "
@@ -106,9 +108,9 @@ def _one(path: Path, root: Path, writer: DatasetWriter, topics: TopicMap, option
         if source["identity"] == identity:
             _same_labels(path, source, labels)
             return
-    bag = AnyBag(path)
+    bag, used = AnyBag(path), topics.of_images() if options.images_only else topics
     with Progress(f"{title}: reading", unit="messages") as bar:
-        index = build(bag, topics, bar.update)
+        index = build(bag, used, bar.update)
     damage = list(bag.damage)
     if index.fingerprint in state["sources"]:  # the same recording under another name
         _same_labels(path, state["sources"][index.fingerprint], labels)
@@ -124,7 +126,7 @@ def _one(path: Path, root: Path, writer: DatasetWriter, topics: TopicMap, option
         raise UserError(f"{path}: {error}") from None
     kept, made = writer.keys(), []
     with Progress(title, len(choice.rows), "rows") as bar:
-        maker = Maker(topics, index, choice, Labels(slug(options.task), options.room,
+        maker = Maker(used, index, choice, Labels(slug(options.task), options.room,
                                                     options.success),
                       options.image_size, options.tolerance,
                       max(2, round(options.min_seconds * FPS)), bar.advance,

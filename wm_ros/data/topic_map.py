@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ ROLES: dict[str, tuple[str, ...]] = {
     "progress": ("std_msgs/msg/Float32",),
     "episode": ("std_msgs/msg/String",),
 }
+# those that tell of the arm
+ARM = ("joint_states", "wrench", "commands", "action", "executed_action", "tcp_pose")
 NEEDED = ("scene_color", "scene_info", "wrist_color", "wrist_info", "joint_states")
 
 
@@ -55,6 +57,10 @@ class TopicMap:
     def roles(self) -> dict[str, str]:
         """Topic -> role."""
         return {topic: role for role, topic in self.topics.items() if topic}
+
+    def of_images(self) -> TopicMap:
+        """The same without what tells of the arm: neither needed nor used."""
+        return replace(self, topics={k: v for k, v in self.topics.items() if k not in ARM})
 
     def names(self) -> dict[str, str]:
         """Topics and frames by the names that they have in ``config/topics.yaml``."""

@@ -24,7 +24,7 @@ from wm_ros.training.config import check_seed, find, numbers, read
 from wm_ros.training.jepa_batches import Sequences, SequenceSampler
 from wm_ros.training.jepa_calibration import calibrate
 from wm_ros.training.log import JEPA, log
-from wm_ros.training.sides import RULE, check_rows, choose, named, of_tasks, split
+from wm_ros.training.sides import RULE, check_arm, check_rows, choose, named, of_tasks, split
 from wm_ros.training.state import (
     HELD_BACK,
     STATE,
@@ -134,8 +134,9 @@ def run(args: argparse.Namespace, name: str, until: float) -> int:
             if not there:
                 with Progress("decode", unit="frames") as bar:
                     build_cache(args.data, cache_folder, progress=bar.update)
-            check_rows(load_cache(cache_folder), args.tasks, settings.validation_share,
-                       imitate=False)
+            cache = load_cache(cache_folder)
+            check_rows(cache, args.tasks, settings.validation_share, imitate=False)
+            check_arm(cache)
             note_run(args.out, this)
             if source:
                 beginning.keep(source, args.out, (WEIGHTS,))

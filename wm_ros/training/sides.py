@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,19 +15,32 @@ from wm_ros.training.shown import demonstrations, practised
 RULE = "by seed"
 
 
+def with_images_alone(cache: EpisodeCache, last: int) -> EpisodeCache:
+    """The cache, of whose ``last`` episodes nothing but the images is to be used."""
+    known = np.arange(cache.episodes) < cache.episodes - last
+    return replace(cache, arrays=cache.arrays | {"episode_known": known})
+
+
+def known(cache: EpisodeCache) -> np.ndarray:
+    """(E,) False for what :func:`with_images_alone` marked."""
+    return cache.arrays.get("episode_known", np.ones(cache.episodes, bool))
+
+
 def split(cache: EpisodeCache, share: float) -> tuple[np.ndarray, np.ndarray]:
     """Rows for training and for validation, by whole layouts.
 
     An episode's side hangs on its seed, for the tasks share its room: no room that is held back
     is trained on through another task. The side stays when data are added, so that a fine-tuned
     model is judged by what the first training did not see either. Every task has an episode in
-    validation that shows how it is done, unless a task would have nothing left to train on.
+    validation that shows how it is done, unless a task would have nothing left to train on;
+    one of which nothing but images is known shows nothing.
 
     :raises UserError: if there is nothing to hold back, or nothing else
     """
     task, seed = cache.arrays["episode_task"], cache.arrays["episode_seed"]
+    told = known(cache)
     shown = (cache.arrays["episode_success"] & ~cache.arrays["episode_failure"]
-             & ~practised(cache))
+             & ~practised(cache) & told)
     rank = np.array([zlib.crc32(str(s).encode()) / 2**32 for s in seed])
     held = rank < share
     for able in (shown & (task == t) for t in np.unique(task)):
@@ -34,7 +48,7 @@ def split(cache: EpisodeCache, share: float) -> tuple[np.ndarray, np.ndarray]:
             more = held | (rank == least)
             if held[able].any():
                 break
-            if set(task[~more]) == set(task[~held]):
+            if set(task[told & ~more]) == set(task[told & ~held]):
                 held = more
     if held.all() or not held.any():
         raise UserError("These episodes are too few to train on and to hold one back: collect "
@@ -78,8 +92,9 @@ def beyond(cache: EpisodeCache, rows: np.ndarray, most: int) -> np.ndarray:
 
 
 def hidden(cache: EpisodeCache, share: float) -> np.ndarray:
-    """(E,) True for so large a share of the episodes; the same ones in every process and run."""
-    return np.random.default_rng(0).random(cache.episodes) < share
+    """(E,) True for so large a share of the episodes, the same ones in every process and run, and
+    for those of which nothing but images is known."""
+    return ~known(cache) | (np.random.default_rng(0).random(cache.episodes) < share)
 
 
 def taught(cache: EpisodeCache, rows: np.ndarray,
@@ -105,8 +120,20 @@ def check_rows(cache: EpisodeCache, tasks: str, share: float, imitate: bool,
     shown = np.unique(cache.episode_index[demonstrations(cache, training)])
     if imitate and hidden(cache, unlabelled)[shown].all():
         raise UserError("None of the episodes to train on shows its task done"
-                        + (", or `unlabelled` hides all that do" if len(shown) else "")
+                        + (", or the actions of all that do are hidden" if len(shown) else "")
                         + ": collect demonstrations with `wm collect`.")
+
+
+def check_arm(cache: EpisodeCache) -> None:
+    """Refuse episodes that hold nothing but images where more of them is to be used.
+
+    :raises UserError: with what to do
+    """
+    blind = known(cache).copy()
+    blind[np.unique(cache.episode_index[np.asarray(cache.state)[:, 8:11].any(1)])] = False
+    if blind.any():
+        raise UserError(f"{blind.sum()} episodes hold nothing but images: name their set with "
+                        "--video.")
 
 
 def check_depth(cache: EpisodeCache, tasks: str, family: str) -> None:

@@ -19,6 +19,7 @@ from wm_ros.world_model.checkpoint import read_tensors, save_tensors
 
 RUN = "run.json"  # what a run is of, beside its state
 HELD_BACK = "choice of held-back layouts"  # of a run
+VIDEOS = "number of episodes known by their images alone"  # likewise
 STATE = "state.safetensors"  # what resuming needs, beside the checkpoint
 FORESIGHT = "foresight-*.safetensors"  # likewise, of that stage: with the network's own steps
 RENDERING = "renderer-*-state.safetensors"  # likewise, of the renderer
@@ -39,7 +40,7 @@ def check_run(out: Path, now: dict[str, Any]) -> None:
     if not (out / RUN).exists():
         return
     before, now = json.loads((out / RUN).read_text()), json.loads(json.dumps(now))
-    before = {"init": "", "demonstrations": 0, "further": "dropped", "kept": 0.0,
+    before = {"init": "", "demonstrations": 0, "further": "dropped", "kept": 0.0, VIDEOS: 0,
               HELD_BACK: "by task and seed"} | before
     # what older versions did not note counts as equal
     if other := [name for name in now if before.get(name, now[name]) != now[name]]:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from wm_ros.data.cache import EpisodeCache, build_cache, check_size, fingerprint, load_cache
+from wm_ros.data.lerobot import Dataset
 from wm_ros.errors import UserError
 from wm_ros.files import alone, copy
 from wm_ros.progress import Progress
@@ -32,18 +33,22 @@ from wm_ros.training.losses import losses
 from wm_ros.training.shown import among_episodes, pointers, practised
 from wm_ros.training.sides import (
     RULE,
+    check_arm,
     check_depth,
     check_rows,
     choose,
+    known,
     named,
     of_tasks,
     split,
     taught,
+    with_images_alone,
 )
 from wm_ros.training.state import (
     HELD_BACK,
     RENDERING,
     STATE,
+    VIDEOS,
     check_folder,
     check_run,
     note_run,
@@ -78,6 +83,9 @@ LOOKS = 384  # at held-back moments, where there are as many
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="data set folders")
+    parser.add_argument("--video", type=Path, nargs="+", default=[], metavar="DATA",
+                        help="more data sets, of demonstrations of the same tasks, of which the "
+                        "images alone are used: what the hand did is read off them")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
     parser.add_argument("--config", default="video_small",
                         help="name under config/models/ or a YAML file (default video_small)")
@@ -108,6 +116,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     until = time.monotonic() + 60 * args.minutes
     if (name := jepa.config_name(args)) is not None:
+        if args.video:
+            raise UserError("jepa learns what actions lead to: it takes no --video.")
         return jepa.run(args, name, until)
     family, network, settings = load(args.config, steps=args.steps, seed=args.seed)
     family = args.family or family
@@ -117,17 +127,18 @@ def run(args: argparse.Namespace) -> int:
                         "with --init.")
     if settings.kept and not args.init:
         raise UserError("kept is a share of the weights of --init: name them, or set it to 0.")
+    sources, videos = [*args.data, *args.video], sum(len(Dataset(v).rows) for v in args.video)
     processes = args.processes or (1 if device == "cuda" else parallel.enough(settings.batch))
     cache_folder = args.cache or args.out / "cache"
     parallel.join(device)
     with ExitStack() as held:
         if parallel.rank() == 0:
             check_folder(args.out)
-            check_size(args.data, network.image_size)
+            check_size(sources, network.image_size)
             source = beginning.source(args.init, args.out, ("video", "twin"), network,
                                       (WEIGHTS, TEXT, TOKENISER, RENDERER))
             this = {"family": family, "network": network.to_dict(), "init": args.init,
-                    "data": fingerprint(args.data, depth=True),
+                    "data": fingerprint(sources, depth=True), VIDEOS: videos,
                     "choice of tasks": named(args.tasks), HELD_BACK: RULE,
                     **{name: getattr(settings, name)
                        for name in ("seed", "demonstrations", "further", "unlabelled",
@@ -135,42 +146,48 @@ def run(args: argparse.Namespace) -> int:
             held.enter_context(alone(args.out))
             check_run(args.out, this)
             with Progress("decode", unit="frames") as bar:
-                cache = build_cache(args.data, cache_folder, depth=True, progress=bar.update)
+                cache = with_images_alone(build_cache(
+                    sources, cache_folder, depth=True, progress=bar.update), videos)
             check_rows(cache, args.tasks, settings.validation_share,
                        settings.steps + settings.locator_steps > 0, settings.unlabelled)
+            check_arm(cache)
             check_depth(cache, args.tasks, family)
             note_run(args.out, this)
             if source:
                 begin_from(source, args.out)
         parallel.barrier()
-        parallel.launch(work, processes, args.out, cache_folder, family, network, settings,
-                        args.tasks, device, until)
+        parallel.launch(work, processes, args.out, cache_folder, videos, family, network,
+                        settings, args.tasks, device, until)
     return 0
 
 
-def work(out: Path, cache_folder: Path, family: str, network: VideoConfig,
+def work(out: Path, cache_folder: Path, videos: int, family: str, network: VideoConfig,
          settings: TrainingConfig, tasks: str, device_name: str, until: float) -> None:
     """One training process.
 
+    :param videos: how many of the last episodes are to be known by their images alone
     :param until: s of the monotonic clock when to save and stop
     """
     torch.manual_seed(parallel.seed_of(settings.seed, "begin", 0))
-    device, cache = torch.device(device_name), load_cache(cache_folder)
+    device, cache = torch.device(device_name), with_images_alone(load_cache(cache_folder), videos)
     chosen = choose(cache, tasks)
     every_row = split(cache, settings.validation_share)
     rows, labelled = taught(cache, every_row[0], settings)
     # the same whatever tasks are chosen
     codec = initial_codec(out) or fit_codec(cache, cache.among(rows, labelled), network)
     training_rows = of_tasks(cache, chosen, rows)
-    validation_rows = of_tasks(cache, chosen, cache.among(every_row[1], ~practised(cache)))
+    validation_rows = of_tasks(cache, chosen, cache.among(
+        every_row[1], ~practised(cache) & known(cache)))
     text, judged = embed(cache, out), labelled
     if settings.reader_steps and not labelled.all():
+        def images_of(cache: EpisodeCache, rows: np.ndarray) -> Sampler:
+            return Sampler(cache, rows, network, codec, text, None, settings.seed, judged,
+                           device=device)
+
         hidden = ~labelled & among_episodes(cache, training_rows)
-        known = cache.among(training_rows, labelled)
-        read = reading.read_off(
-            cache, hidden, known, validation_rows, lambda cache, rows: Sampler(
-                cache, rows, network, codec, text, None, settings.seed, labelled, device=device),
-            settings, network.locator, out, device, until)
+        read = reading.read_off(cache, hidden, cache.among(training_rows, labelled),
+                                validation_rows, images_of, settings, network.locator, out,
+                                device, until)
         if read is None:
             stopped()
             return
