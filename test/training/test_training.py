@@ -480,8 +480,9 @@ def test_a_set_of_images_alone_is_read_and_imitated(data, tmp_path, capsys):
     assert len(read_tensors(tmp_path / "out/read.safetensors")["hands"]) == 28
     assert read_config(tmp_path / "out")["training"]["episodes"] > 2
     with pytest.raises(UserError, match="number of episodes known by their images alone"):
-        train.run(arguments(data, tmp_path / "out", data=[data, tmp_path / "video"], steps=2,
-                            config=str(file)))
+        both = arguments(data, tmp_path / "out", config=str(file), steps=2)
+        both.data.append(tmp_path / "video")
+        train.run(both)
     with pytest.raises(UserError, match="takes no --video"):
         train.run(arguments(data, tmp_path / "jepa", config="jepa_tiny",
                             video=[tmp_path / "video"]))

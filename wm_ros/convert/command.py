@@ -52,8 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        "row differ by this at most (default 0.03 s)")
     group.add_argument("--rectified", action="store_true", help="the images are rectified: P of "
                        "camera_info counts instead of K and D")
-    group.add_argument("--images-only", action="store_true", help="nothing tells of the arm, or it "
-                       "is not to be used: such a set serves `wm train --video`")
+    group.add_argument("--images-only", action="store_true", help="nothing tells of the arm, or "
+                       "it is not to be used: such a set serves `wm train --video`")
     group.add_argument("--min-seconds", type=float, default=1.0, metavar="S",
                        help="shorter pieces give no episode (default 1 s)")
     group.add_argument("--no-recordings", action="store_true", help="do not keep the messages "
