@@ -25,10 +25,11 @@ from wm_ros.motion.kinematics import Kinematics
 from wm_ros.motion.plan import Request
 from wm_ros.motion.planner import Planner
 from wm_ros.motion.pose import Pose
+from wm_ros.motion.trajectory import make_path
 from wm_ros.nodes.clients import SUCCEEDED, StopFlag, Stopped
 from wm_ros.nodes.planning_run import Run, Segment, Settings, _whole
 from wm_ros.robot import load_robot
-from wm_ros.sim.controllers import ArmController, GripperController, Outcome, Tolerances, make_path
+from wm_ros.sim.controllers import ArmController, GripperController, Outcome, Tolerances
 from wm_ros.sim.env import TaskEnv
 from wm_ros.sim.tasks import TASKS
 

@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 
 from wm_ros.motion.kinematics import Kinematics
+from wm_ros.motion.trajectory import Path, make_path, refusal
 from wm_ros.robot import load_robot
 from wm_ros.sim.controllers import (
     ArmController,
     GripperController,
     Outcome,
-    Path,
     Tolerances,
-    make_path,
-    refusal,
 )
 from wm_ros.sim.link_tree import LinkTree
 

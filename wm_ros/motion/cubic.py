@@ -33,6 +33,17 @@ class Cubic(NamedTuple):
     def acceleration(self, s: Array | float) -> Array:
         return (6.0 * self.a * s + 2.0 * self.b) / self.h**2
 
+    def turns(self) -> tuple[Array, Array]:
+        """Where the way may turn back, both s within 0..1."""
+        a, b, c = 3.0 * self.a, self.b, self.c  # of a s^2 + 2 b s + c
+        with np.errstate(divide="ignore", invalid="ignore"):
+            root = np.sqrt(b * b - a * c)
+            far = -(b + np.copysign(root, b))  # without loss of digits where a is small
+            both = far / a, c / far
+        first, second = (np.clip(np.nan_to_num(s, posinf=0.0, neginf=0.0), 0.0, 1.0)
+                         for s in both)
+        return first, second
+
     def fastest(self) -> Array:
         """Where the velocity has its extreme, s within 0..1."""
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wm_ros.motion.cubic import span
+from wm_ros.motion.cubic import Cubic, span
 from wm_ros.motion.pose import Array
 from wm_ros.robot import RobotConfig
 
 LIMIT_TOLERANCE = 0.01  # of the limit
 RANGE_SLACK = 0.02  # rad by which an arm may have been pushed out of its range and yet start
-LIMIT_SLACK = 1.05  # velocities of a client's trajectory may exceed the limits by this
+SPLICE = 0.02  # s of the hardest acceleration by which speeds may differ at once
+BULGE = 1e-3  # rad by which the way between two points may leave the range
 
 
 @dataclass(frozen=True)
@@ -67,35 +68,81 @@ class Trajectory:
         return cubic.position(s), cubic.velocity(s)
 
 
+@dataclass(frozen=True)
+class Path:
+    """A timed way for all arm joints: times (N,) s, positions, velocities, (N, J) rad, rad/s."""
+
+    times: np.ndarray
+    positions: np.ndarray
+    velocities: np.ndarray
+
+    def stretched(self, factor: float) -> Path:
+        """The same way in ``factor`` times the time."""
+        return Path(factor * self.times, self.positions, self.velocities / factor)
+
+
 def mean_acceleration(times: Array, velocities: Array) -> Array:
     """(N - 2, n) between neighbouring points, over two steps so that rounding does not count."""
     return (velocities[2:] - velocities[:-2]) / (times[2:] - times[:-2])[:, None]
 
 
-def limit_violation(times: Array, positions: Array, velocities: Array | None,
-                    robot: RobotConfig) -> str:
-    """How a client's trajectory leaves the ranges or speeds of the joints, as one sentence.
+def make_path(times: np.ndarray, positions: np.ndarray, velocities: np.ndarray | None,
+              start: np.ndarray) -> Path:
+    """A path that begins at ``start`` (J,) now; without velocities it is driven piecewise."""
+    if times[0] > 1e-6:
+        times = np.concatenate([[0.0], times])
+        positions = np.vstack([start, positions])
+        if velocities is not None:
+            velocities = np.vstack([np.zeros_like(start), velocities])
+    if velocities is None:
+        # rest at both ends, the mean of the neighbouring slopes between them
+        velocities = np.zeros_like(positions)
+        if len(times) > 2:
+            slopes = np.diff(positions, axis=0) / np.diff(times)[:, None]
+            velocities[1:-1] = 0.5 * (slopes[1:] + slopes[:-1])
+    return Path(times, positions, velocities)
 
-    :param times: (N,) s; positions and velocities (N, n) of the arm's joints
-    :returns: empty if it keeps within them
+
+def refusal(path: Path, robot: RobotConfig, slack: float) -> str:
+    """Why a path must not be driven, as one sentence; empty when it may.
+
+    What lies between its points counts too: a controller drives the cubic there.
+
+    :param slack: factor by which velocities may exceed the limits
     """
     low, high = robot.position_limits.T
-    outside = ((positions < low - RANGE_SLACK) | (positions > high + RANGE_SLACK)).any(axis=0)
-    speed = np.zeros(robot.dof)
-    if len(times) > 1:
-        speed = (np.abs(np.diff(positions, axis=0)) / np.diff(times)[:, None]).max(axis=0)
-    hard = np.zeros(robot.dof, bool)
-    if velocities is not None:
-        speed = np.maximum(speed, np.abs(velocities).max(axis=0))
-        change = np.abs(mean_acceleration(times, velocities))
-        hard = np.any(change > 1.1 * LIMIT_SLACK * robot.acceleration_limits, axis=0)
-    fast = speed > LIMIT_SLACK * robot.velocity_limits
-    for bad, what in ((outside, "leaves the range of"), (fast, "is faster than allowed for"),
-                      (hard, "changes speed harder than allowed for")):
-        if bad.any():
-            named = ", ".join(n for n, b in zip(robot.arm_joints, bad, strict=True) if b)
-            return f"The trajectory {what} {named}."
+    names = robot.arm_joints
+    spans = Cubic.between(path.positions[:-1], path.positions[1:], path.velocities[:-1],
+                          path.velocities[1:], np.diff(path.times)[:, None])
+    reached = np.concatenate([path.positions, *(spans.position(s) for s in spans.turns())])
+    # an arm that was pushed out of its range may come back, but no further out
+    out = np.maximum(low - reached, reached - high)
+    allowed = np.clip(out[0], 0.0, RANGE_SLACK) + 1e-4
+    outside = (out[:len(path.times)] > allowed).any(axis=0) | (out > allowed + BULGE).any(axis=0)
+    if outside.any():
+        return f"The trajectory leaves the position limits of {_named(names, outside)}."
+    limit = robot.velocity_limits * slack
+    fast = (np.abs(path.velocities) > limit).any(axis=0)
+    if len(path.times) > 1:
+        mean = np.abs(np.diff(path.positions, axis=0)) / np.diff(path.times)[:, None]
+        peak = np.abs(spans.velocity(spans.fastest()))
+        fast |= (mean > limit).any(axis=0) | (peak > limit).any(axis=0)
+    if fast.any():
+        return f"The trajectory exceeds the velocity limits of {_named(names, fast)}."
+    # the cubic between two lone points is hardest at one of them
+    change = (np.stack([spans.acceleration(0.0), spans.acceleration(1.0)])
+              if len(path.times) == 2 else mean_acceleration(path.times, path.velocities))
+    limit = robot.acceleration_limits * slack * 1.1
+    hard = np.any(np.abs(change) > limit, axis=tuple(range(change.ndim - 1)))
+    step, jump = np.diff(path.times)[:, None], np.abs(np.diff(path.velocities, axis=0))
+    hard |= (jump > limit * step + SPLICE * robot.acceleration_limits).any(axis=0)
+    if hard.any():
+        return f"The trajectory exceeds the acceleration limits of {_named(names, hard)}."
     return ""
+
+
+def _named(names: tuple[str, ...], chosen: np.ndarray) -> str:
+    return ", ".join(name for name, bad in zip(names, chosen, strict=True) if bad)
 
 
 def limit_ratios(trajectory: Trajectory, robot: RobotConfig) -> tuple[float, float]:

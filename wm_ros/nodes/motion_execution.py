@@ -19,12 +19,14 @@ from wm_ros.bridge.moveit import Refusal
 from wm_ros.errors import UserError
 from wm_ros.motion.errors import ErrorCode
 from wm_ros.motion.pose import Array
-from wm_ros.motion.trajectory import limit_violation
+from wm_ros.motion.trajectory import make_path, refusal
 from wm_ros.nodes.action_client import ActionClient
 from wm_ros.nodes.base import WmNode
 from wm_ros.nodes.clients import SUCCEEDED, Goal, StopFlag, Stopped, cancel_all, send
 from wm_ros.robot import RobotConfig
 
+SLACK = 1.05  # factor by which velocities of a client's trajectory may exceed the limits
+AT_REST = 0.02  # share of the velocity limits that counts as none
 CONNECT = 2.0  # s to wait for a controller
 
 
@@ -202,17 +204,18 @@ class TrajectoryExecution:
 
 
 def check_path(path: joints.JointPath, present: Array, robot: RobotConfig) -> None:
-    """Refuses a client's trajectory that leaves the ranges or speeds of the joints.
+    """Refuses a client's trajectory that leaves the limits of the joints, also between its points,
+    or that does not begin and end at rest, as the arm does.
 
     :param present: joint angles (n,) from which a controller goes to a first point that is to be
         reached later than at once
     :raises Refusal: with one sentence.
     """
-    times, positions, velocities = path.times, path.positions, path.velocities
-    if times[0] > 1e-6:
-        times, positions = np.append(0.0, times), np.vstack([present, positions])
-        if velocities is not None:
-            velocities = np.vstack([velocities[:1], velocities])
-    sentence = limit_violation(times, positions, velocities, robot)
+    made = make_path(path.times, path.positions, path.velocities, present)
+    sentence = refusal(made, robot, SLACK)
+    moving = np.abs(made.velocities[[0, -1]]) > AT_REST * robot.velocity_limits
+    if not sentence and moving.any():
+        sentence = ("The trajectory does not begin and end at rest: its first and its last point "
+                    "need velocities of 0.")
     if sentence:
         raise Refusal(ErrorCode.INVALID_MOTION_PLAN, sentence)

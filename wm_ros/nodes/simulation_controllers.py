@@ -12,12 +12,12 @@ from rclpy.task import Future
 
 from wm_ros.bridge import joints, times
 from wm_ros.errors import UserError
+from wm_ros.motion.trajectory import SPLICE, make_path, refusal
 from wm_ros.nodes.base import WmNode
 from wm_ros.nodes.goal_end import end
 from wm_ros.nodes.simulation_loop import Loop
-from wm_ros.sim.controllers import Outcome, Tolerances, make_path, refusal
+from wm_ros.sim.controllers import Outcome, Tolerances
 
-SPLICE = 0.02  # s of the hardest acceleration that a trajectory may differ from the arm's speed
 Follow = FollowJointTrajectory.Result
 OUTCOMES = {
     Outcome.DONE: (Follow.SUCCESSFUL, ""),

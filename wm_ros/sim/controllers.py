@@ -8,22 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wm_ros.motion.cubic import Cubic, span
-from wm_ros.motion.trajectory import RANGE_SLACK, mean_acceleration
+from wm_ros.motion.cubic import span
+from wm_ros.motion.trajectory import Path
 from wm_ros.robot import RobotConfig
-
-
-@dataclass(frozen=True)
-class Path:
-    """A timed way for all arm joints: times (N,) s, positions, velocities, (N, J) rad, rad/s."""
-
-    times: np.ndarray
-    positions: np.ndarray
-    velocities: np.ndarray
-
-    def stretched(self, factor: float) -> Path:
-        """The same way in ``factor`` times the time."""
-        return Path(factor * self.times, self.positions, self.velocities / factor)
 
 
 @dataclass(frozen=True)
@@ -45,59 +32,6 @@ class Outcome(enum.Enum):
     DONE = "done"
     PATH_VIOLATED = "path tolerance violated"
     GOAL_VIOLATED = "goal tolerance violated"
-
-
-def make_path(times: np.ndarray, positions: np.ndarray, velocities: np.ndarray | None,
-              start: np.ndarray) -> Path:
-    """A path that begins at ``start`` (J,) now; without velocities it is driven piecewise."""
-    if times[0] > 1e-6:
-        times = np.concatenate([[0.0], times])
-        positions = np.vstack([start, positions])
-        if velocities is not None:
-            velocities = np.vstack([np.zeros_like(start), velocities])
-    if velocities is None:
-        # rest at both ends, the mean of the neighbouring slopes between them
-        velocities = np.zeros_like(positions)
-        if len(times) > 2:
-            slopes = np.diff(positions, axis=0) / np.diff(times)[:, None]
-            velocities[1:-1] = 0.5 * (slopes[1:] + slopes[:-1])
-    return Path(times, positions, velocities)
-
-
-def refusal(path: Path, robot: RobotConfig, slack: float) -> str:
-    """Why a path must not be driven, as one sentence; empty when it may.
-
-    :param slack: factor by which velocities may exceed the limits
-    """
-    low, high = robot.position_limits.T
-    names = robot.arm_joints
-    # an arm that was pushed out of its range may come back, but no further out
-    out = np.maximum(low - path.positions, path.positions - high)
-    outside = (out > np.clip(out[0], 0.0, RANGE_SLACK) + 1e-4).any(axis=0)
-    if outside.any():
-        return f"The trajectory leaves the position limits of {_named(names, outside)}."
-    limit = robot.velocity_limits * slack
-    fast = (np.abs(path.velocities) > limit).any(axis=0)
-    if len(path.times) > 1:
-        mean = np.abs(np.diff(path.positions, axis=0)) / np.diff(path.times)[:, None]
-        cubic = Cubic.between(path.positions[:-1], path.positions[1:], path.velocities[:-1],
-                              path.velocities[1:], np.diff(path.times)[:, None])
-        peak = np.abs(cubic.velocity(cubic.fastest()))
-        fast |= (mean > limit).any(axis=0) | (peak > limit).any(axis=0)
-    if fast.any():
-        return f"The trajectory exceeds the velocity limits of {_named(names, fast)}."
-    # the cubic between two lone points is hardest at one of them
-    change = (np.stack([cubic.acceleration(0.0), cubic.acceleration(1.0)])
-              if len(path.times) == 2 else mean_acceleration(path.times, path.velocities))
-    hard = np.any(np.abs(change) > robot.acceleration_limits * slack * 1.1,
-                  axis=tuple(range(change.ndim - 1)))
-    if hard.any():
-        return f"The trajectory exceeds the acceleration limits of {_named(names, hard)}."
-    return ""
-
-
-def _named(names: tuple[str, ...], chosen: np.ndarray) -> str:
-    return ", ".join(name for name, bad in zip(names, chosen, strict=True) if bad)
 
 
 class ArmController:
