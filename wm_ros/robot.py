@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,11 @@ class RobotConfig:
     @property
     def urdf_path(self) -> Path:
         return robot_data(self.urdf)
+
+    @cached_property
+    def model_name(self) -> str:
+        """What the URDF calls the robot: MoveIt and RViz compare by this name."""
+        return ElementTree.parse(self.urdf_path).getroot().get("name", "")
 
     @property
     def srdf_path(self) -> Path:

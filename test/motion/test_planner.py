@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The planner: every plan must be free and within limits, every refusal must say why."""
 
+import threading
 import time
 
 import numpy as np
@@ -108,6 +109,21 @@ def test_a_goal_without_a_way_gives_up_in_the_allowed_time(planner: Planner) -> 
     assert not plan.success and time.perf_counter() - begin < 3.0
 
 
+def test_others_have_their_turn_while_a_way_is_searched(
+        planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instruction waits three seconds for a path, however long somebody else's may take."""
+    monkeypatch.setattr(planner, "_try_direct", lambda *_: None)
+    monkeypatch.setattr(planner, "_try_rrt", lambda *_: time.sleep(0.2))
+    search = threading.Thread(target=planner.plan_joint, args=(HOME, HOME + 0.1,
+                                                               Request(allowed_time=8.0)))
+    search.start()
+    for _ in range(3):
+        time.sleep(0.05)
+        assert planner.plan_cartesian(HOME, [planner.fk(HOME)]).success
+    assert search.is_alive()
+    search.join()
+
+
 def test_a_straight_line_is_followed_to_its_end(planner: Planner) -> None:
     start = planner.fk(HOME)
     ends = [Pose(start.position + [0.1, 0, -0.1], start.quaternion),
@@ -155,6 +171,11 @@ def test_a_grazing_arm_may_leave_a_surface_but_not_press_into_it(planner: Planne
     assert planner.in_collision(touching)
     assert planner.plan_cartesian(touching, [top_down([0.5, 0, 0.1])]).fraction == 1.0
     assert planner.plan_cartesian(touching, [top_down([0.5, 0, -0.05])]).fraction < 0.2
+    planner.add_object(SceneObject("table", as_mesh(SceneObject(
+        "table", (Part(Box((1.0, 1.0, 0.1))),), Pose.identity())).parts, table.pose))
+    plan = planner.plan_cartesian(touching, [top_down([0.5, 0, 0.1])])
+    assert plan.error_code is ErrorCode.START_STATE_IN_COLLISION, "how deep is not known"
+    planner.add_object(table)
     deep = planner.ik(top_down([0.5, 0, -0.05]), HOME)
     plan = planner.plan_cartesian(deep, [top_down([0.5, 0, 0.1])])
     assert plan.error_code is ErrorCode.START_STATE_IN_COLLISION
@@ -235,6 +256,25 @@ def test_allowed_collisions_let_the_fingers_touch_only_what_was_named(planner: P
     for finger in ("panda_leftfinger", "panda_rightfinger"):
         planner.allow_collision("sponge", finger)
     assert not planner.in_collision(HOME)
+
+
+def test_what_may_touch_a_thing_may_not_touch_the_next_one_of_its_name(planner: Planner) -> None:
+    thing = SceneObject.of("thing", Box((0.1, 0.1, 0.1)), Pose.of(planner.fk(HOME).position))
+    planner.add_object(thing)
+    planner.allow_collision("thing")
+    planner.allow_collision("thing", "panda_hand")
+    planner.add_object(thing)
+    assert not planner.in_collision(HOME), "it was only seen anew"
+    planner.forget_object("thing")
+    planner.add_object(thing)
+    assert planner.in_collision(HOME)
+    assert not planner.scene.allowed and not planner.scene.allowed_with_all
+
+
+def test_what_the_hand_carries_is_told_from_the_rest_of_the_arm(planner: Planner) -> None:
+    assert all(map(planner.moves_with_hand, ("panda_hand", "panda_leftfinger", "panda_link8",
+                                             ROBOT.tcp_link)))
+    assert not any(map(planner.moves_with_hand, ("panda_link3", "panda_link0", "panda_link6")))
 
 
 def test_impossible_objects_are_refused_and_leave_the_scene_as_it_was(planner: Planner) -> None:

@@ -22,8 +22,21 @@ import ros_domain
 from action_msgs.msg import GoalStatus
 from action_msgs.srv import CancelGoal
 from moveit_msgs.action import ExecuteTrajectory, MoveGroup
-from moveit_msgs.msg import Constraints, JointConstraint, MoveItErrorCodes, RobotTrajectory
-from moveit_msgs.srv import GetMotionPlan, GetStateValidity, QueryPlannerInterfaces
+from moveit_msgs.msg import (
+    AttachedCollisionObject,
+    Constraints,
+    JointConstraint,
+    MoveItErrorCodes,
+    PlanningScene,
+    RobotTrajectory,
+)
+from moveit_msgs.srv import (
+    ApplyPlanningScene,
+    GetMotionPlan,
+    GetPositionIK,
+    GetStateValidity,
+    QueryPlannerInterfaces,
+)
 from rclpy.exceptions import InvalidHandle
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -336,6 +349,38 @@ def _valid(session: Session) -> bool:
     if not response.valid:
         assert "soft" in {c.contact_body_2 for c in response.contacts}
     return bool(response.valid)
+
+
+def test_what_does_not_move_with_the_hand_is_not_attached(session: Session) -> None:
+    m = session.moveit
+    m.add_collision_box("camera", (0.05, 0.05, 0.05), position=(0.5, 0.4, 0.5),
+                        quat_xyzw=(0, 0, 0, 1))
+    eventually(lambda: "camera" in session.scene_ids()[0])
+    scene = PlanningScene(is_diff=True)
+    held = AttachedCollisionObject(link_name="panda_link3")
+    held.object.id = "camera"
+    scene.robot_state.attached_collision_objects = [held]
+    scene.robot_state.is_diff = True
+    request = ApplyPlanningScene.Request(scene=scene)
+    assert not session.call(ApplyPlanningScene, "apply_planning_scene", request).success
+    assert session.scene_ids() == ({"camera"}, set())
+
+
+def test_constraints_that_are_not_looked_at_are_refused(session: Session) -> None:
+    limit = JointConstraint(joint_name="panda_joint1", position=2.0, tolerance_above=0.1,
+                            tolerance_below=0.1, weight=1.0)
+    ask = GetPositionIK.Request()
+    ask.ik_request.group_name = ROBOT.planning_group
+    ask.ik_request.pose_stamped.header.frame_id = ROBOT.base_link
+    p = ask.ik_request.pose_stamped.pose
+    p.position.x, p.position.z = 0.45, 0.3
+    p.orientation.x, p.orientation.w = 1.0, 0.0
+    assert session.call(GetPositionIK, "compute_ik", ask).error_code.val == 1
+    ask.ik_request.constraints.joint_constraints = [limit]
+    assert session.call(GetPositionIK, "compute_ik", ask).error_code.val < 0
+    state = GetStateValidity.Request(group_name=ROBOT.planning_group)
+    state.constraints.joint_constraints = [limit]
+    assert not session.call(GetStateValidity, "check_state_validity", state).valid
 
 
 def test_inverse_kinematics_agrees_with_forward(session: Session) -> None:

@@ -30,6 +30,7 @@ class Handle:
 
     def __init__(self, seconds: float) -> None:
         self.seconds, self.is_cancel_requested, self.ended, self.begun = seconds, False, "", False
+        self.request = SimpleNamespace(instruction="put the mug on the tray")
 
     def succeed(self) -> None:
         self.ended = "succeeded"
@@ -118,6 +119,18 @@ def test_a_newer_instruction_ends_the_running_one_at_once(planning: Planning) ->
     ends.join(5.0)
     thread.join(5.0)
     assert (first.ended, second.ended) == ("aborted", "succeeded")
+
+
+def test_an_instruction_that_cannot_run_takes_nobodys_place(planning: Planning) -> None:
+    [(first, ends)] = start(planning, 0.3)
+    eventually(lambda: first.begun)
+    wordless = Handle(0.1)
+    wordless.request.instruction = " "
+    assert "is empty" in planning._body(wordless).message and wordless.ended == "aborted"
+    ends.join(5.0)
+    assert first.ended == "succeeded" and not planning.body.cancel_motion.called
+    planning.is_active = False  # type: ignore[misc]
+    assert "not active" in planning._body(Handle(0.1)).message
 
 
 def test_an_instruction_is_cancelled_while_it_waits(planning: Planning) -> None:

@@ -41,6 +41,23 @@ def test_a_monitor_that_comes_back_releases_nothing(
     assert told == [True, True]
 
 
+def test_a_monitor_that_is_not_active_lets_nothing_go_on(
+        heard: tuple[MonitorNode, list[bool]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monitor, told = heard
+    monitor._watch.close()
+    monitor._watch = SimpleNamespace(  # type: ignore[assignment]
+        present=lambda *_: True, state=lambda _: "active", close=lambda: None,
+        silent=lambda *_: [])
+    monitor.activate()
+    monitor.deactivate()
+    answer = monitor._resume_wanted(Trigger.Request(), Trigger.Response())
+    assert not answer.success and "monitor node is not active" in answer.message
+    monkeypatch.setattr(MonitorNode, "is_active", True)
+    monitor.activate()
+    assert monitor._resume_wanted(Trigger.Request(), Trigger.Response()).success
+    assert told[-1] is False and True in told
+
+
 def test_button_stops_and_cannot_release(heard: tuple[MonitorNode, list[bool]]) -> None:
     monitor, told = heard
     monitor._hear_stop(Bool(data=False))
@@ -94,8 +111,10 @@ def test_a_loss_is_noticed_on_a_machine_so_busy_that_heartbeats_are_never_fresh_
 @pytest.mark.parametrize("order", [("person",), ("lost",), ("person", "lost"),
                                    ("lost", "person")], ids=" then ".join)
 def test_a_persons_stop_outlives_the_return_of_a_lost_node(
-        heard: tuple[MonitorNode, list[bool]], order: tuple[str, ...]) -> None:
+        heard: tuple[MonitorNode, list[bool]], order: tuple[str, ...],
+        monkeypatch: pytest.MonkeyPatch) -> None:
     monitor, told = heard
+    monkeypatch.setattr(MonitorNode, "is_active", True)
     monitor._watch.close()
     monitor._watch = SimpleNamespace(  # type: ignore[assignment]
         present=lambda *_: True, state=lambda _: "active", close=lambda: None,

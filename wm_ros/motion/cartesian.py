@@ -131,7 +131,13 @@ class CartesianPlanner(PlanningScene):
         contacts = self.contacts(q)
         depth = max((c.depth for c in contacts), default=0.0)
         pairs = frozenset(frozenset((c.body_1, c.body_2)) for c in contacts)
-        return Graze(pairs, depth) if depth <= GRAZE else None
+        # of two meshes the depth is that of two triangles, however deep they lie in one another
+        told = all(self._is_solid(*pair) for pair in pairs)
+        return Graze(pairs, depth) if told and depth <= GRAZE else None
+
+    def _is_solid(self, *bodies: str) -> bool:
+        """Whether one of two bodies is made of solids alone; links are meshes."""
+        return any(b not in self.links and b not in self._exact.with_mesh for b in bodies)
 
     def _still_grazes(self, q: Array, graze: Graze) -> bool:
         contacts = self.contacts(q)

@@ -20,6 +20,7 @@ from wm_ros.robot import RobotConfig
 
 PADDING = 0.008  # m around obstacles while a path is searched
 PADDED_RECHECK = 0.01  # rad, of the timed trajectory against padded obstacles
+TURN = 0.001  # s in which others get the scene
 OTHER_POSTURES = 4  # tried when the way to the nearest solution is blocked
 
 __all__ = ["PADDING", "Plan", "Planner", "Request"]
@@ -43,10 +44,8 @@ class Planner(CartesianPlanner):
         begin = time.perf_counter()
         start_q, goal_q = np.asarray(start_q, dtype=float), np.asarray(goal_q, dtype=float)
         with self._lock:
-            plan = self._check_start(start_q)
-            if plan is None:
-                plan = self._plan_to(start_q, [goal_q], request, begin)
-        return replace(plan, planning_time=time.perf_counter() - begin)
+            found = self._check_start(start_q) or self._direct(start_q, [goal_q], request)
+        return self._searched(start_q, found, request, begin)
 
     def plan_pose(self, start_q: Array, pose: Pose, request: Request | None = None) -> Plan:
         """From joint angles to a pose of the tool centre point in the base frame."""
@@ -54,12 +53,10 @@ class Planner(CartesianPlanner):
         begin = time.perf_counter()
         start_q = np.asarray(start_q, dtype=float)
         with self._lock:
-            plan = self._check_start(start_q)
-            if plan is None:
-                plan = self._plan_to_pose(start_q, pose, request, begin)
-        return replace(plan, planning_time=time.perf_counter() - begin)
+            found = self._check_start(start_q) or self._direct_to_pose(start_q, pose, request)
+        return self._searched(start_q, found, request, begin)
 
-    def _plan_to_pose(self, start_q: Array, pose: Pose, request: Request, begin: float) -> Plan:
+    def _direct_to_pose(self, start_q: Array, pose: Pose, request: Request) -> Plan | list[Array]:
         if not np.isfinite(np.concatenate(pose)).all():
             return self._fail(ErrorCode.INVALID_GOAL_CONSTRAINTS, "the goal pose is not finite")
         nearest = self.kinematics.ik(pose, start_q)
@@ -74,12 +71,12 @@ class Planner(CartesianPlanner):
         goals = [nearest, *self.kinematics.ik_solutions(pose, start_q, OTHER_POSTURES)]
         if all(self._exact.collides(goal) for goal in goals):
             goals += self.kinematics.ik_solutions(pose, start_q, 5 * OTHER_POSTURES)
-        return self._plan_to(start_q, goals, request, begin)
+        return self._direct(start_q, goals, request)
 
-    def _plan_to(
-        self, start_q: Array, goals: list[Array], request: Request, begin: float
-    ) -> Plan:
-        """To any of the goals: straight if possible, else by RRT-Connect (Kuffner 2000)."""
+    def _direct(
+        self, start_q: Array, goals: list[Array], request: Request
+    ) -> Plan | list[Array]:
+        """Straight to any of the goals; if no way is free, the goals that are."""
         if any(g.shape != (self.robot.dof,) or not np.isfinite(g).all() for g in goals):
             return self._fail(ErrorCode.INVALID_GOAL_CONSTRAINTS, "the goal is not finite")
         inside = [g for g in goals if self.kinematics.in_limits(g, 1e-4)]
@@ -97,15 +94,30 @@ class Planner(CartesianPlanner):
             plan = self._try_direct(start_q, goal, request)
             if plan is not None:
                 return plan
+        return free
+
+    def _searched(
+        self, start_q: Array, found: Plan | list[Array], request: Request, begin: float
+    ) -> Plan:
+        """What was found, or a way to one of these goals by RRT-Connect (Kuffner 2000)."""
+        plan = found if isinstance(found, Plan) else self._search(start_q, found, request, begin)
+        return replace(plan, planning_time=time.perf_counter() - begin)
+
+    def _search(
+        self, start_q: Array, goals: list[Array], request: Request, begin: float
+    ) -> Plan:
         attempt = 0
         while attempt == 0 or time.perf_counter() - begin < request.allowed_time:
-            goal = free[attempt % min(len(free), 4)]
+            goal = goals[attempt % min(len(goals), 4)]
             left = max(0.05, begin + request.allowed_time - time.perf_counter())
-            # Even a lone attempt must leave time for another posture.
-            plan = self._try_rrt(start_q, goal, request, min(left, 1.0), attempt)
+            # Even a lone attempt must leave time for another posture; each looks at the scene as
+            # it is then, and between two of them others have their turn.
+            with self._lock:
+                plan = self._try_rrt(start_q, goal, request, min(left, 1.0), attempt)
             if plan is not None:
                 return plan
             attempt += 1
+            time.sleep(TURN)
         if request.allowed_time <= 0.05:
             return self._fail(ErrorCode.TIMED_OUT, "no time was allowed for planning")
         return self._fail(

@@ -16,7 +16,7 @@ from wm_ros.motion.kinematics import Kinematics
 from wm_ros.motion.pose import Array, Pose
 from wm_ros.motion.shapes import Part, SceneObject, check_shape
 from wm_ros.motion.trajectory import Trajectory
-from wm_ros.motion.urdf import link_poses
+from wm_ros.motion.urdf import carried, link_poses
 from wm_ros.motion.world import CollisionWorld
 from wm_ros.robot import RobotConfig
 
@@ -57,6 +57,7 @@ class PlanningScene:
         self._contacts = ContactFinder(robot)
         urdf = ElementTree.parse(robot.urdf_path).getroot()
         self._still = set(link_poses(urdf, robot.base_link))
+        self._carried = carried(urdf, robot.attach_link)
         self._lock = threading.RLock()
         self.set_gripper(robot.gripper.open_width)
 
@@ -147,6 +148,17 @@ class PlanningScene:
             if known is not None:
                 self._drop(id)
             return known is not None
+
+    def forget_object(self, id: str) -> None:
+        """Removes an object for good: what may touch it may not touch the next one of that id."""
+        with self._lock:
+            self.remove_object(id)
+            self.scene.allowed = {pair for pair in self.scene.allowed if id not in pair}
+            self.scene.allowed_with_all.discard(id)
+
+    def moves_with_hand(self, link: str) -> bool:
+        """Whether a link is carried by `robot.attach_link`, as all that is attached is."""
+        return link in self._carried
 
     def clear(self) -> None:
         """Removes every obstacle and held object."""

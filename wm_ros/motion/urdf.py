@@ -13,6 +13,18 @@ import numpy as np
 from wm_ros.motion.pose import Array, Pose, quaternion_from_rpy
 
 
+def carried(urdf: Element, link: str) -> set[str]:
+    """The link, what is fixed to it, and all that moves on these: fingers, knuckles, pads."""
+    found, new = set[str](), set(link_poses(urdf, link))
+    joints = [(p.get("link", ""), c.get("link", "")) for joint in urdf.findall("joint")
+              if (p := joint.find("parent")) is not None
+              and (c := joint.find("child")) is not None]
+    while new:
+        found |= new
+        new = {child for parent, child in joints if parent in found} - found
+    return found
+
+
 def link_poses(urdf: Element, link: str, fixed: bool = True,
                also: Container[str] = ()) -> dict[str, Pose]:
     """Poses (m) in a link's frame of all links that are joined to it, itself included.

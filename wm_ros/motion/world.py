@@ -47,7 +47,7 @@ class CollisionWorld:
         self._fingers = np.asarray(self.scene.getJointPositionIndices(fingers), dtype=int)
         self._full = np.asarray(self.scene.getCurrentJointPositions(), dtype=np.float64).copy()
         self._geometry: dict[str, list[str]] = {}
-        self._with_mesh: set[str] = set()
+        self.with_mesh: set[str] = set()  # obstacles
         self._meshes = tempfile.TemporaryDirectory(prefix="wm_ros_meshes_")
 
     def full(self, q: Array) -> Array:
@@ -74,7 +74,7 @@ class CollisionWorld:
     @property
     def has_mesh(self) -> bool:
         """Whether an obstacle, when grown, may leave what it fills as it is: a mesh may."""
-        return bool(self._with_mesh)
+        return bool(self.with_mesh)
 
     def bodies(self, name: str) -> list[str]:
         """roboplan's body names of a robot link or an obstacle."""
@@ -96,7 +96,7 @@ class CollisionWorld:
             names.append(name)
         self._geometry[obj.id] = names
         if any(isinstance(part.shape, Mesh) for part in obj.parts):
-            self._with_mesh.add(obj.id)
+            self.with_mesh.add(obj.id)
         pairs = [(a, b) for i, a in enumerate(names) for b in names[:i]]
         for other in [*self.links, *(n for n in self._geometry if n != obj.id)]:
             if allowed(obj.id, other):
@@ -122,7 +122,7 @@ class CollisionWorld:
         path.unlink()
 
     def remove(self, id: str) -> None:
-        self._with_mesh.discard(id)
+        self.with_mesh.discard(id)
         for name in self._geometry.pop(id, []):
             self.scene.removeGeometry(name)
 

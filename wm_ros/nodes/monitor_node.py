@@ -142,6 +142,9 @@ class MonitorNode(WmNode):
         return response
 
     def _resume_wanted(self, _request: Any, response: Any) -> Any:
+        if not self.is_active:
+            response.message = "Not resumed: the monitor node is not active."
+            return response
         missing = [n for n in self._required if self._watch.state(n) != "active"
                    or self._watch.silent([n], self.number("safety.heartbeat_timeout"))]
         if missing:

@@ -136,12 +136,7 @@ class Answers:
 
     def _plan_arm(self, message: MotionPlanRequest) -> tuple[Plan, Array]:
         self._check_group(message.group_name)
-        path = message.path_constraints
-        if any((path.joint_constraints, path.position_constraints,
-                path.orientation_constraints, path.visibility_constraints)):
-            raise Refusal(
-                ErrorCode.INVALID_MOTION_PLAN, "This planner does not know path constraints."
-            )
+        _refuse(message.path_constraints, "path constraints")
         if not message.goal_constraints:
             raise Refusal(ErrorCode.INVALID_GOAL_CONSTRAINTS, "The request holds no goal.")
         q = self._start(message.start_state)
@@ -199,11 +194,7 @@ class Answers:
             moveit.stamped_pose(w, request.header.frame_id, lambda n: self.frame(n, q))
             .compose(offset) for w in request.waypoints
         ]
-        path = request.path_constraints
-        if path.joint_constraints or path.position_constraints or path.orientation_constraints:
-            raise Refusal(
-                ErrorCode.INVALID_MOTION_PLAN, "This planner does not know path constraints."
-            )
+        _refuse(request.path_constraints, "path constraints")
         jumps = [v for v in (request.revolute_jump_threshold,) if v > 0]
         plan = self.planner.plan_cartesian(
             q, waypoints, request.avoid_collisions, request.max_step, self._request(request),
@@ -220,7 +211,7 @@ class Answers:
     def _show(self, plan: Plan, q: Array) -> None:
         if not len(plan.trajectory) or not self.display.get_subscription_count():
             return
-        message = DisplayTrajectory(model_id=self.robot.name)
+        message = DisplayTrajectory(model_id=self.robot.model_name)
         message.trajectory_start = moveit.to_state(q, self.robot, self.state.width)
         message.trajectory = [moveit.to_trajectory(plan.trajectory, self.robot)]
         self.display.publish(message)
@@ -228,6 +219,9 @@ class Answers:
     def ik(self, request: Any, response: Any) -> None:
         ask = request.ik_request
         self._check_group(ask.group_name)
+        _refuse(ask.constraints, "constraints on joint angles that reach a pose")
+        if len(ask.pose_stamped_vector) > 1:
+            raise Refusal(ErrorCode.NO_IK_SOLUTION, "This arm has one tool: ask for one pose.")
         q = self._start(ask.robot_state)
         stamped = ask.pose_stamped_vector[0] if ask.pose_stamped_vector else ask.pose_stamped
         link = ask.ik_link_names[0] if ask.ik_link_names else ask.ik_link_name
@@ -262,6 +256,7 @@ class Answers:
     def validity(self, request: Any, response: Any) -> None:
         response.valid = False
         self._check_group(request.group_name)
+        _refuse(request.constraints, "constraints on a state")
         q = self._start(request.robot_state)
         inside = self.planner.kinematics.in_limits(q, 1e-3)
         response.valid = inside and not self.planner.in_collision(q)
@@ -279,6 +274,13 @@ class Answers:
     def interfaces(self, request: Any, response: Any) -> None:
         response.planner_interfaces = [PlannerInterfaceDescription(
             name="wm_ros", pipeline_id="roboplan", planner_ids=["RRTConnect"])]
+
+
+def _refuse(constraints: Constraints, what: str) -> None:
+    """:raises Refusal: if there are any"""
+    if any((constraints.joint_constraints, constraints.position_constraints,
+            constraints.orientation_constraints, constraints.visibility_constraints)):
+        raise Refusal(ErrorCode.INVALID_MOTION_PLAN, f"This planner does not know {what}.")
 
 
 def poses_stamped(pose: Pose, frame: str) -> PoseStamped:

@@ -62,10 +62,10 @@ class SceneKeeper:
     def _remove(self, id: str) -> None:
         if not id:
             for other in list(self.planner.scene.objects):
-                self.planner.remove_object(other)
+                self.planner.forget_object(other)
             return
         self._known(id)
-        self.planner.remove_object(id)
+        self.planner.forget_object(id)
 
     def _add(self, message: CollisionObject, append: bool) -> None:
         obj = moveit.from_object(message, self.frames)
@@ -116,6 +116,9 @@ class SceneKeeper:
             if obj.id in planner.scene.attached:
                 return
             self._known(obj.id)
+        if not planner.moves_with_hand(link):
+            raise UserError(f"The link {link!r} does not move with the hand, and {obj.id} would: "
+                            f"attach it to {self.robot.hand_link}, or add it to the world.")
         planner.attach(obj.id, self.present(), link, list(message.touch_links), shaped)
 
     def apply(self, message: PlanningScene) -> list[str]:
@@ -158,7 +161,7 @@ class SceneKeeper:
         """The scene's asked components; 0 asks for all of them."""
         components = components or 1023
         planner, robot = self.planner, self.robot
-        message = PlanningScene(name=self.name, robot_model_name=robot.name)
+        message = PlanningScene(name=self.name, robot_model_name=robot.model_name)
         if q is not None and components & C.ROBOT_STATE:
             message.robot_state = moveit.to_state(q, robot, width)
         if components & C.ROBOT_STATE_ATTACHED_OBJECTS:

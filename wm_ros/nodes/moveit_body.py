@@ -53,6 +53,8 @@ FRESH = 0.5  # s; a joint state that came before is not the present one
 REST = 2.0  # s within which cancelled goals must have ended
 
 
+UNTIMED = ("MoveIt could not time the path; set has_acceleration_limits and max_acceleration for "
+           "each joint in its joint_limits.yaml.")
 SETUPS = {  # errors that no other chunk makes good
     MoveItErrorCodes.FRAME_TRANSFORM_FAILURE:
         "MoveIt knows no transform from {base_link} to the root of its URDF; let "
@@ -65,7 +67,7 @@ SETUPS = {  # errors that no other chunk makes good
         "MoveIt's URDF."}
 
 
-class _Hopeless(Stopped):
+class Hopeless(Stopped):
     """Asking again does not help; the instruction ends with this sentence."""
 
 
@@ -273,7 +275,7 @@ class MoveItBody:
                                   min_stamp=times.stamp(max(newer_than, 0.0)))
         answer = call(self._proposer, request, stop, 10.0, repeat=2.5)
         if not answer.success:
-            raise _Hopeless(answer.message or "The world model proposed nothing.")
+            raise Hopeless(answer.message or "The world model proposed nothing.")
         why, sound = "The world model proposed nothing.", []
         for message in answer.chunks:
             try:
@@ -302,14 +304,13 @@ class MoveItBody:
         answer = self._ask_planner(request, stop)
         code = int(answer.error_code.val)
         if code in SETUPS:
-            raise _Hopeless(SETUPS[code].format(**vars(self.robot)))
+            raise Hopeless(SETUPS[code].format(**vars(self.robot)))
         reason = (f"MoveIt reaches only {100.0 * max(answer.fraction, 0.0):.0f} % of the way "
                   f"({named(code)}); something is in the way or out of reach.")
         if not answer.solution.joint_trajectory.points or answer.fraction <= 0.0:
             return None, 0.0, reason
         if _untimed(answer.solution.joint_trajectory):
-            raise _Hopeless("MoveIt could not time the path; set has_acceleration_limits and "
-                            "max_acceleration for each joint in its joint_limits.yaml.")
+            raise Hopeless(UNTIMED)
         path = moveit.from_trajectory(answer.solution, self.robot.arm_joints)
         return self._slowed(path), float(answer.fraction), reason
 
@@ -336,7 +337,7 @@ class MoveItBody:
         request.robot_state.is_diff = True
         code = int(call(self._forward, request, stop, 3.0, repeat=1.5).error_code.val)
         if code == MoveItErrorCodes.INVALID_LINK_NAME:
-            raise _Hopeless(SETUPS[code].format(**vars(self.robot)))
+            raise Hopeless(SETUPS[code].format(**vars(self.robot)))
 
     @contextmanager
     def _obstacles_kept(self) -> Iterator[None]:
@@ -345,7 +346,7 @@ class MoveItBody:
             yield
         except UserError as error:
             self._applied = None
-            raise _Hopeless(f"{error} Its obstacles may be lost; give the instruction "
+            raise Hopeless(f"{error} Its obstacles may be lost; give the instruction "
                             "again.") from error
 
     def _slowed(self, path: joints.JointPath) -> joints.JointPath:

@@ -30,7 +30,7 @@ from wm_ros.motion.pose import Pose
 from wm_ros.nodes import qos
 from wm_ros.nodes.base import WmNode
 from wm_ros.nodes.clients import SUCCEEDED, Goal, StopFlag
-from wm_ros.nodes.moveit_body import MoveItBody
+from wm_ros.nodes.moveit_body import UNTIMED, Hopeless, MoveItBody
 
 try:
     from moveit.core.robot_trajectory import RobotTrajectory
@@ -174,9 +174,12 @@ class MoveItPyBody(MoveItBody):
             return self._slowed(path), 1.0, ""
         reason = (f"MoveIt reaches only {100.0 * fraction:.0f} % of the way; something is in the "
                   "way or out of reach.")
-        path = self._timed(start, positions) if len(positions) > 1 else None
-        return (None, 0.0, reason) if path is None else (
-            self._slowed(path), fraction, reason)
+        if len(positions) < 2:
+            return None, 0.0, reason
+        path = self._timed(start, positions)
+        if path is None:
+            raise Hopeless(UNTIMED)
+        return self._slowed(path), fraction, reason
 
     def _state_at(self, q: np.ndarray, present: RobotState) -> RobotState:
         state = copy.deepcopy(present)
@@ -253,7 +256,7 @@ class MoveItPyBody(MoveItBody):
     # --- execution
     def _send(self, goal: ExecuteTrajectory.Goal, stop: StopFlag) -> Goal:
         stop.check()
-        self._display_out.publish(DisplayTrajectory(model_id=self.robot.name,
+        self._display_out.publish(DisplayTrajectory(model_id=self.robot.model_name,
                                                     trajectory=[goal.trajectory]))
         if not self._manager.push(goal.trajectory, self.robot.controllers.arm):
             raise UserError("MoveIt refused the trajectory; its log says why.")

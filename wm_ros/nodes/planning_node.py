@@ -118,6 +118,9 @@ class PlanningNode(WmNode):
     def _body(self, handle: Any) -> ExecuteInstruction.Result:
         """Run one instruction in a worker thread, after the one before has come to rest."""
         started = self.now()
+        if why := self._cannot_run(handle.request):  # and so takes nobody's place
+            end(handle, False)
+            return ExecuteInstruction.Result(message=why)
         stop = StopFlag()
         with self._order:
             self._halt("A newer instruction took its place.")
@@ -153,6 +156,14 @@ class PlanningNode(WmNode):
         end(handle, success)
         return result
 
+    def _cannot_run(self, request: Any) -> str:
+        """Why a goal cannot become a run; empty if it can."""
+        if not self.is_active:
+            return "The planning node is not active."
+        if not str(request.instruction).strip():
+            return "The instruction is empty; say what to do."
+        return ""
+
     def _watch_cancel(self, handle: Any, stop: StopFlag) -> None:
         while not stop:
             if handle.is_cancel_requested:
@@ -164,8 +175,6 @@ class PlanningNode(WmNode):
 
     def _prepared_run(self, handle: Any, stop: StopFlag) -> Run:
         request = handle.request
-        if not str(request.instruction).strip():
-            raise UserError("The instruction is empty; say what to do.")
         if self._stopped:
             raise UserError("The arm is stopped; look at /diagnostics, then call /wm/resume.")
         timeout = self.number("safety.heartbeat_timeout")
