@@ -12,8 +12,8 @@ import pytest
 
 pytest.importorskip("rclpy")
 pytest.importorskip("wm_ros.msg")
+from wm_ros.bridge.gripper import told  # noqa: E402
 from wm_ros.cli import main  # noqa: E402
-from wm_ros.convert.gripper import told  # noqa: E402
 from wm_ros.data.lerobot import Dataset  # noqa: E402
 from wm_ros.sim.env import TaskEnv  # noqa: E402
 from wm_ros.training.shown import switches  # noqa: E402

@@ -73,6 +73,12 @@ def test_a_gap_cuts_and_names_the_silent_stream() -> None:
     assert "wrist_color is silent" in gap.reason and gap.end - gap.start > 1.9
 
 
+def test_a_slow_camera_is_told_of_its_rate() -> None:
+    choice = choose(index(np.arange(0, 6, 0.125)), 0.03)
+    assert {gap.reason for gap in choice.gaps} == {
+        "complete moments are 0.12 s apart: record all streams at 10 Hz or more"}
+
+
 def test_no_instruction_drops_and_a_new_one_begins_an_episode() -> None:
     made = index(np.arange(0, 6, 0.1), words=((1.0, "open it"), (3.0, "close it"), (5.0, "")))
     choice = choose(made, 0.03)

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -18,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from synthetic import synthetic_episode  # noqa: E402
 
 from wm_ros.data import cache as caches  # noqa: E402
-from wm_ros.data.cache import build_cache, load_cache  # noqa: E402
+from wm_ros.data.cache import build_cache, fingerprint, load_cache  # noqa: E402
 from wm_ros.data.lerobot import Dataset, DatasetWriter  # noqa: E402
 from wm_ros.errors import UserError  # noqa: E402
 from wm_ros.files import remove_left  # noqa: E402
@@ -139,6 +140,15 @@ def test_a_cache_is_built_once_and_again_when_the_data_changed(sets, tmp_path: P
     build_cache(sets[:1], tmp_path / "c", workers=1)
     assert (first.folder / "meta.json").stat().st_mtime_ns == stamp
     assert len(build_cache(sets, tmp_path / "c", workers=1)) > len(first)
+    # an episode that somebody says is not to be imitated
+    [rows] = (sets[0] / "meta/episodes").glob("**/*.parquet")
+    table = pq.read_table(rows)
+    marked = pa.array([True] * len(table))
+    at = table.column_names.index("deliberate_failure")
+    shutil.copytree(sets[0], tmp_path / "marked")
+    pq.write_table(table.set_column(at, "deliberate_failure", marked),
+                   tmp_path / "marked" / rows.relative_to(sets[0]))
+    assert fingerprint([tmp_path / "marked"]) != fingerprint([sets[0]])
 
 
 def test_a_folder_of_something_else_is_left_alone(sets, tmp_path: Path) -> None:

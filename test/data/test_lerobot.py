@@ -183,6 +183,30 @@ def test_episodes_merged_but_not_yet_removed_are_not_doubled(tmp_path: Path, mon
         assert writer.merge() == 1
 
 
+@pytest.mark.parametrize("in_merge", [True, False], ids=["merging", "recovering"])
+def test_a_stop_while_what_was_merged_is_removed_leaves_nothing_that_seems_damaged(
+        tmp_path: Path, monkeypatch, in_merge: bool) -> None:
+    def stops(path, **_more):
+        (path / "episode.json").unlink()
+        raise KeyboardInterrupt
+
+    writer = DatasetWriter(tmp_path / "set")
+    writer.commit(synthetic_episode(seed=0))
+    if not in_merge:
+        monkeypatch.setattr(DatasetWriter, "_remove", lambda *_: None)
+        with writer.lock():
+            writer.merge()
+        monkeypatch.undo()
+    monkeypatch.setattr(shutil, "rmtree", stops)
+    with pytest.raises(KeyboardInterrupt), writer.lock():
+        writer.merge()
+    monkeypatch.undo()
+    assert DatasetWriter(tmp_path / "set").keys() == {("put_mug_on_tray", 0)}
+    with writer.lock():
+        assert writer.merge() == 1
+    assert not list((tmp_path / "set").glob("**/part-*"))
+
+
 def test_a_full_disk_is_said_in_one_sentence_and_keeps_the_rest(tmp_path, monkeypatch) -> None:
     writer = DatasetWriter(tmp_path / "set")
     writer.commit(synthetic_episode(seed=0))

@@ -233,6 +233,8 @@ def test_only_what_is_worse_by_more_than_is_allowed_counts(
     assert worse(**better) == ["imagined_db_0.8s"]
     assert worse("--max-psnr-drop", "3", **better) == []
     assert worse(surprise_mean=0.5 * before["surprise_mean"]) == ["surprise_mean"]
+    assert worse(surprise_mean=0.0) == (["surprise_mean"] if before["surprise_mean"] > 0.01
+                                        else []), "a tenth of the limit is what a share is of"
     assert worse(**{"copied_db_0.8s": before["copied_db_0.8s"] + 2.0}) == [], "not the model's"
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from wm_ros.bridge import joints, observations, poses, times
+from wm_ros.bridge import gripper, joints, observations, poses, times
 from wm_ros.errors import UserError
 from wm_ros.motion.kinematics import Kinematics
 from wm_ros.motion.pose import Pose, interpolate
 
 SOURCES = ("recorded actions", "commanded joints", "measured joints")
 KEEP = 10.0  # s of history
+GRIPPED = 60.0  # s likewise of what was measured: what a hand holds it may have held for long
 SLACK = 0.12  # s that a track may end before a moment that is asked for
 SILENT = 1.0  # s of images after which commands that lack are not waited for; no track is
 # interpolated over a longer silence: somebody guides the arm by hand meanwhile
@@ -22,9 +23,10 @@ SILENT = 1.0  # s of images after which commands that lack are not waited for; n
 class _Track:
     """Values over time (s); interpolated by the caller."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep: float = KEEP) -> None:
         self.times: list[float] = []
         self.values: list[Any] = []
+        self._keep = keep
 
     def add(self, time: float, value: Any) -> None:
         if self.times and time < self.times[-1] - 1.0:  # the clock was set back
@@ -33,7 +35,7 @@ class _Track:
         at = bisect.bisect_right(self.times, time)
         self.times.insert(at, time)
         self.values.insert(at, value)
-        old = bisect.bisect_left(self.times, self.times[-1] - KEEP)
+        old = bisect.bisect_left(self.times, self.times[-1] - self._keep)
         del self.times[:old], self.values[:old]
 
     def around(self, time: float) -> tuple[Any, Any, float] | None:
@@ -62,13 +64,13 @@ class Commands:
     """Collects what tells where the arm should go; the best source that there is counts.
 
     Recorded actions come before the controller's reference, and that before the measured joints.
-    The gripper's commands are on no standard topic: without recorded actions its measured opening
-    stands for them.
+    The gripper's commands are on no standard topic: without recorded actions :meth:`told` reads
+    them off its measured opening, which alone does not stand for them.
     """
 
     def __init__(self, kinematics: Kinematics) -> None:
         self._kinematics, self._robot = kinematics, kinematics.robot
-        self._actions, self._joints, self._measured = _Track(), _Track(), _Track()
+        self._actions, self._joints, self._measured = _Track(), _Track(), _Track(GRIPPED)
 
     @property
     def source(self) -> str:
@@ -104,7 +106,8 @@ class Commands:
             return  # a message without the arm's joints, or with numbers that are not finite
 
     def at(self, time: float) -> tuple[Pose, float] | None:
-        """Tool pose and gripper opening (m) commanded for a moment (s); None: not covered."""
+        """Tool pose commanded for a moment (s) and the gripper's opening (m), the measured one
+        where no action was recorded; None: not covered."""
         found = self._actions.around(time)
         if found is not None:
             (a, wide), (b, narrow), share = found
@@ -115,6 +118,20 @@ class Commands:
             return None
         (_, wide), (_, narrow), share = measured
         return self._kinematics.fk(joints_at), float(wide + share * (narrow - wide))
+
+    def told(self, stamp: float, steps: int, dt: float) -> np.ndarray:
+        """(steps,) openings (m) that the hand was told from ``stamp`` (s) on, each for ``dt`` s,
+        by how its fingers moved until then and after; see :func:`wm_ros.bridge.gripper.told`."""
+        before = int((stamp - self._measured.times[0]) / dt)
+        opening: list[float] = []
+        for moment in stamp + dt * np.arange(-before, steps + 1):
+            found = self._measured.around(moment)
+            if found is None:
+                opening.clear()  # what was before a silence says nothing of after it
+            else:
+                (_, wide), (_, narrow), share = found
+                opening.append(float(wide + share * (narrow - wide)))
+        return gripper.told(np.array(opening), self._robot.gripper.closed_width)[-steps:]
 
     def source_at(self, time: float) -> str:
         """Which of ``SOURCES`` tells what was commanded for a moment (s), if any does."""

@@ -180,6 +180,11 @@ class Perception:
         robot = assembler.robot
         self._states = joints.JointStates(robot.joints)
 
+    @property
+    def failed_at(self) -> float:
+        """The moment (s) that could not be made an observation of; minus infinity: none."""
+        return -math.inf if self._failed is None else self._failed.stamp
+
     def add(self, stream: str, message: Any) -> None:
         """Take in a message of a sensor."""
         if stream == "joint_states":

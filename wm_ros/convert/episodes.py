@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 from sensor_msgs.msg import JointState
 
-from wm_ros.bridge import observations, times
+from wm_ros.bridge import gripper, observations, times
 from wm_ros.bridge.commands import SILENT, SOURCES, Commands
 from wm_ros.bridge.joints import JointStates
 from wm_ros.bridge.perception import Assembler
 from wm_ros.bridge.recorded import Undecoded, given_transforms, heard
-from wm_ros.convert import gripper
 from wm_ros.convert.index import LEADER, Index
 from wm_ros.convert.rows import NO_COMMAND, PERIOD, SHORT, UNUSABLE, Choice, Row
 from wm_ros.data.any_bag import AnyBag

@@ -142,7 +142,9 @@ def _nearest(moments: list[Any], at: int, expected: float, words: str, choice: C
 def _why(index: Index, start: float, end: float, other_words: bool) -> str:
     """What a gap lacks: the stream with the longest silence in it."""
     if end - start < 1.5 * PERIOD:
-        return "a new instruction" if other_words else "the clock was set back"
+        return ("a new instruction" if other_words else
+                f"complete moments are {end - start:.2f} s apart: record all streams at "
+                f"{FPS} Hz or more")
     silence = {}
     for name in index.sensors():
         inside = [s for s in index.stamps[name] if start < s < end]

@@ -150,7 +150,8 @@ def fingerprint(sources: Sequence[Path | str], depth: bool = False) -> str:
     for data in _checked(sources):
         for row in data.rows:
             digest.update(json.dumps([row[k] for k in (
-                "task_name", "seed", "length", "success", "perturbed", "practised",
+                "task_name", "seed", "length", "success", "perturbed", "deliberate_failure",
+                "practised",
                 "tasks")]).encode())
         for path in _files(data):
             with whole_file(path):

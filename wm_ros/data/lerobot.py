@@ -155,7 +155,7 @@ class DatasetWriter:
         committed = self._merged()
         for path, about in self._pending():
             if (about["task"], about["seed"]) in committed:
-                shutil.rmtree(path)
+                self._remove(path)
         at = layout.place(len(list(episode_files(self.root))))
         for orphan in (
             layout.DATA_PATH.format(**at),
@@ -192,7 +192,13 @@ class DatasetWriter:
                 video.join(part, [path / f"{key}.mp4" for path, _ in group], lengths, FPS)
         self._write_table(layout.EPISODES_PATH.format(**at), pa.Table.from_pylist(records))
         for path, _ in group:
-            shutil.rmtree(path)
+            self._remove(path)
+
+    def _remove(self, path: Path) -> None:
+        """Remove a pending episode; a stop meanwhile leaves none that seems damaged."""
+        gone = path.with_name(f"part-{os.getpid()}-{path.name}")
+        path.rename(gone)
+        shutil.rmtree(gone)
 
     def _record(
         self,

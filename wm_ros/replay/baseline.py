@@ -43,6 +43,7 @@ THRESHOLDS = (
     Threshold("max-plan-drop", "plan_", 0.05, True, "share",
               "this much less of the plans may be drivable"),
 )
+LEAST = 0.1  # of a limit: what a relative threshold is a share of at least
 LATENCY = "max-latency-rise"
 
 
@@ -69,7 +70,7 @@ def compare(now: dict[str, Any], before: dict[str, Any], args: argparse.Namespac
         if found is None or was is None:
             continue
         allowed = getattr(args, found.option.replace("-", "_"))
-        limit = allowed * abs(was) if found.relative else allowed
+        limit = allowed * max(abs(was), LEAST) if found.relative else allowed
         value = new.get(name)
         worse = value is None or (was - value if found.larger_is_better else value - was) > limit
         rows.append({"name": name, "before": was, "now": value, "allowed": limit, "worse": worse})

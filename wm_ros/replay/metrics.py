@@ -28,7 +28,7 @@ FORMAT = 1
 def collect(outcome: Outcome, bag: dict[str, Any], model: dict[str, Any],
             settings: Settings) -> dict[str, Any]:
     """The part "metrics"."""
-    seconds = outcome.last - outcome.first
+    seconds = outcome.seconds
     return plain({
         "bag": bag, "model": model, "settings": asdict(settings),
         "perception": {
@@ -71,7 +71,7 @@ def latency(outcome: Outcome, wall: float) -> dict[str, Any]:
         p50, p95 = np.percentile(values, [50, 95])
         stages[name] = {"count": len(values), "p50_ms": round(float(p50), 3),
                         "p95_ms": round(float(p95), 3), "max_ms": round(max(values), 3)}
-    seconds = outcome.last - outcome.first
+    seconds = outcome.seconds
     return {"stages": stages, "wall_seconds": round(wall, 3),
             "times_real_time": round(seconds / wall, 3) if wall > 0 else None}
 

@@ -9,7 +9,7 @@ import numpy as np
 from moveit_msgs.msg import PlanningScene
 
 from wm_ros.bridge import chunks
-from wm_ros.bridge.commands import Commands
+from wm_ros.bridge.commands import SOURCES, Commands
 from wm_ros.errors import UserError
 from wm_ros.motion.plan import Request
 from wm_ros.motion.planner import Planner
@@ -75,7 +75,10 @@ def recorded_chunk(commands: Commands, stamp: float, steps: int, dt: float
     known = [entry for entry in found if entry is not None]
     if len(known) < steps:
         return None
-    return [pose for pose, _ in known], np.array([width for _, width in known])
+    widths = (np.array([width for _, width in known])
+              if commands.source_at(stamp + dt) == SOURCES[0]
+              else commands.told(stamp, steps, dt))  # as the model has learnt it
+    return [pose for pose, _ in known], widths
 
 
 def difference(chunk: chunks.Chunk, recorded: tuple[list[Pose], np.ndarray]) -> dict[str, float]:

@@ -77,8 +77,14 @@ class Outcome:
     last: float = 0.0
     reach: float = 0.0  # s after a look that have to be recorded for it to be judged
     source: str = ""
+    before: float = 0.0  # s of runs before the clock was set back
     troubles: Counter[str] = field(default_factory=Counter)
     latency: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """How long was recorded, s."""
+        return self.before + self.last - self.first
 
 
 @dataclass
@@ -125,6 +131,7 @@ class Player:
         self._executed = Commands(self._assembler.kinematics)
         self._tracks = [self._commands]  # those that a look waits for
         self._states = JointStates(self.robot.joints)
+        self._failed = (-np.inf, "")  # the last moment that gave no observation, and why
         self._would_be = WouldBe(self.robot) if settings.plan else None
         self._pending: deque[_Look] = deque()
         self._recent: deque[Input] = deque()
@@ -205,9 +212,10 @@ class Player:
         started = time.perf_counter()
         observation = self._perception.next()
         if observation is None:
-            if self._perception.trouble:
-                self.outcome.troubles[self._perception.trouble] += 1
-                self._perception.trouble = ""
+            failed = (self._perception.failed_at, self._perception.trouble)
+            if failed[1] and failed != self._failed:  # each moment counts once
+                self.outcome.troubles[failed[1]] += 1
+                self._failed = failed
             return
         self._took("perceive", started)
         seen = Input(**observations.fields(observation, self.robot))
@@ -217,6 +225,8 @@ class Player:
                 self._look(self._pending.popleft())
             self._recent.clear()
             self._due = -np.inf
+            self.outcome.before += self.outcome.last - self.outcome.first
+            self.outcome.first = seen.stamp
         self._keep(seen)
         if observation.instruction and seen.stamp >= self._due:
             self._due = seen.stamp + self.settings.every - 1e-6
@@ -256,7 +266,8 @@ class Player:
         chunk = proposals.chunk(proposed, best, f"look {len(self.outcome.looks) + 1}", seen.stamp,
                                 VALIDITY)
         row: dict[str, Any] = {
-            "t": round(seen.stamp - self.outcome.first, 6), "instruction": instruction,
+            "t": round(self.outcome.before + seen.stamp - self.outcome.first, 6),
+            "instruction": instruction,
             "predicted_success": chunk.success, "predicted_progress": chunk.progress,
             "uncertainty": chunk.uncertainty}
         if self._would_be is not None:

@@ -46,10 +46,11 @@ class Ensemble:
     :param precision: of the members that have a network
     :param backend: likewise, see :class:`wm_ros.world_model.video.model.VideoWorldModel`
     :param robot: the one that runs, for members that know its body; None: the one they name
+    :param seed: of the members' noise
     """
 
     def __init__(self, folder: Path, device: str = "cpu", precision: str = "auto",
-                 backend: str = "torch", robot: RobotConfig | None = None):
+                 backend: str = "torch", robot: RobotConfig | None = None, seed: int = 0):
         from wm_ros.world_model.checkpoint import read_config
         from wm_ros.world_model.loading import load_model, takes
 
@@ -63,7 +64,7 @@ class Ensemble:
         judge = named.get("judge", named["propose"])
         self.roles = {"judge": judge, "show": judge, "watch": judge, **named}
         found = {name: _beside(self.folder, name) for name in dict.fromkeys(self.roles.values())}
-        options: dict[str, Any] = {"backend": backend, "robot": robot}
+        options: dict[str, Any] = {"backend": backend, "robot": robot, "seed": seed}
         self.members: dict[str, WorldModel] = {
             name: load_model(path, device, precision if takes(path, "precision") else "auto",
                              **{key: value for key, value in options.items() if takes(path, key)})

@@ -59,10 +59,11 @@ class Scene3DWorldModel:
     :param proposer: name or folder of a model that proposes chunks; scene3d has no policy
     :param threads: for the twin's rollouts
     :param robot: the one that runs; None: the one that the checkpoint names
+    :param seed: of the proposer's noise
     """
 
     def __init__(self, folder: Path, device: str = "cpu", proposer: str | None = None,
-                 threads: int = 2, robot: RobotConfig | None = None):
+                 threads: int = 2, robot: RobotConfig | None = None, seed: int = 0):
         config = read_config(folder)
         self.folder, self.card = Path(folder), config
         self.spec = ModelSpec(family="scene3d", image_size=int(config.get("image_size", 96)))
@@ -75,8 +76,9 @@ class Scene3DWorldModel:
         if proposer is not None:
             from wm_ros.world_model.loading import load_model, takes
 
-            own: dict[str, Any] = {"robot": robot} if takes(proposer, "robot") else {}
-            self._proposer = load_model(proposer, device, **own)
+            own: dict[str, Any] = {"robot": robot, "seed": seed}
+            self._proposer = load_model(proposer, device, **{
+                key: value for key, value in own.items() if takes(proposer, key)})
 
     def forget(self) -> None:
         """Back to the map as loaded: the next look may be of another room."""

@@ -7,6 +7,8 @@ come out flat from any angle. A capped weight lets later pictures carve away wha
 """
 from __future__ import annotations
 
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -239,12 +241,9 @@ class Volume:
                 out.sdf = data["sdf"].astype(np.float32)
                 out.weight = data["weight"].astype(np.float32)
                 out.rgb = data["rgb"].astype(np.float32)
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile,
+                zlib.error) as error:
             raise UserError(f"The map {path} cannot be read ({error}): scan again.") from error
-        except Exception as error:  # zipfile has errors of its own
-            if type(error).__name__ != "BadZipFile":
-                raise
-            raise UserError(f"The map {path} is damaged ({error}): scan again.") from error
         return out
 
 
