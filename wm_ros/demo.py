@@ -117,17 +117,22 @@ class Plan:
 
 
 def _plans(args: argparse.Namespace) -> list[Plan]:
-    from wm_ros.launching.system import user_file
+    from wm_ros.launching.gazebo import robot_name
+    from wm_ros.launching.system import checkpoint, user_file
+    from wm_ros.robot import load_robot
     from wm_ros.sim.judging import task_for
     if args.scene not in DEFAULTS:
         raise UserError(f"There is no scene {args.scene!r}; choose one of {', '.join(DEFAULTS)}.")
-    if args.runs < 1 or args.seed < 0:
-        raise UserError("--runs must be at least 1 and --seed at least 0.")
+    if args.runs < 1 or not 0 <= args.seed < 2**31 - args.runs:
+        raise UserError("--runs must be at least 1, --seed at least 0, and their sum less than "
+                        "2147483648.")
     if args.candidates < 0:
         raise UserError("--candidates must be at least 0.")
     if not args.time_limit >= 0:
         raise UserError("--time-limit must be at least 0 seconds.")
     user_file(str(args.config or ""), "--config ")
+    load_robot(robot_name(str(args.config or "")))
+    checkpoint(args.model, "--model ")
     if args.port is not None and not 0 < args.port < 65536:
         raise UserError(f"--port {args.port} is not possible; choose one from 1 to 65535.")
     words = args.task.strip() or DEFAULTS[args.scene]
@@ -174,7 +179,7 @@ def _system(args: argparse.Namespace, plan: Plan,
                   held_out=True)
     given = args.model and Path(args.model).exists()
     checkpoint = str(Path(args.model).resolve()) if given else args.model
-    config, port = str(args.config or ""), _page(args)[1]
+    config, (host, port) = str(args.config or ""), _page(args)
     more: dict[str, dict[str, Any]] = {"view": {"port": port}}
     if checkpoint:
         more["imagination"] = {"checkpoint": checkpoint}
@@ -197,7 +202,7 @@ def _system(args: argparse.Namespace, plan: Plan,
             required = [spec.name for spec in specs if spec.safety]
             _wait_ready(client, required, out, deaths)
             if not args.headless:
-                say(f"Look at http://127.0.0.1:{port} .")
+                say(f"Look at http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port} .")
             yield supervisor, client
         finally:
             if client is not None:

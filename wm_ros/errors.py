@@ -15,6 +15,11 @@ class UserError(Exception):
     """
 
 
+def said(error: Exception) -> str:
+    """What an error in a file's content says of it, for people."""
+    return f"it lacks the entry {error}" if isinstance(error, KeyError) else str(error)
+
+
 def explain(error: BaseException) -> tuple[str, int] | None:
     """One sentence and an exit status for errors that are not the program's own, else None."""
     if isinstance(error, UserError):

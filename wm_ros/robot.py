@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from wm_ros.errors import UserError
+from wm_ros.errors import UserError, said
 from wm_ros.motion.pose import Array, Pose, distance
 from wm_ros.motion.urdf import link_poses
 from wm_ros.paths import config, robot_data
@@ -141,7 +141,8 @@ def load_robot(name: str = "panda") -> RobotConfig:
                 data[key] = str(path.resolve().parent / data[key])
         robot = parse_robot(data)
     except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path} does not describe a robot: {error!r}") from error
+        raise UserError(f"{path} does not describe a robot ({said(error)}): copy "
+                        "config/robots/panda.yaml, and change it.") from error
     for key, file in (("urdf", robot.urdf_path), ("srdf", robot.srdf_path)):
         if not file.is_file():
             raise UserError(f"{path} names {file} as its {key}, but there is no such file; give a "

@@ -20,6 +20,7 @@ from tiny_jepa import make_jepa  # noqa: E402
 
 from wm_ros import paths  # noqa: E402
 from wm_ros.cli import main  # noqa: E402
+from wm_ros.errors import UserError  # noqa: E402
 from wm_ros.evaluation import (  # noqa: E402
     bench,
     calibrate,
@@ -199,6 +200,14 @@ def test_imagine_refuses_a_family_that_draws_nothing_and_keeps_the_earlier_repor
     assert [path.name for path in tmp_path.glob("out*")] == ["out"]
 
 
+@pytest.mark.parametrize("words", [["eval", "--tasks", TASK], ["imagine", TASK]])
+def test_who_has_no_policy_is_told_before_any_episode(words: list[str], tmp_path: Path,
+                                                      capsys) -> None:
+    assert main([*words, "--model", "scene3d", "--out", str(tmp_path / "out")]) == 2
+    assert "scene3d has no policy" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_bench_measures_a_model_and_a_part_that_fails_does_not_end_the_others(
         model: Path, tmp_path: Path, monkeypatch) -> None:
     out = tmp_path / "new" / "bench.json"
@@ -208,11 +217,18 @@ def test_bench_measures_a_model_and_a_part_that_fails_does_not_end_the_others(
     assert main(["bench", "--only", "model", "--model", str(model), "--out", str(out)]) == 0
     report = json.loads(out.read_text())
     assert report["model"]["act_8"]["p50_ms"] == 1000.0 and report["commit"]
-    broken = tmp_path / "nowhere"
-    assert main(["bench", "--only", "model,planner", "--model", str(broken), "--out",
+    assert main(["bench", "--only", "model,planner", "--model", str(tmp_path / "nowhere"), "--out",
+                 str(out)]) == 2
+    assert json.loads(out.read_text()) == report, "an earlier one stays"
+
+    def fails(_: object) -> dict:
+        raise UserError("It is broken.")
+
+    monkeypatch.setitem(bench.PARTS, "model", fails)
+    assert main(["bench", "--only", "model,planner", "--model", str(model), "--out",
                  str(out)]) == 1
     report = json.loads(out.read_text())
-    assert "no checkpoint" in report["model"]["error"] and report["planner"] == {"p50_ms": 1.0}
+    assert "is broken" in report["model"]["error"] and report["planner"] == {"p50_ms": 1.0}
     assert main(["bench", "--out", str(tmp_path)]) == 2
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from wm_ros.cli import main
 from wm_ros.data.bag import is_finished, read, read_raw
 
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(300)]
@@ -112,6 +113,19 @@ def test_demo_that_is_ended_early_leaves_no_process_and_a_readable_bag(
     wait_for(lambda: not left_behind(demo.pid), 20.0, "nodes were left behind")
     assert sum(1 for _ in read(out / "bag")) >= before, "what was recorded is lost"
     assert is_finished(out / "bag") or number == signal.SIGKILL
+
+
+@pytest.mark.parametrize("words", [["--model", "nosuch"], ["--seed", "2147483648"],
+                                   ["--config", "CONFIG"]], ids=lambda words: words[0])
+def test_what_cannot_be_run_is_refused_before_an_earlier_run_is_moved(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    config, out = tmp_path / "mine.yaml", tmp_path / "out"
+    config.write_text("/**: {ros__parameters: {robot: r2d2}}")
+    (out / "logs").mkdir(parents=True)
+    words = [str(config) if word == "CONFIG" else word for word in words]
+    assert main(["demo", "--out", str(out), *words]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert [path.name for path in tmp_path.glob("out*")] == ["out"]
 
 
 def test_wrong_words_on_the_command_line_are_answered_in_one_sentence(

@@ -233,6 +233,13 @@ def _sdf(file: Path, *words: str) -> str:
     return done.stdout
 
 
+def test_files_that_are_no_world_are_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "robot.yaml").write_text("mine")
+    with pytest.raises(UserError, match="holds something that is no world"):
+        world_command.write(tmp_path, "home", "", 0, True)
+    assert [(f.name, f.read_text()) for f in tmp_path.iterdir()] == [("robot.yaml", "mine")]
+
+
 def test_gazebo_reads_the_robot_whole(world: Path, urdf: ET.Element, tmp_path: Path) -> None:
     """sdformat drops links, sensors and joints in silence when a URDF is not to its liking."""
     text = _sdf(world / "robot.urdf", "-p")

@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import errno
 import json
+import math
 import os
 import shutil
 import sys
@@ -703,6 +704,14 @@ def test_a_configuration_says_what_differs_from_another(tmp_path):
     (tmp_path / "mine.yaml").write_text("like: video_smal\n")
     with pytest.raises(UserError, match="video_smal.*known are.*video_small"):
         load(str(tmp_path / "mine.yaml"))
+
+
+@pytest.mark.parametrize("wrong", [{"minutes": -1.0}, {"minutes": math.nan}, {"processes": -1},
+                                   {"family": "jepa", "config": "video_tiny"}])
+def test_what_cannot_be_asked_of_a_run_gets_one_sentence(data, tmp_path, wrong):
+    with pytest.raises(UserError, match="must be at least 0|is of another family"):
+        train.run(arguments(data, tmp_path / "out", **wrong))
+    assert not (tmp_path / "out").exists()
 
 
 def test_mistyped_settings_get_one_sentence(tmp_path):

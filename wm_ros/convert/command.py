@@ -96,7 +96,7 @@ def find_bags(sources: list[Path]) -> list[Path]:
                             "set.")
         inside = [source] if source.is_file() else _inside(source)
         if not inside:
-            raise UserError(f"{source} holds neither a bag nor a finished data set.")
+            raise UserError(f"{source} holds neither a bag nor a finished data set: name one.")
         bags += inside
     return bags
 

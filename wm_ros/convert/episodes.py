@@ -44,7 +44,7 @@ PIXEL = 3 + 3 + 2  # bytes of both cameras' colours and of depth
 OPENING = STATE_NAMES.index("gripper")  # column of `state`
 STILL = 0.003  # m that a hand at rest may move
 WIDTH = 7  # column of `action`
-NOTHING = np.array([0, 0, 0, 0, 0, 0, 1, 0], np.float32)  # an action that is not known
+NOTHING = action_vector(Pose.identity(), 0.0)  # an action that is not known
 # what a row may lack -> what is said where zeros stand for it
 ZEROS = {"joint_states": "arm: nothing; name this set with `wm train --video`",
          "scene_depth": "depth: zeros, for no topic gave it; `video` and `scene3d` need it",
@@ -196,7 +196,7 @@ class Maker:
             return None
         tcp = Pose(seen["tcp_position"], seen["tcp_quaternion"])
         if images_only:
-            tcp = Pose(NOTHING[:3], NOTHING[3:7])
+            tcp = Pose.identity()
         elif "tcp_pose" in found:
             tcp = _raw_pose(found["tcp_pose"].pose)
         eye = Pose(seen["scene_position"], seen["scene_quaternion"])

@@ -103,7 +103,8 @@ class AnyBag:
                     self.damage.append(f"{self.name} holds {read} of the {told} messages that "
                                        "its metadata tells of.")
         except (ReaderError, FileNotFoundError) as error:
-            raise UserError(f"{self.path} cannot be read as a bag of rosbag2: {error}") from error
+            raise UserError(f"{self.path} cannot be read as a bag of rosbag2 ({error}): give the "
+                            "folder that `wm record` or `ros2 bag record` wrote.") from error
         except OSError:
             raise
         except Exception as error:  # each storage and compression has its own

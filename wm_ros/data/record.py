@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.add_argument("--out", type=Path, help="new folder for the bag "
                         "(default: out/bags/ and the time)")
-    parser.add_argument("--topics", nargs="*", default=[], metavar="TOPIC",
+    parser.add_argument("--topics", nargs="+", default=[], metavar="TOPIC",
                         help="only these (default: every topic that is not hidden)")
     parser.add_argument("--exclude", default="", metavar="REGEX", help="leave these topics out")
     parser.add_argument("--seconds", type=float, default=0.0,
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         state = "was complete already" if was_finished else "is complete now"
         print(f"{args.recover} {state}: {count} messages.")
         return 0
-    if args.seconds < 0:
+    if not args.seconds >= 0:
         raise UserError("--seconds must be more than 0, or 0 to record until Ctrl-C.")
     try:
         exclude = re.compile(args.exclude) if args.exclude else None

@@ -21,7 +21,9 @@ from wm_ros.errors import UserError
 from wm_ros.evaluation.folders import make_ready
 from wm_ros.files import write_json
 from wm_ros.paths import share
+from wm_ros.world_model.checkpoint import read_config
 from wm_ros.world_model.interface import Observation, WorldModel
+from wm_ros.world_model.loading import find
 from wm_ros.world_model.precision import CHOICES, best_dtype
 
 HELP = "Measure model, planner, renderer, images over ROS and training; write JSON."
@@ -48,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if not _is_free(args.out):
         raise UserError(f"{args.out} exists already, is no earlier report and is not overwritten: "
                         "name another file with --out.")
+    read_config(find(args.model))  # before anything takes the place of an earlier report
     make_ready(args.out.parent)
     report: dict[str, Any] = {"machine": machine(), "commit": commit(),
                               "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}

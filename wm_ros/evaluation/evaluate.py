@@ -89,6 +89,9 @@ def run(args: argparse.Namespace) -> int:
     if hasattr(model, "set_goal") and (args.candidates, args.execute) != (CANDIDATES, EXECUTE):
         raise UserError(f"{args.model} plans to goal images: --candidates and --execute are not "
                         "for it.")
+    if model.spec.family == "scene3d":
+        raise UserError(f"{args.model} has no policy: choose a model that acts, such as video or "
+                        "an ensemble.")
     kept = unfinished(args)
     with for_report(args.out, REPORT, lambda old: (
             old.get("mark") == kept.folder.name and kept.folder.is_dir())):

@@ -52,7 +52,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def check_draws(name: str, model: WorldModel, env: TaskEnv) -> None:
-    """:raises UserError: if the model imagines no frames"""
+    """:raises UserError: if the model proposes nothing, or imagines no frames"""
+    if model.spec.family == "scene3d":
+        raise UserError(f"{name} has no policy: choose a model of the family video, or an "
+                        "ensemble.")
     now = to_observation(env.observe())
     still = resting(now, 1, model.spec.horizon, model.spec.dt)
     if model.imagine(model.observe(now), still, env.instruction).frames is None:

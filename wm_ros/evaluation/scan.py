@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     if not 32 <= args.size <= 640:
         raise UserError("--size must lie between 32 and 640 pixels.")
-    if args.seconds < 5:
+    if not args.seconds >= 5:
         raise UserError("--seconds must be at least 5: a scan needs some moves.")
     from wm_ros.evaluation.scan_truth import summary
 

@@ -55,10 +55,10 @@ def wanted_layout(room: str, value: Mapping[str, str]) -> Layout:
     return layout(room, value["instruction"], seed, held_out)
 
 
-def checkpoint(model: str, name: str = "model") -> str:
+def checkpoint(model: str, option: str = "model:=") -> str:
     """The model's folder as the imagination node takes it; "" for the one that ships.
 
-    :param name: the launch argument
+    :param option: what the user wrote before it
     :raises UserError: when there is no such folder
     """
     if not model:
@@ -66,7 +66,7 @@ def checkpoint(model: str, name: str = "model") -> str:
     for folder in (Path(model), checkpoints() / model):
         if folder.is_dir():
             return str(folder.resolve())
-    raise UserError(f"{name}:={model} is not possible; there is no such folder. Give one that "
+    raise UserError(f"{option}{model} is not possible; there is no such folder. Give one that "
                     "`wm train` wrote.")
 
 
@@ -273,7 +273,7 @@ def replay_command(value: Mapping[str, str]) -> list[str]:
         command += ["--out", str(Path(value["out"]).resolve())]
     for name in ("model", "proposer"):
         if value[name]:
-            command += [f"--{name}", checkpoint(value[name], name)]
+            command += [f"--{name}", checkpoint(value[name], f"{name}:=")]
     if value["instruction"].strip():
         command += ["--instruction", value["instruction"].strip()]
     for name in ("topics", "baseline"):

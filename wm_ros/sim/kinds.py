@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from wm_ros.errors import UserError
+from wm_ros.errors import UserError, said
 from wm_ros.paths import config
 from wm_ros.sim.palette import COLORS, paint
 from wm_ros.sim.schema import IDENTITY, Body, Container, Geom, Grasp, Material, Quat, Vec3
@@ -83,7 +83,7 @@ def _load(path: Path) -> Kind:
             raise ValueError("no parts")
         return kind
     except (KeyError, TypeError, ValueError, StopIteration, yaml.YAMLError) as error:
-        raise UserError(f"{path} does not describe an object kind: {error!r}") from error
+        raise UserError(f"{path} does not describe an object kind: {said(error)}.") from error
 
 
 @cache

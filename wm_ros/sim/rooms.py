@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from wm_ros.errors import UserError
+from wm_ros.errors import UserError, said
 from wm_ros.paths import config
 from wm_ros.sim.furniture import BUILDERS
 from wm_ros.sim.schema import Range
@@ -124,4 +124,4 @@ def load_room(name: str) -> Room:
             {key: tuple(value) for key, value in data["light"].items()},
         )
     except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path} does not describe a room: {error!r}") from error
+        raise UserError(f"{path} does not describe a room: {said(error)}.") from error

@@ -83,6 +83,9 @@ def write(folder: Path, room: str, task: str, seed: int, held_out: bool,
     else:
         scene = randomize(load_room(room), seed, split)
     model = load_robot(robot)
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "world.sdf").exists():
+        raise UserError(f"{folder} holds something that is no world: name a new or an empty "
+                        "folder with --out.")
     texts = {"world.sdf": world_xml(scene),
              "robot.urdf": robot_urdf(model, scene, folder / "controllers.yaml"),
              "robot.yaml": config.dump(config.robot_file(robot)),

@@ -14,6 +14,7 @@ from wm_ros.paths import config as config_path
 from wm_ros.world_model.video.config import VideoConfig
 
 FAMILIES = ("video", "twin", "jepa")
+UNASKED = "video_small"  # the configuration where none is named
 FURTHER = ("dropped", "video")
 
 

@@ -20,7 +20,7 @@ from wm_ros.files import alone
 from wm_ros.progress import Progress
 from wm_ros.training import ahead, beginning, parallel
 from wm_ros.training.beginning import INITIAL, WEIGHTS, begun
-from wm_ros.training.config import check_seed, find, numbers, read
+from wm_ros.training.config import UNASKED, check_seed, find, numbers, read
 from wm_ros.training.jepa_batches import Sequences, SequenceSampler
 from wm_ros.training.jepa_calibration import calibrate
 from wm_ros.training.log import JEPA, log
@@ -83,7 +83,10 @@ def config_name(args: argparse.Namespace) -> str | None:
     """The jepa configuration that the arguments of ``wm train`` ask for, if they do."""
     asked = read(find(args.config))["family"] == "jepa"
     if args.family == "jepa" and not asked:
-        return DEFAULT  # --config was left at the default of another family
+        if args.config != UNASKED:
+            raise UserError(f"{args.config} is of another family: give --config the name of a "
+                            f"configuration of jepa, such as {DEFAULT}.")
+        return DEFAULT
     return args.config if asked and args.family in (None, "jepa") else None
 
 

@@ -26,7 +26,7 @@ from wm_ros.training import renderer as rendering
 from wm_ros.training import tokeniser as tokenising
 from wm_ros.training.batches import POSITION, QUATERNION, Batch, Sampler
 from wm_ros.training.beginning import CARD, INITIAL, WEIGHTS, begun
-from wm_ros.training.config import TrainingConfig, load
+from wm_ros.training.config import UNASKED, TrainingConfig, load
 from wm_ros.training.log import telling
 from wm_ros.training.loop import optimise
 from wm_ros.training.losses import losses
@@ -87,8 +87,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="more data sets, of demonstrations of the same tasks, of which the "
                         "images alone are used: what the hand did is read off them")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
-    parser.add_argument("--config", default="video_small",
-                        help="name under config/models/ or a YAML file (default video_small)")
+    parser.add_argument("--config", default=UNASKED,
+                        help=f"name under config/models/ or a YAML file (default {UNASKED})")
     parser.add_argument("--family", choices=("video", "twin", "jepa"),
                         help="twin: the action-only yardstick, the same network without video "
                         "(default: what the config names)")
@@ -114,6 +114,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    if not args.minutes >= 0 or args.processes < 0:
+        raise UserError("--minutes and --processes must be at least 0.")
     until = time.monotonic() + 60 * args.minutes
     if (name := jepa.config_name(args)) is not None:
         if args.video:

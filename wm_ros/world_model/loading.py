@@ -45,7 +45,7 @@ def load_model(folder: str | Path, device: str = "cpu", precision: str = "auto",
                         f"{precision}: leave its precision at auto.")
     any_name = any(p.kind is p.VAR_KEYWORD for p in known.values())  # the family checks itself
     if not any_name and (unknown := sorted(set(options) - set(known))):
-        raise UserError(f"Models of family {family} have no option {unknown[0]!r}.")
+        raise UserError(f"Models of family {family} have no option {unknown[0]!r}: leave it out.")
     _check_device(device)
     return make(path, device=device, **options)
 
