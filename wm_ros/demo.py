@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="checkpoint name or folder (default: the shipped one)")
     parser.add_argument("--headless", action="store_true", help="no page in the browser")
     parser.add_argument("--candidates", type=int, default=0,
-                        help="chunks to choose from each time; 0: the planning node's "
+                        help="chunks to choose from each time, 64 at most; 0: the planning node's "
                         "n_candidates, which is one")
     parser.add_argument("--time-limit", type=float, default=0.0, help="seconds for one run "
                         "(default 0: the planning node's time_limit, 60)")

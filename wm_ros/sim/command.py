@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--disturb", action="store_true", help="push the arm off its way")
     parser.add_argument("--all", action="store_true", help="measure the experts of all tasks")
     parser.add_argument("--seeds", type=int, default=0, metavar="N",
-                        help="measure the expert over N seeds (with --all: of each task)")
+                        help="measure the expert over the seeds from 0 to N - 1 (with --all: of "
+                        "each task); --seed does not count then")
     parser.add_argument("--workers", type=int, default=1, help="processes for measuring")
 
 
