@@ -161,20 +161,17 @@ class CartesianPlanner(PlanningScene):
         stop: str,
         free_from: int,
     ) -> Plan:
+        """As much of a path as is free when timed. As in MoveIt that is a success, even where it
+        is nothing; the fraction tells."""
         while True:
             if len(path) == 1:
-                return Plan(
-                    Trajectory.still(self.robot.arm_joints, path[0]),
-                    ErrorCode.PLANNING_FAILED if stop else ErrorCode.SUCCESS,
-                    shares[0],
-                    stop,
-                )
+                still = Trajectory.still(self.robot.arm_joints, path[0])
+                return Plan(still, ErrorCode.SUCCESS, shares[0], stop)
             try:
                 trajectory = self._timed(path, request, 0.01)
             except RuntimeError as error:
                 return self._fail(ErrorCode.PLANNING_FAILED, f"the path cannot be timed: {error}")
             if not avoid_collisions or self._free_after(trajectory, path, free_from):
-                # MoveIt calls a partly followed path a success; the fraction tells.
                 return Plan(trajectory, ErrorCode.SUCCESS, shares[-1], stop)
             stop = stop or "the timed path would touch an obstacle"
             path, shares = path[:-1], shares[:-1]

@@ -202,10 +202,7 @@ class Answers:
         response.start_state = moveit.to_state(q, self.robot, self.state.width)
         response.solution = moveit.to_trajectory(plan.trajectory, self.robot)
         response.fraction = float(plan.fraction)
-        # As in MoveIt a path that is followed in part is a success; the fraction tells.
-        started = plan.error_code is ErrorCode.PLANNING_FAILED
-        code = ErrorCode.SUCCESS if started else plan.error_code
-        response.error_code = moveit.error_code(code, plan.message)
+        response.error_code = moveit.error_code(plan.error_code, plan.message)
         self._show(plan, q)
 
     def _show(self, plan: Plan, q: Array) -> None:
