@@ -181,12 +181,12 @@ def work(out: Path, cache_folder: Path, videos: int, family: str, network: Video
     validation_rows = of_tasks(cache, chosen, cache.among(
         every_row[1], ~practised(cache) & known(cache)))
     text, judged = embed(cache, out), labelled
-    if settings.reader_steps and not labelled.all():
+    hidden = ~labelled & among_episodes(cache, training_rows)
+    if settings.reader_steps and hidden.any():
         def images_of(cache: EpisodeCache, rows: np.ndarray) -> Sampler:
             return Sampler(cache, rows, network, codec, text, None, settings.seed, judged,
                            device=device)
 
-        hidden = ~labelled & among_episodes(cache, training_rows)
         read = reading.read_off(cache, hidden, cache.among(training_rows, labelled),
                                 validation_rows, images_of, settings, network.locator, out,
                                 device, until)
