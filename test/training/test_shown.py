@@ -61,7 +61,7 @@ def test_demonstrations_that_are_not_known_judge_no_practice():
     rows = rows_of(some, first)
     assert set(some.episode_index[demonstrations(some, rows)]) == {0, 3}
     hidden = np.array([False, True, True, True])
-    assert set(some.episode_index[pointers(some, rows, hidden)]) == {2, 3}
+    assert set(some.episode_index[pointers(some, rows, hidden, hidden)]) == {2, 3}
 
 
 def test_a_grasp_further_from_the_thing_than_any_demonstrations_is_in_vain():
@@ -70,7 +70,10 @@ def test_a_grasp_further_from_the_thing_than_any_demonstrations_is_in_vain():
                  (CLOSES, {"own": True, "success": False}), (CLOSES, far | {"spoiled": True}),
                  ([0.08] * 10, {"own": True} | far), (CLOSES[::-1], {"own": True} | far))
     assert np.flatnonzero(vain(some, rows_of(some))).tolist() == [10, 11, 12, 13, 14]
-    assert set(pointers(some, rows_of(some), np.ones(6, bool))) == {*range(15), *range(40, 60)}
+    told = np.ones(6, bool)
+    assert set(pointers(some, rows_of(some), told, told)) == {*range(15), *range(40, 60)}
+    untold = pointers(some, rows_of(some), told, np.arange(6) != 1)
+    assert set(untold) == {*range(10), *range(40, 60)}, "how far it came is not known"
     assert not vain(some, rows_of(some, np.arange(6) > 0)).any(), "nobody showed it"
     assert not vain(some, rows_of(some, np.arange(6) != 1)).any(), "it is not known"
 

@@ -57,7 +57,8 @@ def test_a_mirrored_chunk_is_what_a_mirrored_room_asks_for(looks: Looks):
     nothing = torch.zeros(n)
     batch = Batch(looks.inputs, looks.text, chunk, torch.ones(n, h), 0.5 * chunk,
                   torch.rand(n, 4, 3), torch.rand(n, 2, 4, 3), torch.rand(n, 2, 20),
-                  torch.rand(n, 2), torch.rand(n, 2), *looks[2:5], nothing, looks.imitate)
+                  torch.rand(n, 2), torch.rand(n, 2), *looks[2:5], nothing, nothing,
+                  looks.imitate)
     sides = torch.tensor([False, False, False, True, False, False])
     random = np.random.default_rng(3)
     seen = [variety.vary_chunks(batch, random, sides, 2, 1.0) for _ in range(8)]
