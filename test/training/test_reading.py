@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,14 +135,14 @@ def test_what_is_read_hangs_on_no_truth_that_is_hidden(cache: EpisodeCache, tmp_
         seen.append(sampler)
         return True
 
-    def hands(reader, blank, rows, report=lambda done: None):
-        told = np.stack([blank.state[:, 7]] * 9, 1)[rows]
+    def hands(reader, sampler, rows, report=lambda done: None):
+        told = np.stack([sampler.cache.state[:, 7]] * 9, 1)[rows]
         told[:, 3:7] = [0, 0, 0, 1]
         return told + rows[:, None]
 
     monkeypatch.setattr(reading, "train", train)
     monkeypatch.setattr(reading, "hands", hands)
-    settings: object = None
+    settings: Any = None
     out = []
     for name in ("true", "rubbish"):
         rows = HIDDEN[cache.episode_index]
@@ -151,8 +153,9 @@ def test_what_is_read_hangs_on_no_truth_that_is_hidden(cache: EpisodeCache, tmp_
                                        arrays[hid]).astype(np.float32)
         some = replace(cache, arrays=arrays)
         (tmp_path / name).mkdir()
-        full = reading.read_off(some, HIDDEN, np.arange(6), np.arange(10, 15),
-                                lambda cache, rows: cache, settings, 8, tmp_path / name,
+        sampler: Any = SimpleNamespace(cache=reading.blanked(some, HIDDEN),
+                                       config=SimpleNamespace(locator=8, image_size=32))
+        full = reading.read_off(sampler, HIDDEN, np.arange(10, 15), settings, tmp_path / name,
                                 torch.device("cpu"), 0.0)
         assert full is not None and (tmp_path / name / "reader.json").exists()
         out.append(full)

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data"))
 
 from synthetic import synthetic_episode  # noqa: E402
 
-from wm_ros.data.cache import build_cache  # noqa: E402
+from wm_ros.data.cache import build_cache, load_cache  # noqa: E402
 from wm_ros.data.lerobot import DatasetWriter  # noqa: E402
 from wm_ros.errors import UserError  # noqa: E402
 from wm_ros.files import alone  # noqa: E402
@@ -431,8 +431,9 @@ def test_what_the_hand_did_is_read_off_where_actions_are_hidden(data, tmp_path, 
     monkeypatch.setattr(train, "load", lambda *_, **__: ("video", network, asked))
     made, shown = [], []
 
-    def read_off(cache, hidden, *more):
-        made.append((cache, hidden, reading_off(cache, hidden, *more)))
+    def read_off(sampler, hidden, *more):
+        true = load_cache(tmp_path / "cache")
+        made.append((true, hidden, reading_off(sampler, hidden, *more)))
         return made[0][2]
 
     def optimise(model, sampler, *_):

@@ -112,26 +112,31 @@ class Commands:
         if found is not None:
             (a, wide), (b, narrow), share = found
             return interpolate(a, b, share), float(wide + share * (narrow - wide))
-        joints_at = self.joints_at(time)
-        measured = self._measured.around(time)
-        if joints_at is None or measured is None:
+        joints_at, opening = self.joints_at(time), self._opening(time)
+        if joints_at is None or opening is None:
             return None
-        (_, wide), (_, narrow), share = measured
-        return self._kinematics.fk(joints_at), float(wide + share * (narrow - wide))
+        return self._kinematics.fk(joints_at), opening
+
+    def _opening(self, time: float) -> float | None:
+        """How far (m) the hand was open at a moment (s); None: not covered."""
+        found = self._measured.around(time)
+        if found is None:
+            return None
+        (_, wide), (_, narrow), share = found
+        return float(wide + share * (narrow - wide))
 
     def told(self, stamp: float, steps: int, dt: float) -> np.ndarray:
         """(steps,) openings (m) that the hand was told from ``stamp`` (s) on, each for ``dt`` s,
         by how its fingers moved until then and after; see :func:`wm_ros.bridge.gripper.told`."""
         before = int((stamp - self._measured.times[0]) / dt)
-        opening: list[float] = []
+        known: list[float] = []
         for moment in stamp + dt * np.arange(-before, steps + 1):
-            found = self._measured.around(moment)
-            if found is None:
-                opening.clear()  # what was before a silence says nothing of after it
+            opening = self._opening(moment)
+            if opening is None:
+                known.clear()  # what was before a silence says nothing of after it
             else:
-                (_, wide), (_, narrow), share = found
-                opening.append(float(wide + share * (narrow - wide)))
-        return gripper.told(np.array(opening), self._robot.gripper.closed_width)[-steps:]
+                known.append(opening)
+        return gripper.told(np.array(known), self._robot.gripper.closed_width)[-steps:]
 
     def source_at(self, time: float) -> str:
         """Which of ``SOURCES`` tells what was commanded for a moment (s), if any does."""

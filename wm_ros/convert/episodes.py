@@ -13,9 +13,10 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
+from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
 
-from wm_ros.bridge import gripper, observations, times
+from wm_ros.bridge import gripper, observations, poses, times
 from wm_ros.bridge.commands import SILENT, SOURCES, Commands
 from wm_ros.bridge.joints import JointStates
 from wm_ros.bridge.perception import Assembler
@@ -100,8 +101,10 @@ class Maker:
         self._assembler.add_transforms(given_transforms(topics), static=True)
         self._commands = Commands(self._assembler.kinematics)
         self._states = JointStates(robot.joints)
-        self._nowhere = JointState(name=list(robot.joints),
-                                   position=[0.0] * len(robot.joints))
+        self._nowhere = {  # what stands for the arm where images alone are used
+            "joint_states": JointState(name=list(robot.joints),
+                                       position=[0.0] * len(robot.joints)),
+            "tcp_pose": PoseStamped(pose=poses.to_pose(Pose.identity()))}
         self._infos: dict[str, deque[Any]] = {c: deque(maxlen=60) for c in ("scene", "wrist")}
         self._about = _about(index.about)
         self._number = 0
@@ -188,21 +191,18 @@ class Maker:
                     times.seconds(m.header.stamp) - row.stamp)))
         images_only = "joint_states" not in found
         if images_only:
-            found = found | {"joint_states": self._nowhere}
+            found = found | self._nowhere
         seen = observations.fields(self._assembler.assemble(row.stamp, found),
                                    self._assembler.robot)
         action, executed = (NOTHING, NOTHING) if images_only else self._actions(row, found)
         if action is None or executed is None:
             return None
         tcp = Pose(seen["tcp_position"], seen["tcp_quaternion"])
-        if images_only:
-            tcp = Pose.identity()
-        elif "tcp_pose" in found:
+        if "tcp_pose" in found:
             tcp = _raw_pose(found["tcp_pose"].pose)
         eye = Pose(seen["scene_position"], seen["scene_quaternion"])
         progress = found["progress"].data if "progress" in found else None
-        width = 0.0 if images_only else seen["gripper"]
-        numbers = {"state": state_vector(seen["q"], width, tcp),
+        numbers = {"state": state_vector(seen["q"], 0.0 if images_only else seen["gripper"], tcp),
                    "wrench": np.asarray(seen["wrench"], np.float32),
                    "camera": camera_vector(seen["scene_K"], eye),
                    "action": action, "executed": executed}

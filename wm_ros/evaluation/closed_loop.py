@@ -23,6 +23,13 @@ from wm_ros.world_model.interface import ActionChunks, Observation, WorldModel, 
 GRIPPER_STEPS = 5  # control steps in which the fingers surely arrive
 
 
+def check_acts(name: str, model: WorldModel) -> None:
+    """:raises UserError: the model has no policy, which an episode would tell too late"""
+    if model.spec.family == "scene3d":
+        raise UserError(f"{name} has no policy: choose a model that acts, such as video or an "
+                        "ensemble.")
+
+
 @dataclass
 class Outcome:
     """What one episode gave."""

@@ -13,7 +13,7 @@ from wm_ros.errors import UserError
 from wm_ros.evaluation import keeping, open_loop
 from wm_ros.evaluation.arguments import AtLeast, Device
 from wm_ros.evaluation.calibration import calibration
-from wm_ros.evaluation.closed_loop import Outcome, foretold, run_episode
+from wm_ros.evaluation.closed_loop import Outcome, check_acts, foretold, run_episode
 from wm_ros.evaluation.folders import for_report
 from wm_ros.evaluation.goals import run_goals
 from wm_ros.evaluation.jobs import Workers
@@ -89,9 +89,7 @@ def run(args: argparse.Namespace) -> int:
     if hasattr(model, "set_goal") and (args.candidates, args.execute) != (CANDIDATES, EXECUTE):
         raise UserError(f"{args.model} plans to goal images: --candidates and --execute are not "
                         "for it.")
-    if model.spec.family == "scene3d":
-        raise UserError(f"{args.model} has no policy: choose a model that acts, such as video or "
-                        "an ensemble.")
+    check_acts(args.model, model)
     kept = unfinished(args)
     with for_report(args.out, REPORT, lambda old: (
             old.get("mark") == kept.folder.name and kept.folder.is_dir())):

@@ -12,7 +12,7 @@ from PIL import Image
 from wm_ros.errors import UserError
 from wm_ros.evaluation import counterfactual
 from wm_ros.evaluation.arguments import AtLeast, Device
-from wm_ros.evaluation.closed_loop import to_observation
+from wm_ros.evaluation.closed_loop import check_acts, to_observation
 from wm_ros.evaluation.costs import resting
 from wm_ros.evaluation.folders import for_report
 from wm_ros.evaluation.psnr import psnr
@@ -53,9 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
 def check_draws(name: str, model: WorldModel, env: TaskEnv) -> None:
     """:raises UserError: if the model proposes nothing, or imagines no frames"""
-    if model.spec.family == "scene3d":
-        raise UserError(f"{name} has no policy: choose a model of the family video, or an "
-                        "ensemble.")
+    check_acts(name, model)
     now = to_observation(env.observe())
     still = resting(now, 1, model.spec.horizon, model.spec.dt)
     if model.imagine(model.observe(now), still, env.instruction).frames is None:

@@ -35,7 +35,6 @@ MIDDLE = np.array([0.5, 0.0, 0.2])  # m: where the proprioception counts from
 AROUND = 5  # moments whose median counts for the fingers
 CHANGE = 0.02  # m: fingers that are told less than this anew are told nothing
 READ = "read.safetensors"
-Samplers = Callable[[EpisodeCache, np.ndarray], Sampler]
 
 
 def blanked(cache: EpisodeCache, hidden: np.ndarray) -> EpisodeCache:
@@ -135,31 +134,30 @@ def miss(found: np.ndarray, cache: EpisodeCache, rows: np.ndarray) -> dict[str, 
             for name, each in off.items() for q in (50, 95)}
 
 
-def read_off(cache: EpisodeCache, hidden: np.ndarray, rows: np.ndarray, held_back: np.ndarray,
-             sampling: Samplers, settings: TrainingConfig, channels: int, out: Path,
-             device: torch.device, until: float) -> EpisodeCache | None:
-    """Learn to read the hand at ``rows``, and put what is read into the episodes ``hidden`` (E,).
+def read_off(sampler: Sampler, hidden: np.ndarray, held_back: np.ndarray,
+             settings: TrainingConfig, out: Path, device: torch.device,
+             until: float) -> EpisodeCache | None:
+    """Learn to read the hand, and put what is read into the episodes ``hidden`` (E,).
 
     How far it is off at the rows ``held_back`` is told in ``out``. None where the time is over
     before.
 
-    :param sampling: a sampler of such rows of such a cache
+    :param sampler: of rows to learn from; its cache is ``blanked``
     """
+    blank = sampler.cache
     if not (out / READ).exists():
-        blank = blanked(cache, hidden)
-        sampler = sampling(blank, rows)
-        reader = Reader(channels, cache.scene.shape[1]).to(device)
+        reader = Reader(sampler.config.locator, sampler.config.image_size).to(device)
         parallel.alike(reader)
         if not train(reader, sampler, settings, out / "reader.safetensors", device, until):
             return None
         reader.eval()
         if parallel.rank() == 0:
-            off = miss(hands(reader, sampler, held_back), cache, held_back)
+            off = miss(hands(reader, sampler, held_back), blank, held_back)
             write_json(out / "reader.json", off)
             print(f"reader: {off['mm_50']:.1f} mm, {off['degrees_50']:.1f} degrees off (median)")
-            unread = np.flatnonzero(hidden[cache.episode_index])
+            unread = np.flatnonzero(hidden[blank.episode_index])
             with Progress("read", len(unread), unit="frames") as bar:
                 found = hands(reader, sampler, unread, bar.update)
             save_tensors({"hands": torch.from_numpy(found)}, out / READ)
         parallel.barrier()
-    return filled(blanked(cache, hidden), hidden, read_tensors(out / READ)["hands"].numpy())
+    return filled(blank, hidden, read_tensors(out / READ)["hands"].numpy())

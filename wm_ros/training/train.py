@@ -183,13 +183,9 @@ def work(out: Path, cache_folder: Path, videos: int, family: str, network: Video
     text, judged = embed(cache, out), labelled
     hidden = ~labelled & among_episodes(cache, training_rows)
     if settings.reader_steps and hidden.any():
-        def images_of(cache: EpisodeCache, rows: np.ndarray) -> Sampler:
-            return Sampler(cache, rows, network, codec, text, None, settings.seed, judged,
-                           device=device)
-
-        read = reading.read_off(cache, hidden, cache.among(training_rows, labelled),
-                                validation_rows, images_of, settings, network.locator, out,
-                                device, until)
+        told = Sampler(reading.blanked(cache, hidden), cache.among(training_rows, labelled),
+                       network, codec, text, None, settings.seed, labelled, device=device)
+        read = reading.read_off(told, hidden, validation_rows, settings, out, device, until)
         if read is None:
             stopped()
             return
